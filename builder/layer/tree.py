@@ -1,0 +1,54 @@
+"""A file tree that can be read: the build context, a stack of layers, or one directory.
+
+Trees hand out entries by path inside the tree; each entry knows the host path that holds it, whose parent components
+are free of symbolic links, so it can be opened without leaving the tree (open it with O_NOFOLLOW all the same).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One name in a tree: like lstat, never following the last component."""
+
+    path: str
+    """Inside the tree: no leading slash, no `.` or `..`; "" is the root."""
+    host: str
+    stat: os.stat_result
+
+    @property
+    def is_dir(self) -> bool:
+        return stat.S_ISDIR(self.stat.st_mode)
+
+    @property
+    def is_link(self) -> bool:
+        return stat.S_ISLNK(self.stat.st_mode)
+
+    @property
+    def is_file(self) -> bool:
+        return stat.S_ISREG(self.stat.st_mode)
+
+
+class FileTree(Protocol):
+    """Reading never changes a tree. Paths may have leading, doubled or trailing slashes and `..` (kept inside)."""
+
+    root_owned: bool
+    """True when everything in it counts as owned by 0:0 (a build context)."""
+
+    def lstat(self, path: str) -> Entry | None:
+        """The entry at `path`, or None. Links in parent components are followed inside the tree, not the last one."""
+        ...
+
+    def children(self, path: str) -> list[Entry]:
+        """What is in the directory `path`, sorted by name (bytes of the file system encoding); [] if it is none."""
+        ...
+
+    def walk(self, path: str) -> Iterator[Entry]:
+        """All entries below the directory `path`, not itself, parents first, siblings sorted by name."""
+        ...

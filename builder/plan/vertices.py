@@ -1,0 +1,285 @@
+"""The build graph: what is to be done, without saying how.
+
+A Plan is a list of vertices in an order in which every input comes first. A vertex is an op (its meaning), the
+vertices that it needs (`inputs`, indices into the plan) and what only people see (name, location), which is never part
+of its identity. Equal ops over equal inputs are one vertex: the planner interns them.
+
+Which fields of an op belong to its cache key is said once, here: `unkeyed` names those that do not change the result.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar, TypeAlias
+
+import msgspec
+
+from builder.oci import Descriptor, Digest, DiffID, History, ImageConfig, Platform
+from builder.source import Location
+
+
+class Op(msgspec.Struct, frozen=True, kw_only=True, tag=str.lower):
+    """Base of all ops; the tag names the kind in keys and printed plans."""
+
+    unkeyed: ClassVar[frozenset[str]] = frozenset()
+
+
+# -- sources: vertices without inputs ------------------------------------------------------------------------------
+
+
+class FromStore(msgspec.Struct, frozen=True, tag="store"):
+    """The image's blobs or layers are in the local store."""
+
+
+class FromRegistry(msgspec.Struct, frozen=True, tag="registry"):
+    """Missing layers come from `reference`'s repository."""
+
+    reference: str
+
+
+class FromLayout(msgspec.Struct, frozen=True, tag="layout"):
+    """Missing layers come from the OCI layout in this folder."""
+
+    path: str
+
+
+ImageOrigin: TypeAlias = FromStore | FromRegistry | FromLayout
+
+
+class ResolvedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image reference, resolved for one platform: all that planning needs to know."""
+
+    name: str
+    """As people know it: `docker.io/library/debian:bookworm`."""
+    digest: Digest
+    """Of the manifest (not of an index above it)."""
+    config: ImageConfig
+    layers: tuple[Descriptor, ...]
+    """As many as `config.rootfs.diff_ids`, bottom first."""
+    origin: ImageOrigin
+
+
+class SourceImage(Op, frozen=True, kw_only=True):
+    """The layers of an image. Keyed by content alone, so a moved tag or another registry changes nothing."""
+
+    unkeyed = frozenset({"name", "digest", "descriptors", "origin"})
+    diff_ids: tuple[DiffID, ...]
+    name: str
+    digest: Digest
+    descriptors: tuple[Descriptor, ...]
+    origin: ImageOrigin
+
+
+class SourceContext(Op, frozen=True, kw_only=True):
+    """Local files: the build context (`context`) or a named one. Its result is a file tree, read in place."""
+
+    name: str
+
+
+class InlineFile(msgspec.Struct, frozen=True):
+    name: str
+    content: str
+    mode: int = 0o644
+
+
+class SourceInline(Op, frozen=True, kw_only=True):
+    """Here-document bodies, as files of a small tree."""
+
+    files: tuple[InlineFile, ...]
+
+
+class SourceHttp(Op, frozen=True, kw_only=True):
+    """One file from a URL (ADD): named `filename`, mode 0600, mtime from Last-Modified."""
+
+    unkeyed = frozenset({"auth_header_secret", "auth_token_secret"})
+    url: str
+    filename: str
+    checksum: str = ""
+    auth_header_secret: str = ""
+    auth_token_secret: str = ""
+
+
+class SourceGit(Op, frozen=True, kw_only=True):
+    """A git tree (ADD or a context)."""
+
+    remote: str
+    ref: str = ""
+    subdir: str = ""
+    checksum: str = ""
+    keep_git_dir: bool = False
+    submodules: bool = True
+    mtime: str = ""
+    """"" or "checkout": time of checkout; "commit": of the commit."""
+
+
+# -- file operations -----------------------------------------------------------------------------------------------
+
+
+class CopySource(msgspec.Struct, frozen=True, kw_only=True):
+    """What one input contributes to a Copy."""
+
+    input: int
+    """Position in the vertex' inputs (the parent, where there is one, has position 0)."""
+    paths: tuple[str, ...]
+    """Go path patterns (`*`, `?`, `[...]`), relative to the source's root; variables already expanded."""
+    literal: bool = False
+    """The paths are names, not patterns (URL, git and here-document sources)."""
+    unpack: bool = False
+    """A regular file whose content is an archive is unpacked instead (local ADD, or --unpack=true)."""
+
+
+class Copy(Op, frozen=True, kw_only=True):
+    """COPY or ADD: one new layer that holds the copied files."""
+
+    sources: tuple[CopySource, ...]
+    destination: str
+    """Absolute; a trailing slash means a directory."""
+    has_parent: bool
+    owner: str | None = None
+    """--chown as written after expansion (`user[:group]`); None keeps the source's ids (0:0 for a context)."""
+    mode: str = ""
+    """--chmod: octal, or symbolic as chmod(1)."""
+    exclude: tuple[str, ...] = ()
+    parents: bool = False
+    link: bool = False
+    """--link: the layer does not look at the parent at all."""
+
+
+class MakeDirectory(Op, frozen=True, kw_only=True):
+    """WORKDIR: a layer with the directory and its missing parents, owned by `user`; empty where it exists."""
+
+    path: str
+    user: str = ""
+
+
+# -- RUN -----------------------------------------------------------------------------------------------------------
+
+
+class Network(enum.StrEnum):
+    DEFAULT = "default"
+    NONE = "none"
+    HOST = "host"
+
+
+class Sharing(enum.StrEnum):
+    SHARED = "shared"
+    PRIVATE = "private"
+    LOCKED = "locked"
+
+
+class BindMount(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):
+    """A path of another vertex' result, at `target`; writes (if allowed) are thrown away."""
+
+    target: str
+    input: int
+    source: str = "/"
+    readonly: bool = True
+
+
+class CacheMount(msgspec.Struct, frozen=True, kw_only=True, tag="cache"):
+    """A directory that survives builds. Only `target` is keyed: BuildKit leaves the id out of the key."""
+
+    target: str
+    id: str
+    sharing: Sharing = Sharing.SHARED
+    input: int | None = None
+    """Initial content."""
+    source: str = "/"
+    readonly: bool = False
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+
+
+class TmpfsMount(msgspec.Struct, frozen=True, kw_only=True, tag="tmpfs"):
+    target: str
+    size: int = 0
+    """Bytes; 0 for no limit."""
+
+
+class SecretMount(msgspec.Struct, frozen=True, kw_only=True, tag="secret"):
+    """A secret as a file at `target` ("" for none) and in variable `env` ("" for none). Its value is never keyed."""
+
+    id: str
+    target: str = ""
+    env: str = ""
+    required: bool = False
+    mode: int = 0o400
+    uid: int = 0
+    gid: int = 0
+
+
+class SshMount(msgspec.Struct, frozen=True, kw_only=True, tag="ssh"):
+    id: str = "default"
+    target: str = ""
+    required: bool = False
+    mode: int = 0o600
+    uid: int = 0
+    gid: int = 0
+
+
+Mount: TypeAlias = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount
+
+
+class Ulimit(msgspec.Struct, frozen=True):
+    name: str
+    soft: int
+    hard: int
+
+
+class Run(Op, frozen=True, kw_only=True):
+    """RUN: a process in a sandbox over the parent (input 0; absent for scratch); its writes are one new layer."""
+
+    unkeyed = frozenset({"proxy_env", "ulimits", "shm_size", "cgroup_parent", "resources"})
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    """`key=value`, ARG values included, in order."""
+    cwd: str
+    has_parent: bool
+    user: str = ""
+    mounts: tuple[Mount, ...] = ()
+    files: tuple[InlineFile, ...] = ()
+    """Read-only files under /dev/pipes: the body of a here-document with a shebang."""
+    network: Network = Network.DEFAULT
+    security: str = "sandbox"
+    devices: tuple[str, ...] = ()
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    hostname: str = ""
+    proxy_env: tuple[str, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = 0
+    cgroup_parent: str = ""
+    resources: tuple[tuple[str, str], ...] = ()
+
+
+AnyOp: TypeAlias = (
+    SourceImage | SourceContext | SourceInline | SourceHttp | SourceGit | Copy | MakeDirectory | Run
+)
+
+
+class Vertex(msgspec.Struct, frozen=True, kw_only=True):
+    op: AnyOp
+    inputs: tuple[int, ...] = ()
+    name: str
+    """What progress shows: `[build 2/5] RUN make`."""
+    location: Location | None = None
+    stage: str = ""
+    ignore_cache: bool = False
+    """Run it even on a hit (--no-cache, --no-cache-filter); the fresh result replaces the recorded one."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A Dockerfile with its options, for one platform, down to one image."""
+
+    vertices: tuple[Vertex, ...]
+    output: int | None
+    """The vertex whose layers the image has; None for an image without layers."""
+    config: ImageConfig
+    """Of the image, history of its base included, without `rootfs` and `created`."""
+    history: tuple[History, ...]
+    """All entries, base first; as many non-empty ones as `output` has layers."""
+    platform: Platform
+    base: ResolvedImage | None = None
+    """The image that the target stage ultimately starts from."""
+    epoch: int | None = None
+    """SOURCE_DATE_EPOCH, seconds."""

@@ -1,0 +1,66 @@
+"""Platform names and how they match, as containerd/platforms has them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from builder.errors import UsageError
+from builder.oci import Platform
+
+_ARCH = {
+    "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "i486": "386", "i686": "386",
+    "armhf": "arm", "armel": "arm", "ppc64el": "ppc64le",
+}
+_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_KNOWN_OS = frozenset("aix android darwin dragonfly freebsd illumos ios js linux netbsd openbsd plan9 solaris wasip1 windows".split())
+
+
+def parse_platform(text: str) -> Platform:
+    """`os/arch[/variant]`, or one of its parts alone, normalised. Raises UsageError."""
+    parts = text.split("/")
+    if not 1 <= len(parts) <= 3 or not all(_PART.fullmatch(part) for part in parts):
+        raise UsageError(f"`{text}` is not a platform", hint="write it as os/arch or os/arch/variant: linux/arm64")
+    if len(parts) == 1:
+        word = parts[0].lower()
+        here = host_platform()
+        return normalize(Platform(here.architecture, word)) if word in _KNOWN_OS else normalize(Platform(word))
+    variant = parts[2] if len(parts) == 3 else ""
+    return normalize(Platform(parts[1], parts[0], variant))
+
+
+def normalize(platform: Platform) -> Platform:
+    """The canonical spelling: `x86_64` is amd64, arm64's v8 and amd64's v1 are left out, arm without a variant is v7."""
+    arch = _ARCH.get(platform.architecture.lower(), platform.architecture.lower())
+    variant = platform.variant.lower()
+    if platform.architecture.lower() == "armel" and not variant:
+        variant = "v6"
+    if arch == "arm64" and variant in {"8", "v8"}:
+        variant = ""
+    elif arch == "amd64" and variant == "v1":
+        variant = ""
+    elif arch == "arm":
+        variant = {"": "v7", "5": "v5", "6": "v6", "7": "v7", "8": "v8"}.get(variant, variant)
+    return Platform(arch, platform.os.lower(), variant, platform.os_version, platform.os_features)
+
+
+def host_platform() -> Platform:
+    """What this machine runs natively."""
+    system = os.uname()
+    machine = system.machine.lower()
+    if machine.startswith("armv"):
+        return Platform("arm", "linux", machine[3:5])
+    return Platform(_ARCH.get(machine, machine))
+
+
+def match_order(wanted: Platform) -> list[Platform]:
+    """Platforms that an image for `wanted` may have, best first: older variants of the same architecture run too."""
+    wanted = normalize(wanted)
+    fallbacks = {
+        "arm": ["v8", "v7", "v6", "v5"],
+        "amd64": ["v4", "v3", "v2", ""],
+    }.get(wanted.architecture)
+    if fallbacks is None or wanted.variant not in fallbacks:
+        return [wanted]
+    usable = fallbacks[fallbacks.index(wanted.variant):]
+    return [Platform(wanted.architecture, wanted.os, variant) for variant in usable]

@@ -1,0 +1,68 @@
+"""Who may import whom: a row imports only from rows above it (and from itself where it is one folder)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "builder"
+
+ROWS: tuple[tuple[str, ...], ...] = (
+    ("source", "errors", "oci", "reference", "platforms"),
+    ("language",),
+    ("lint",),
+    ("plan",),
+    ("layer", "store", "cache", "sandbox", "registry", "context"),
+    ("engine",),
+    ("export", "images", "containers"),
+    ("api",),
+    ("cli", "ui"),
+)
+"""Top to bottom. Rooms of one row may not import each other, but for the pairs in SIDEWAYS."""
+
+SIDEWAYS = {
+    ("errors", "source"), ("oci", "errors"), ("reference", "errors"), ("reference", "oci"), ("platforms", "errors"),
+    ("platforms", "oci"), ("store", "layer"), ("context", "layer"), ("cache", "store"), ("registry", "store"),
+    ("images", "export"), ("cli", "ui"),
+}
+ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+
+
+def _room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "builder":
+            if node.module == "builder":
+                found |= {alias.name for alias in node.names}
+            else:
+                found.add(_room(node.module))
+        elif isinstance(node, ast.Import):
+            found |= {_room(a.name) for a in node.names if a.name.startswith("builder.")}
+    return found - {"", "__version__"}
+
+
+def _modules() -> list[Path]:
+    return [p for p in sorted(PACKAGE.rglob("*.py")) if p.parent != PACKAGE or p.stem not in {"__init__", "__main__"}]
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_upwards(path: Path) -> None:
+    relative = path.relative_to(PACKAGE)
+    room = relative.parts[0].removesuffix(".py")
+    assert room in ROW_OF, f"{relative} is in no row of the table"
+    for other in _imports(path) - {room}:
+        assert other in ROW_OF, f"{relative} imports builder.{other}, which is in no row"
+        allowed = ROW_OF[other] < ROW_OF[room] or (room, other) in SIDEWAYS
+        assert allowed, f"{relative} (row {ROW_OF[room]}) imports builder.{other} (row {ROW_OF[other]})"
+
+
+def test_files_are_short() -> None:
+    long = {str(p.relative_to(PACKAGE)): n for p in _modules() if (n := len(p.read_text().splitlines())) > 600}
+    assert not long, "split these"
