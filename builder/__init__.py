@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from builder.api import Builder as Builder
     from builder.api import BuildOptions as BuildOptions
     from builder.api import BuildResult as BuildResult
-    from builder.api import Builder as Builder
     from builder.api import build as build
     from builder.errors import BuilderError as BuilderError
 

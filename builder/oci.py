@@ -111,7 +111,7 @@ class Healthcheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):
-    """The `config` object of an image: what a container of it starts with. None differs from empty where Docker's does."""
+    """The `config` object of an image: what a container of it starts with. None differs from empty as in Docker's."""
 
     user: str = ""
     exposed_ports: dict[str, dict[str, Any]] | None = None

@@ -13,7 +13,8 @@ _ARCH = {
     "armhf": "arm", "armel": "arm", "ppc64el": "ppc64le",
 }
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
-_KNOWN_OS = frozenset("aix android darwin dragonfly freebsd illumos ios js linux netbsd openbsd plan9 solaris wasip1 windows".split())
+_KNOWN_OS = frozenset({"aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux", "netbsd",
+                       "openbsd", "plan9", "solaris", "wasip1", "windows"})
 
 
 def parse_platform(text: str) -> Platform:
@@ -30,14 +31,12 @@ def parse_platform(text: str) -> Platform:
 
 
 def normalize(platform: Platform) -> Platform:
-    """The canonical spelling: `x86_64` is amd64, arm64's v8 and amd64's v1 are left out, arm without a variant is v7."""
+    """The canonical spelling: `x86_64` is amd64, no variant for arm64 v8 and amd64 v1, v7 for a bare arm."""
     arch = _ARCH.get(platform.architecture.lower(), platform.architecture.lower())
     variant = platform.variant.lower()
     if platform.architecture.lower() == "armel" and not variant:
         variant = "v6"
-    if arch == "arm64" and variant in {"8", "v8"}:
-        variant = ""
-    elif arch == "amd64" and variant == "v1":
+    if (arch == "arm64" and variant in {"8", "v8"}) or (arch == "amd64" and variant == "v1"):
         variant = ""
     elif arch == "arm":
         variant = {"": "v7", "5": "v5", "6": "v6", "7": "v7", "8": "v8"}.get(variant, variant)

@@ -1,4 +1,4 @@
-"""Image references as Docker normalises them (distribution/reference): `debian` is `docker.io/library/debian:latest`."""
+"""Image references as Docker normalises them: `debian` is `docker.io/library/debian:latest` (distribution/reference)."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Copy(Instruction, frozen=True, kw_only=True):
 
 
 class Add(Instruction, frozen=True, kw_only=True):
-    """ADD [--chown=] [--chmod=] [--link] [--exclude=] [--checksum=] [--keep-git-dir] [--unpack=] <source> ... <destination>"""
+    """ADD [--chown=] [--chmod=] [--link] [--exclude=] [--checksum=] [--keep-git-dir] [--unpack=] <source> ... <dest>"""
 
     sources: tuple[str, ...]
     destination: str

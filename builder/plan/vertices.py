@@ -14,7 +14,7 @@ from typing import ClassVar, TypeAlias
 
 import msgspec
 
-from builder.oci import Descriptor, Digest, DiffID, History, ImageConfig, Platform
+from builder.oci import Descriptor, DiffID, Digest, History, ImageConfig, Platform
 from builder.source import Location
 
 
