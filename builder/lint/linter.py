@@ -1,0 +1,133 @@
+"""Collects findings under a configuration: `# check=skip=A,B;experimental=C;error=true`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from builder.errors import DockerfileError
+from builder.lint.rules import Finding, Rule
+from builder.source import Span
+
+
+class LintConfig(msgspec.Struct, frozen=True, kw_only=True):
+    skip: frozenset[str] = frozenset()
+    skip_all: bool = False
+    experimental: frozenset[str] = frozenset()
+    experimental_all: bool = False
+    error: bool = False
+    """A finding fails the build."""
+
+    @classmethod
+    def parse(cls, text: str) -> LintConfig:
+        """The value of a check directive, or of BUILDKIT_DOCKERFILE_CHECK. Raises InvalidCheckOption."""
+        config = cls()
+        if not text.strip():
+            return config
+        for option in text.strip().split(";", 2):
+            key, equals, value = option.partition("=")
+            names = frozenset(name.strip() for name in value.strip().split(","))
+            is_all = value.strip() == "all"
+            match key.strip() if equals else "":
+                case "skip":
+                    config = msgspec.structs.replace(
+                        config, skip_all=config.skip_all or is_all, skip=frozenset() if is_all else names)
+                case "experimental":
+                    config = msgspec.structs.replace(
+                        config, experimental_all=config.experimental_all or is_all,
+                        experimental=frozenset() if is_all else names)
+                case "error":
+                    config = msgspec.structs.replace(config, error=parse_bool(value.strip(), option))
+                case _:
+                    raise InvalidCheckOption(option if not equals else key.strip())
+        return config
+
+    def merged(self, other: LintConfig) -> LintConfig:
+        """This configuration with what a comment above one instruction adds."""
+        return msgspec.structs.replace(
+            self, skip=self.skip | other.skip, skip_all=self.skip_all or other.skip_all,
+            experimental=self.experimental | other.experimental,
+            experimental_all=self.experimental_all or other.experimental_all)
+
+    def allows(self, rule: Rule) -> bool:
+        if rule.experimental:
+            return self.experimental_all or rule.name in self.experimental
+        return not self.skip_all and rule.name not in self.skip
+
+
+class InvalidCheckOption(DockerfileError):
+    code = "invalid-check-option"
+
+    def __init__(self, option: str) -> None:
+        super().__init__(f"invalid check option `{option}`", hint="write `# check=skip=Rule1,Rule2;error=true`")
+
+
+class LintViolation(DockerfileError):
+    code = "lint-violation"
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(f"lint violation found for rules: {', '.join(names)}",
+                         hint="`# check=error=true` makes findings errors")
+
+
+class Linter:
+    """Receives findings in the order in which they are found; one per build and platform."""
+
+    def __init__(self, config: LintConfig) -> None:
+        self.config = config
+        self.findings: list[Finding] = []
+
+    def report(self, rule: Rule, span: Span, *facts: str, comments: tuple[str, ...] = ()) -> None:
+        """Adds a finding unless the configuration, or a `check=` comment above the instruction, leaves it out."""
+        config = self.config
+        for comment in comments:
+            if comment.lower().replace(" ", "").startswith("check="):
+                value = comment.split("=", 1)[1].strip().split(" ", 1)[0]
+                try:
+                    config = config.merged(LintConfig.parse(value))
+                except InvalidCheckOption:
+                    pass
+                break
+        if config.allows(rule):
+            self.findings.append(Finding(rule=rule, message=rule.text.format(*facts), span=span))
+
+    def raise_if_failed(self) -> None:
+        """Raises LintViolation when findings are errors and there are any."""
+        if self.config.error and self.findings:
+            raise LintViolation(dict.fromkeys(f.rule.name for f in self.findings))
+
+
+def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
+    """` (did you mean X?)` for the first of the options nearest to `word` (at most two edits away), or "".
+
+    Nothing when `word` is one of the options: the mistake was not its spelling then.
+    """
+    nearest, fewest = "", 3
+    for option in options:
+        if option == word:
+            return ""
+        if (edits := _edits(word, option)) < fewest:
+            nearest, fewest = option, edits
+    return f" (did you mean {prefix}{nearest}?)" if nearest else ""
+
+
+def _edits(a: str, b: str) -> int:
+    """Levenshtein's distance; words whose lengths differ by 3 or more are simply far."""
+    if abs(len(a) - len(b)) > 2:
+        return 3
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
+    return row[-1]
+
+
+def parse_bool(text: str, option: str) -> bool:
+    """Go's strconv.ParseBool."""
+    if text in {"1", "t", "T", "true", "TRUE", "True"}:
+        return True
+    if text in {"0", "f", "F", "false", "FALSE", "False"}:
+        return False
+    raise InvalidCheckOption(option)

@@ -1,0 +1,23 @@
+"""Collects vertices; equal ops over equal inputs become one vertex, so identical steps of two stages run once."""
+
+from __future__ import annotations
+
+from builder.plan.vertices import AnyOp, Vertex
+from builder.source import Location
+
+
+class GraphBuilder:
+    def __init__(self) -> None:
+        self.vertices: list[Vertex] = []
+        self._known: dict[tuple[AnyOp, tuple[int, ...], bool], int] = {}
+
+    def add(self, op: AnyOp, inputs: tuple[int, ...] = (), *, name: str, location: Location | None = None,
+            stage: str = "", ignore_cache: bool = False) -> int:
+        """The index of the vertex for `op` over `inputs`; the first name that it was added under stays."""
+        identity = (op, inputs, ignore_cache)
+        known = self._known.get(identity)
+        if known is None:
+            known = self._known[identity] = len(self.vertices)
+            self.vertices.append(Vertex(op=op, inputs=inputs, name=name, location=location, stage=stage,
+                                        ignore_cache=ignore_cache))
+        return known

@@ -1,0 +1,68 @@
+"""What a build is asked for, as planning sees it, and what planning may ask of the world."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from builder.oci import Platform
+from builder.plan.vertices import Network, ResolvedImage, SourceGit, SourceHttp, Ulimit
+from builder.reference import Reference
+
+
+class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
+    build_platform: Platform
+    platform: Platform
+    """Wanted; without `explicit_platform` the base image decides."""
+    explicit_platform: bool = False
+    multi_platform: bool = False
+    """One of several platforms of a build: step names carry it."""
+    target: str = ""
+    build_args: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    network: Network = Network.DEFAULT
+    no_cache: bool = False
+    no_cache_filter: frozenset[str] = frozenset()
+    """Stage names, lower case."""
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    hostname: str = ""
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = 0
+    cgroup_parent: str = ""
+    resources: tuple[tuple[str, str], ...] = ()
+    cache_namespace: str = ""
+    """Separates cache mounts of equal ids (BUILDKIT_CACHE_MOUNT_NS)."""
+    allow: frozenset[str] = frozenset()
+    """Entitlements: `network.host`, `security.insecure`."""
+    all_stages: bool = False
+    """Plan also what the target does not need (for checks)."""
+
+
+class ContextTree(msgspec.Struct, frozen=True):
+    """A named context that is a local tree; the engine knows it by `name`."""
+
+    name: str
+
+
+class EmptyTree(msgspec.Struct, frozen=True):
+    """A named context that is `docker-image://scratch`."""
+
+
+NamedContext: TypeAlias = ContextTree | EmptyTree | ResolvedImage | SourceHttp | SourceGit
+
+
+class World(Protocol):
+    """What planning must ask: image configs and named contexts. Answers may be remembered for one build."""
+
+    def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        """Raises ImageError or RegistryError."""
+        ...
+
+    def named_context(self, name: str, platform: Platform) -> NamedContext | None:
+        """What --build-context gave for `name` (a stage's or an image's), or None."""
+        ...
+
+    def ignored(self, path: str) -> bool:
+        """True when .dockerignore certainly leaves `path` (from the context's root) out; for the checks."""
+        ...
