@@ -10,12 +10,13 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from typing import Any, NewType
+from typing import Any, NewType, TypeVar
 
 import msgspec
 
 from builder.errors import ImageError
 
+T = TypeVar("T")
 Digest = NewType("Digest", str)
 DiffID = NewType("DiffID", str)
 
@@ -178,7 +179,7 @@ def encode(document: msgspec.Struct) -> bytes:
     return msgspec.json.encode(document)
 
 
-def _decode(data: bytes, kind: type[Any], what: str) -> Any:
+def _decode(data: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.convert(_without_nulls(msgspec.json.decode(data)), kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,0 +1,251 @@
+"""A client of the OCI distribution API 1.1: manifests, blobs and tags of registries.
+
+Nothing is handed out unverified: manifests are checked against their digest before they are returned, blobs while they
+stream. One client serves many threads; it remembers tokens, and which of a registry's endpoints answers.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from builder.errors import ImageError, RegistryError
+from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, digest_of, parse_digest
+from builder.reference import Reference
+from builder.registry.blob import BlobStream
+from builder.registry.errors import (
+    DigestMismatch,
+    NotFound,
+    RateLimited,
+    ServerFailed,
+    Unauthorized,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from builder.registry.settings import Endpoint, RegistrySettings
+from builder.registry.transport import Request, Response, Transport, error_detail, read_limited
+
+ACCEPT = ", ".join([*sorted(MANIFEST_TYPES), *sorted(INDEX_TYPES), "*/*"])
+MAX_MANIFEST = 4 << 20
+"""Bytes; what distribution itself accepts."""
+_MAX_TAG_PAGE = 16 << 20
+_MAX_TAG_PAGES = 10_000
+_LINK_NEXT = re.compile(r"<([^>]+)>\s*;\s*rel=\"?next\"?")
+_MISSED = (NotFound, Unreachable, Unauthorized, ServerFailed, RateLimited, UnexpectedAnswer)
+_HTTP_TO_HTTPS = "HTTP request to an HTTPS server"
+
+T = TypeVar("T")
+
+
+class FetchedManifest(msgspec.Struct, frozen=True):
+    data: bytes
+    media_type: str
+    digest: Digest
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=len(self.data))
+
+
+class RegistryClient:
+    def __init__(self, settings: RegistrySettings | None = None) -> None:
+        self.settings = settings or RegistrySettings()
+        self._transport = Transport(self.settings)
+        self._lock = threading.Lock()
+        self._settled: dict[tuple[Endpoint, ...], Endpoint] = {}
+
+    def head_manifest(self, reference: Reference, *, retry: bool = True) -> Descriptor:
+        """What the reference names now, without fetching it. Raises RegistryError."""
+        def ask(alternatives: tuple[Endpoint, ...]) -> Descriptor:
+            response = self._send(alternatives, _manifest_request(reference, "HEAD", retry=retry))
+            response.drain_conn()
+            _refuse(response, str(reference), reference, self._has_credentials(alternatives[0], reference))
+            return _described(response, reference)
+
+        found = self._from_any_source(reference, ask)
+        return found if found.digest else self.get_manifest(reference).descriptor
+
+    def get_manifest(self, reference: Reference) -> FetchedManifest:
+        """The manifest or index that the reference names. Raises RegistryError, DigestMismatch."""
+        def ask(alternatives: tuple[Endpoint, ...]) -> FetchedManifest:
+            response = self._send(alternatives, _manifest_request(reference, "GET"))
+            _refuse(response, str(reference), reference, self._has_credentials(alternatives[0], reference))
+            data = read_limited(response, MAX_MANIFEST, str(reference))
+            return _verified(data, response, reference)
+
+        return self._from_any_source(reference, ask)
+
+    def open_blob(self, reference: Reference, descriptor: Descriptor) -> BlobStream:
+        """A verifying stream of a blob of the reference's repository. Raises RegistryError. The caller closes it."""
+        what = f"{reference.name}@{descriptor.digest}"
+
+        def opener(alternatives: tuple[Endpoint, ...]) -> Callable[[int], Response]:
+            def open_at(offset: int) -> Response:
+                headers = {"Range": f"bytes={offset}-"} if offset else {}
+                response = self._send(alternatives, Request(
+                    method="GET", path=f"/v2/{reference.repository}/blobs/{descriptor.digest}", what=what,
+                    repository=reference.repository, scopes=pull_scope(reference), headers=headers))
+                _refuse(response, what, reference, self._has_credentials(alternatives[0], reference))
+                return response
+
+            return open_at
+
+        def ask(alternatives: tuple[Endpoint, ...]) -> BlobStream:
+            return BlobStream(opener(alternatives), descriptor, what, self.settings.retries)
+
+        return self._from_any_source(reference, ask)
+
+    def list_tags(self, reference: Reference) -> Iterator[str]:
+        """All tags of the repository, page by page. Raises RegistryError."""
+        alternatives = self.settings.endpoints(reference.domain)
+        path = f"/v2/{reference.repository}/tags/list"
+        for _ in range(_MAX_TAG_PAGES):
+            response = self._send(alternatives, Request(
+                method="GET", path=path, what=reference.name, repository=reference.repository,
+                scopes=pull_scope(reference)))
+            _refuse(response, reference.name, reference, self._has_credentials(alternatives[0], reference))
+            page = read_limited(response, _MAX_TAG_PAGE, reference.name)
+            try:
+                yield from msgspec.json.decode(page, type=_TagPage).tags or ()
+            except msgspec.DecodeError as error:
+                raise UnexpectedAnswer(reference.name, f"its tag list: {error}") from error
+            following = _LINK_NEXT.search(response.headers.get("link", ""))
+            if following is None:
+                return
+            path = following[1] if following[1].startswith("/v2/") else f"{path.partition('?')[0]}?" + (
+                following[1].partition("?")[2] or urlencode({"n": 1000}))
+
+    def delete_manifest(self, reference: Reference) -> None:
+        """Removes the tag or digest from the registry. Raises RegistryError."""
+        response = self.write(reference, Request(
+            method="DELETE", path=f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag}",
+            what=str(reference), repository=reference.repository,
+            scopes=frozenset({f"repository:{reference.repository}:delete"})))
+        self.expect(response, {202, 200}, reference)
+
+    def check_login(self, domain: str) -> None:
+        """Asks for `/v2/` with the stored credentials. Raises Unauthorized when they are refused."""
+        response = self._send(self.settings.endpoints(domain), Request(method="GET", path="/v2/", what=domain))
+        _refuse(response, domain, Reference(domain, ""), True)
+        response.drain_conn()
+
+    def write(self, reference: Reference, request: Request) -> Response:
+        """Sends a request to the registry itself, never to a mirror; the caller judges the answer."""
+        return self._send(self.settings.endpoints(reference.domain), request)
+
+    def expect(self, response: Response, statuses: set[int], reference: Reference) -> None:
+        """Drains an answer. Raises RegistryError unless its status is one of `statuses`."""
+        if response.status in statuses:
+            response.drain_conn()
+            return
+        known = self._has_credentials(self.settings.endpoints(reference.domain)[0], reference)
+        _refuse(response, str(reference), reference, known)
+        raise UnexpectedAnswer(str(reference), f"status {response.status}")
+
+    def _has_credentials(self, endpoint: Endpoint, reference: Reference) -> bool:
+        return self._transport.has_credentials(endpoint, reference.repository)
+
+    def _from_any_source(self, reference: Reference, ask: Callable[[tuple[Endpoint, ...]], T]) -> T:
+        *mirrors, last = self.settings.pull_sources(reference.domain)
+        for alternatives in mirrors:
+            try:
+                return ask(alternatives)
+            except _MISSED:
+                continue
+        return ask(last)
+
+    def _send(self, alternatives: tuple[Endpoint, ...], request: Request) -> Response:
+        with self._lock:
+            settled = self._settled.get(alternatives)
+        if settled is None and len(alternatives) == 1:
+            settled = alternatives[0]
+        if settled is not None:
+            return self._transport.send(settled, request)
+        return self._first_contact(alternatives, request)
+
+    def _first_contact(self, alternatives: tuple[Endpoint, ...], request: Request) -> Response:
+        """Tries the endpoints in turn and stays with the first that speaks HTTP."""
+        first_error: Unreachable | None = None
+        for endpoint in alternatives:
+            try:
+                response = self._transport.send(endpoint, msgspec.structs.replace(request, retry=False))
+            except Unreachable as error:
+                first_error = first_error or error
+                continue
+            except RegistryError:
+                self._settle(alternatives, endpoint)
+                return self._transport.send(endpoint, request)
+            if response.status == 400 and _HTTP_TO_HTTPS in error_detail(response):
+                continue
+            self._settle(alternatives, endpoint)
+            return response
+        if first_error is None:
+            raise UnexpectedAnswer(request.what, "it speaks neither http nor https")
+        if first_error.transient and request.retry:
+            return self._transport.send(alternatives[0], request)
+        raise first_error
+
+    def _settle(self, alternatives: tuple[Endpoint, ...], endpoint: Endpoint) -> None:
+        with self._lock:
+            self._settled[alternatives] = endpoint
+
+
+class _TagPage(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+def pull_scope(reference: Reference) -> frozenset[str]:
+    return frozenset({f"repository:{reference.repository}:pull"})
+
+
+def _manifest_request(reference: Reference, method: str, *, retry: bool = True) -> Request:
+    return Request(method=method, path=f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag}",
+                   what=str(reference), repository=reference.repository, scopes=pull_scope(reference),
+                   headers={"Accept": ACCEPT}, retry=retry)
+
+
+def _refuse(response: Response, what: str, reference: Reference, with_credentials: bool) -> None:
+    """Raises the error that a status stands for; returns on success."""
+    status = response.status
+    if status < 300:
+        return
+    detail = error_detail(response) if response.status != 404 or not response.closed else ""
+    if status in {401, 403}:
+        raise Unauthorized(what, reference.domain, detail=detail, with_credentials=with_credentials)
+    if status == 404:
+        raise NotFound(what, detail)
+    raise UnexpectedAnswer(what, f"status {status}" + (f": {detail}" if detail else ""))
+
+
+def _described(response: Response, reference: Reference) -> Descriptor:
+    """The descriptor in a HEAD's headers; its digest is "" when the registry does not say it."""
+    digest = reference.digest or _header_digest(response, reference) or Digest("")
+    length = response.headers.get("content-length", "")
+    return Descriptor(media_type=_media_type(response), digest=digest, size=int(length) if length.isdecimal() else 0)
+
+
+def _verified(data: bytes, response: Response, reference: Reference) -> FetchedManifest:
+    expected = reference.digest or _header_digest(response, reference)
+    digest = digest_of(data)
+    if expected and digest != expected:
+        raise DigestMismatch(str(reference), expected, digest)
+    return FetchedManifest(data, _media_type(response), digest)
+
+
+def _header_digest(response: Response, reference: Reference) -> Digest | None:
+    text = response.headers.get("docker-content-digest")
+    if not text or not text.startswith("sha256:"):
+        return None
+    try:
+        return parse_digest(text)
+    except ImageError as error:
+        raise UnexpectedAnswer(str(reference), error.message) from error
+
+
+def _media_type(response: Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()

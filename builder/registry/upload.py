@@ -1,0 +1,110 @@
+"""Pushing: blobs (skipped where the registry has them, mounted where a neighbour repository has them) and manifests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import IO
+from urllib.parse import quote, urljoin, urlsplit
+
+from builder.oci import Descriptor, Digest, digest_of
+from builder.reference import Reference
+from builder.registry.client import RegistryClient
+from builder.registry.errors import DigestMismatch, ServerFailed, UnexpectedAnswer, Unreachable
+from builder.registry.transport import Request, Response
+
+OpenBlob = Callable[[], IO[bytes]]
+"""Opens the blob at its start; called again for each attempt, closed after it."""
+
+
+def push_blob(client: RegistryClient, reference: Reference, descriptor: Descriptor, open_blob: OpenBlob,
+              mount_from: tuple[str, ...] = ()) -> bool:
+    """Makes the blob part of the reference's repository; False when nothing had to be sent. Idempotent.
+
+    `mount_from` names repositories of the same registry that may have it. Raises RegistryError.
+    """
+    if has_blob(client, reference, descriptor):
+        return False
+    location = None
+    for repository in mount_from:
+        location = _start(client, reference, descriptor, repository)
+        if location is None:
+            return False
+    attempts = client.settings.retries + 1
+    for attempt in range(attempts):
+        location = location or _start(client, reference, descriptor)
+        try:
+            _upload(client, reference, descriptor, open_blob, str(location))
+            return True
+        except (Unreachable, ServerFailed):
+            if attempt + 1 == attempts:
+                raise
+        location = None  # what a failed upload left is gone or of unknown length
+        time.sleep(client.settings.retry_delay * 2**attempt)
+    raise AssertionError("the loop returns or raises")
+
+
+def push_manifest(client: RegistryClient, reference: Reference, data: bytes, media_type: str) -> Digest:
+    """Puts a manifest under the reference's tag, or by digest where it has none. Idempotent. Raises RegistryError."""
+    digest = digest_of(data)
+    response = client.write(reference, _request(
+        reference, "PUT", f"/v2/{reference.repository}/manifests/{reference.tag or digest}",
+        headers={"Content-Type": media_type}, body=data, body_size=len(data)))
+    stored = response.headers.get("docker-content-digest", "")
+    client.expect(response, {201, 200, 202}, reference)
+    if stored.startswith("sha256:") and stored != digest:
+        raise DigestMismatch(str(reference), digest, Digest(stored))
+    return digest
+
+
+def has_blob(client: RegistryClient, reference: Reference, descriptor: Descriptor) -> bool:
+    path = f"/v2/{reference.repository}/blobs/{descriptor.digest}"
+    response = client.write(reference, _request(reference, "HEAD", path))
+    if response.status == 404:
+        response.drain_conn()
+        return False
+    client.expect(response, {200}, reference)
+    return True
+
+
+def _start(client: RegistryClient, reference: Reference, descriptor: Descriptor,
+           mount_from: str = "") -> str | None:
+    """Where to upload to; None when `mount_from`'s blob was mounted instead."""
+    query = f"?mount={quote(descriptor.digest, safe='')}&from={quote(mount_from, safe='')}" if mount_from else ""
+    scopes = frozenset({f"repository:{mount_from}:pull"}) if mount_from else frozenset()
+    response = client.write(reference, _request(
+        reference, "POST", f"/v2/{reference.repository}/blobs/uploads/{query}", scopes=scopes, body=b""))
+    location = response.headers.get("location", "")
+    mounted = response.status == 201
+    client.expect(response, {202, 201} if mount_from else {202}, reference)
+    if mounted:
+        return None
+    if not location:
+        raise UnexpectedAnswer(str(reference), "an upload without a location")
+    return _within(response, location)
+
+
+def _upload(client: RegistryClient, reference: Reference, descriptor: Descriptor, open_blob: OpenBlob,
+            location: str) -> None:
+    joint = "&" if "?" in location else "?"
+    response = client.write(reference, _request(
+        reference, "PUT", f"{location}{joint}digest={quote(descriptor.digest, safe='')}",
+        headers={"Content-Type": "application/octet-stream"}, body=open_blob, body_size=descriptor.size, retry=False))
+    client.expect(response, {201, 204}, reference)
+
+
+def _within(response: Response, location: str) -> str:
+    """An absolute form of `location` that keeps to the scheme in use when it names the host in use.
+
+    Registries behind a proxy that ends TLS often hand out `http://` for themselves.
+    """
+    url = response.url or ""
+    there, here = urlsplit(urljoin(url, location)), urlsplit(url)
+    return there._replace(scheme=here.scheme).geturl() if there.netloc == here.netloc and url else location
+
+
+def _request(reference: Reference, method: str, path: str, *, scopes: frozenset[str] = frozenset(),
+             **fields: object) -> Request:
+    push = frozenset({f"repository:{reference.repository}:pull,push"})
+    return Request(method=method, path=path, what=str(reference), repository=reference.repository,
+                   scopes=push | scopes, **fields)  # type: ignore[arg-type]  # passed on to Request's own fields
