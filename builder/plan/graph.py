@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from builder.plan.vertices import AnyOp, Vertex
 from builder.source import Location
 
@@ -9,12 +11,12 @@ from builder.source import Location
 class GraphBuilder:
     def __init__(self) -> None:
         self.vertices: list[Vertex] = []
-        self._known: dict[tuple[AnyOp, tuple[int, ...], bool], int] = {}
+        self._known: dict[tuple[bytes, tuple[int, ...], bool], int] = {}
 
     def add(self, op: AnyOp, inputs: tuple[int, ...] = (), *, name: str, location: Location | None = None,
             stage: str = "", ignore_cache: bool = False) -> int:
         """The index of the vertex for `op` over `inputs`; the first name that it was added under stays."""
-        identity = (op, inputs, ignore_cache)
+        identity = (msgspec.msgpack.encode(op), inputs, ignore_cache)
         known = self._known.get(identity)
         if known is None:
             known = self._known[identity] = len(self.vertices)

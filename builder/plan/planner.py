@@ -1,0 +1,370 @@
+"""From a Dockerfile and options to a Plan.
+
+The order of work is BuildKit's, because it decides which error is seen first: global ARGs, stages and their bases,
+target, edges, base images of what the target reaches (with the triggers they bring), then the instructions.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from builder.errors import BuilderError, DockerfileError
+from builder.language import instructions as i
+from builder.language.instructions import Dockerfile, Statement
+from builder.language.words import Words
+from builder.lint import rules
+from builder.lint.checks import check_text
+from builder.lint.linter import Linter, did_you_mean
+from builder.oci import ContainerConfig, ImageConfig
+from builder.plan import vertices as v
+from builder.plan.copying import CopyPlanner
+from builder.plan.errors import BlankBaseName, NoStages, PlanError, UnknownTarget
+from builder.plan.graph import GraphBuilder
+from builder.plan.metadata import MetadataPlanner
+from builder.plan.options import ContextTree, EmptyTree, PlanOptions, World
+from builder.plan.running import RunPlanner
+from builder.plan.scope import DEFAULT_PATH, Scope, platform_args
+from builder.plan.stage import StagePlanner, clean
+from builder.plan.stages import Command, StageGraph, StageNode
+from builder.platforms import normalize, parse_platform
+from builder.reference import Reference
+
+
+def plan(dockerfile: Dockerfile, options: PlanOptions, world: World, linter: Linter, *,
+         epoch: int | None = None) -> v.Plan:
+    """The plan for one platform. Findings of the checks go to `linter`.
+
+    Raises DockerfileError (with a location), UnknownTarget, LintViolation where findings are errors, and what `world`
+    raises.
+    """
+    return _Planner(dockerfile, options, world, linter, epoch).plan()
+
+
+class _Planner:
+    def __init__(self, dockerfile: Dockerfile, options: PlanOptions, world: World, linter: Linter,
+                 epoch: int | None) -> None:
+        self._dockerfile = dockerfile
+        self._options = options
+        self._world = world
+        self._linter = linter
+        self._epoch = epoch
+        self._words = Words(dockerfile.escape)
+        self._stages = StageGraph(dockerfile)
+        self._graph = GraphBuilder()
+        self._global_args: dict[str, str] = {}
+        self._declared: set[str] = set()
+
+    def plan(self) -> v.Plan:
+        if not self._dockerfile.stages:
+            raise NoStages
+        check_text(self._dockerfile, self._linter)
+        self._set_global_args()
+        for index, stage in enumerate(self._dockerfile.stages):
+            self._add_stage(index, stage)
+        target = self._target()
+        for node in list(self._stages.nodes):
+            for command in node.commands:
+                self._stages.link(node, command)
+        self._stages.check_cycles()
+        if len(self._stages.nodes) == 1:
+            target.only_stage = True
+        reachable = self._resolve(target)
+        for node in reachable:
+            self._plan_stage(node)
+        self._linter.raise_if_failed()
+        return self._finish(target)
+
+    # -- global ARGs and stages ----------------------------------------------------------------------------------
+
+    def _set_global_args(self) -> None:
+        options, last = self._options, self._dockerfile.stages[-1]
+        target = options.target or last.base.name
+        given = platform_args(options.build_platform, options.platform, target, options.build_args)
+        self._check_default_bases(given)
+        self._global_args = self._with_global_args(given, options.build_args)
+        self._declared = set(self._global_args) | {
+            pair.key for s in self._dockerfile.global_args if isinstance(s.instruction, i.Arg)
+            for pair in s.instruction.pairs}
+
+    def _with_global_args(self, env: dict[str, str], given: dict[str, str]) -> dict[str, str]:
+        env = dict(env)
+        for statement in self._dockerfile.global_args:
+            assert isinstance(statement.instruction, i.Arg)
+            for pair in statement.instruction.pairs:
+                if pair.key in given:
+                    env[pair.key] = given[pair.key]
+                elif pair.default is not None:
+                    try:
+                        env[pair.key] = self._words.expand(pair.default, env).result
+                    except DockerfileError as error:
+                        raise error.at(self._stages.locate(statement.span)) from None
+        return env
+
+    def _check_default_bases(self, env: dict[str, str]) -> None:
+        """Rule InvalidDefaultArgInFrom: would the bases be names without any --build-arg?"""
+        try:
+            defaults = self._with_global_args(env, {})
+            for stage in self._dockerfile.stages:
+                name = self._words.expand(stage.base.image, defaults).result
+                try:
+                    Reference.parse(name)
+                except BuilderError:
+                    self._linter.report(rules.INVALID_DEFAULT_ARG_IN_FROM, stage.statement.span, stage.base.image,
+                                        comments=stage.statement.comments)
+        except DockerfileError:
+            return  # the real expansion will say it
+
+    def _add_stage(self, index: int, stage: i.Stage) -> None:
+        location = self._stages.locate(stage.statement.span)
+        base_name = self._expand_from(stage.base.image, stage.statement)
+        if not base_name:
+            raise BlankBaseName(stage.base.image, location)
+        node = StageNode(base_name, stage=stage, index=index, location=location)
+        node.commands = [Command(statement) for statement in stage.body]
+        if stage.base.platform:
+            node.platform = self._stage_platform(stage)
+        if node.name:
+            node.named_context = self._world.named_context(node.name, node.platform or self._options.platform)
+        if node.named_context is not None:
+            node.commands = []
+        self._stages.add_stage(node)
+
+    def _expand_from(self, word: str, statement: Statement) -> str:
+        try:
+            expansion = self._words.expand(word, self._global_args)
+        except DockerfileError as error:
+            raise error.at(self._stages.locate(statement.span)) from None
+        for name in expansion.unmatched:
+            if name not in self._declared:
+                self._linter.report(rules.UNDEFINED_ARG_IN_FROM, statement.span, name,
+                                    did_you_mean(name, self._declared), comments=statement.comments)
+        return expansion.result
+
+    def _stage_platform(self, stage: i.Stage) -> v.Platform:
+        statement, written = stage.statement, stage.base.platform
+        location = self._stages.locate(statement.span)
+        text = self._expand_from(written, statement)
+        expansion = self._words.expand(written, self._global_args)
+        if not text:
+            hint = "".join(did_you_mean(name, self._global_args) for name in expansion.unmatched)
+            raise PlanError(f"empty platform value from expression {written}{hint}", location=location)
+        if set(expansion.matched) == {"TARGETPLATFORM"} and not expansion.unmatched \
+                and text == self._global_args["TARGETPLATFORM"]:
+            self._linter.report(rules.REDUNDANT_TARGET_PLATFORM, statement.span, written, comments=statement.comments)
+        try:
+            platform = parse_platform(text)
+        except BuilderError as error:
+            raise PlanError(f"failed to parse platform {written}: {error.message}", location=location,
+                            hint=error.hint) from None
+        if not expansion.matched and not expansion.unmatched \
+                and platform.os not in stage.base.name and platform.architecture not in stage.base.name:
+            self._linter.report(rules.FROM_PLATFORM_FLAG_CONST_DISALLOWED, statement.span, text,
+                                comments=statement.comments)
+        return platform
+
+    def _target(self) -> StageNode:
+        wanted = self._options.target
+        if not wanted:
+            return self._stages.nodes[-1]
+        node = self._stages.find(wanted)
+        if node is None:
+            raise UnknownTarget(wanted, self._stages.names())
+        return node
+
+    # -- bases ---------------------------------------------------------------------------------------------------
+
+    def _resolve(self, target: StageNode) -> list[StageNode]:
+        """Base images of what is reached, and the ONBUILD triggers that they and base stages bring."""
+        while True:
+            reachable = self._stages.nodes if self._options.all_stages else self._stages.reachable(target)
+            for node in reachable:
+                if node.base is None and node.image is None and not node.planned:
+                    try:
+                        self._resolve_base(node)
+                    except BuilderError as error:
+                        raise error.at(node.location) from None
+            found_edges = False
+            for node in list(reachable):
+                if not node.onbuild_done:
+                    node.onbuild_done = True
+                    found_edges |= self._add_triggers(node)
+            if not found_edges:
+                return list(reachable)
+            self._stages.check_cycles()
+
+    def _resolve_base(self, node: StageNode) -> None:
+        platform = node.platform or self._options.platform
+        context = node.named_context
+        if context is None and node.base_name == "scratch":
+            node.planned = node.is_image
+            return
+        if context is None:
+            context = self._world.named_context(node.base_name, platform)
+        match context:
+            case None:
+                reference = Reference.parse(node.base_name).with_default_tag()
+                node.image = self._world.image(reference, platform)
+                self._check_base_platform(node, platform)
+            case v.ResolvedImage():
+                node.image = context
+            case ContextTree(name=name):
+                node.context = self._graph.add(v.SourceContext(name=name), name=f"[context {name}] load from client")
+            case v.SourceHttp() | v.SourceGit():
+                node.context = self._graph.add(context, name=f"[context {node.base_name}]")
+            case EmptyTree():
+                pass
+        if node.image is not None and (node.platform is not None or not self._options.explicit_platform):
+            found = node.image.config.platform
+            node.platform = normalize(found) if found.architecture else platform
+        self._plan_base(node)
+
+    def _check_base_platform(self, node: StageNode, wanted: v.Platform) -> None:
+        assert node.image is not None
+        found = node.image.config.platform
+        if (wanted.os, wanted.architecture) != (found.os, found.architecture) and node.stage is not None:
+            self._linter.report(rules.INVALID_BASE_IMAGE_PLATFORM, node.stage.statement.span, node.base_name,
+                                str(normalize(wanted)), str(normalize(found)), comments=node.stage.statement.comments)
+
+    def _plan_base(self, node: StageNode) -> None:
+        """The vertex of the base; a tree that is built upon becomes a layer."""
+        image = node.image
+        if image is not None and image.layers:
+            op = v.SourceImage(diff_ids=image.config.rootfs.diff_ids or (), name=image.name, digest=image.digest,
+                               descriptors=image.layers, origin=image.origin)
+            shown = f"FROM {image.name}@{image.digest}" if "@" not in image.name else f"FROM {image.name}"
+            node.root = self._graph.add(op, name=self._base_name(node, shown), location=node.location,
+                                        stage=node.label)
+        elif node.context is not None and not node.is_image and node.named_context is None:
+            op_copy = v.Copy(sources=(v.CopySource(input=0, paths=("/",)),), destination="/", has_parent=False)
+            node.root = self._graph.add(op_copy, (node.context,), name=f"FROM {node.base_name}", stage=node.label)
+        if node.is_image or node.named_context is not None:
+            node.planned = True
+
+    def _base_name(self, node: StageNode, shown: str) -> str:
+        if node.is_image:
+            return shown
+        node.step = 1
+        total = _count_steps(node)
+        return f"[{'' if node.only_stage else node.label + ' '}{1:{len(str(total))}d}/{total}] {shown}"
+
+    def _add_triggers(self, node: StageNode) -> bool:
+        commands: list[Command] = []
+        from builder.language.parser import parse_instruction
+
+        for expression in self._stages.onbuild_triggers(node):
+            try:
+                statement = parse_instruction(expression)
+            except BuilderError as error:
+                raise error.at(node.location) from None
+            if node.stage is not None:
+                statement = msgspec.structs.replace(statement, span=node.stage.statement.span)
+            command = Command(statement, is_onbuild=True)
+            self._stages.link(node, command)
+            commands.append(command)
+        node.commands = commands + node.commands
+        return any(source for command in commands for source in command.sources)
+
+    # -- instructions --------------------------------------------------------------------------------------------
+
+    def _plan_stage(self, node: StageNode) -> None:
+        if node.planned:
+            return
+        node.planned = True
+        self._inherit(node)
+        planner = StagePlanner(node, options=self._options, world=self._world, linter=self._linter,
+                               stages=self._stages, graph=self._graph, global_args=self._global_args,
+                               epoch=self._epoch)
+        planner.total = _count_steps(node)
+        metadata = MetadataPlanner(planner)
+        for command in node.commands:
+            planner.is_onbuild = command.is_onbuild
+            statement = command.statement
+            try:
+                match statement.instruction:
+                    case i.Run():
+                        RunPlanner(planner, command, statement.instruction).plan()
+                    case i.Copy() | i.Add():
+                        CopyPlanner(planner, command, statement.instruction).plan()
+                    case _:
+                        metadata.plan(statement)
+            except BuilderError as error:
+                raise error.at(self._stages.locate(statement.span)) from None
+
+    def _inherit(self, node: StageNode) -> None:
+        """Config, history and variables of the base; PATH is always there."""
+        if node.base is not None:
+            base = node.base
+            node.root, node.platform, node.image = base.root, base.platform, base.image
+            node.config, node.author, node.history = base.config, base.author, list(base.history)
+            node.workdir_set = base.workdir_set
+            node.scope = base.scope.copy() if base.scope else Scope(self._dockerfile.escape, self._linter)
+            node.scope.args = list(base.scope.args) if base.scope else []
+        else:
+            node.scope = Scope(self._dockerfile.escape, self._linter)
+            if node.image is not None:
+                node.config = node.image.config.config
+                node.author = node.image.config.author
+                node.history = list(node.image.config.history or ())
+            else:
+                node.config = ContainerConfig(working_dir="/", env=(f"PATH={DEFAULT_PATH}",))
+        node.config = msgspec.structs.replace(node.config, on_build=None)
+        if not any(entry.startswith("PATH=") for entry in node.config.env or ()):
+            node.config = msgspec.structs.replace(node.config, env=(*(node.config.env or ()), f"PATH={DEFAULT_PATH}"))
+        if node.config.working_dir:
+            node.config = msgspec.structs.replace(node.config, working_dir=clean(node.config.working_dir))
+        for entry in node.config.env or ():
+            key, _, value = entry.partition("=")
+            node.scope.set(key, value)
+
+    # -- the image -----------------------------------------------------------------------------------------------
+
+    def _finish(self, target: StageNode) -> v.Plan:
+        options = self._options
+        if target.named_context is not None:
+            self._inherit_context(target)
+        if options.labels:
+            target.config = msgspec.structs.replace(
+                target.config, labels={**(target.config.labels or {}), **options.labels})
+        platform = target.platform or options.platform
+        if options.explicit_platform:
+            same = (options.platform.os, options.platform.architecture) == (platform.os, platform.architecture)
+            platform = platform if same and not options.platform.variant else options.platform
+        platform = normalize(platform)
+        base = target.image.config if target.image else ImageConfig()
+        config = ImageConfig(
+            author=target.author, architecture=platform.architecture, os=platform.os, variant=platform.variant,
+            os_version=base.os_version, os_features=base.os_features, config=target.config)
+        keep, output = _reached(self._graph.vertices, target.root)
+        return v.Plan(vertices=keep, output=output, config=config, history=tuple(target.history), platform=platform,
+                      base=target.image, epoch=self._epoch)
+
+    def _inherit_context(self, target: StageNode) -> None:
+        named, target.named_context = target.named_context, None
+        self._inherit(target)
+        target.named_context = named
+        if target.context is not None and target.root is None:
+            op = v.Copy(sources=(v.CopySource(input=0, paths=("/",)),), destination="/", has_parent=False)
+            target.root = self._graph.add(op, (target.context,), name=f"FROM {target.label}", stage=target.label)
+
+
+def _count_steps(node: StageNode) -> int:
+    has_base = node.base is None and node.base_name != "scratch"
+    own = sum(isinstance(c.statement.instruction, i.Run | i.Copy | i.Add | i.Workdir) or c.is_onbuild
+              for c in node.commands)
+    return own + has_base
+
+
+def _reached(vertices: list[v.Vertex], output: int | None) -> tuple[tuple[v.Vertex, ...], int | None]:
+    """The vertices that `output` needs, renumbered in the same order."""
+    if output is None:
+        return (), None
+    wanted, stack = set(), [output]
+    while stack:
+        index = stack.pop()
+        if index not in wanted:
+            wanted.add(index)
+            stack += vertices[index].inputs
+    renumbered = {old: new for new, old in enumerate(sorted(wanted))}
+    kept = tuple(msgspec.structs.replace(vertices[old], inputs=tuple(renumbered[n] for n in vertices[old].inputs))
+                 for old in sorted(wanted))
+    return kept, renumbered[output]

@@ -1,0 +1,180 @@
+"""RUN: a Run vertex over the stage's root, with what its mounts bring."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from builder.language.instructions import ExecForm, Run, Statement
+from builder.language.mounts import MountSpec, parse_mount
+from builder.oci import ContainerConfig
+from builder.plan import vertices as v
+from builder.plan.errors import EntitlementNeeded, PlanError
+from builder.plan.scope import PROXY_ARGS
+from builder.plan.stage import StagePlanner
+from builder.plan.stages import Command, StageNode
+
+_LONE_HEREDOC = re.compile(r"\s*\d*<<-?\s*(?P<quote>['\"]?)[^\s'\"<>|&;]+(?P=quote)\s*")
+_CRLF = re.compile(r"\r\n|\n")
+
+
+class RunPlanner:
+    """Plans one RUN in the stage that `planner` is at."""
+
+    def __init__(self, planner: StagePlanner, command: Command, instruction: Run) -> None:
+        self._planner = planner
+        self._command = command
+        self._statement: Statement = command.statement
+        self._instruction = instruction
+        self._files: tuple[v.InlineFile, ...] = ()
+        self._label = command.statement.text
+
+    def plan(self) -> None:
+        planner, instruction = self._planner, self._instruction
+        options, node = planner.options, planner.node
+        words = self._words()
+        argv = words if isinstance(instruction.command, ExecForm) else with_shell(planner.config, words)
+        inputs = [] if node.root is None else [node.root]
+        mounts = self._mounts(inputs)
+        self._check_entitlements()
+        if instruction.devices:
+            raise PlanError("RUN --device needs CDI devices, which this builder does not offer",
+                            location=planner.location(self._statement))
+        masked = tuple(m.env for m in mounts if isinstance(m, v.SecretMount) and m.env)
+        op = v.Run(
+            argv=tuple(argv), env=tuple(f"{key}={value}" for key, value in planner.scope.env.items()),
+            cwd=planner.config.working_dir or "/", has_parent=node.root is not None, user=planner.config.user,
+            mounts=mounts, files=self._files,
+            network=v.Network(instruction.network) if instruction.network else options.network,
+            security=instruction.security or "sandbox", extra_hosts=options.extra_hosts, hostname=options.hostname,
+            proxy_env=self._proxy_env(), ulimits=options.ulimits, shm_size=options.shm_size,
+            cgroup_parent=options.cgroup_parent, resources=options.resources)
+        name = planner.step_name(self._label, masked)
+        node.root = planner.add(op, tuple(inputs), name=name, statement=self._statement)
+        planner.commit(f"RUN {self._history(argv)} # buildkit", layer=True)
+
+    def _words(self) -> tuple[str, ...]:
+        """The command; a lone here-document is its script, others go to the shell as written."""
+        command = self._instruction.command
+        if isinstance(command, ExecForm):
+            return command.argv
+        if not command.heredocs:
+            return (command.text,)
+        if not _LONE_HEREDOC.fullmatch(command.text):
+            return (command.text + "".join(f"\n{h.content}{h.name}" for h in command.heredocs),)
+        script = command.heredocs[0]
+        self._label += f" ({_summary(script.content)})"
+        if not script.body.startswith("#!"):
+            return (script.body,)
+        self._files = (v.InlineFile(script.name, script.body, 0o755),)
+        return (f"/dev/pipes/{script.name}",)
+
+    def _history(self, argv: tuple[str, ...]) -> str:
+        """`|2 a=1 b=2 /bin/sh -c ...`: declared args with their values, then the command."""
+        scope = self._planner.scope
+        values: dict[str, str] = {}
+        for key, value in scope.args:
+            values[key] = scope.env.get(key, value or "")
+        shown = [f"{key}={value}" for key, value in values.items()]
+        return " ".join([f"|{len(shown)}", *shown, *argv] if shown else argv)
+
+    def _proxy_env(self) -> tuple[str, ...]:
+        given = self._planner.options.build_args
+        pairs: list[str] = []
+        for key in sorted(given):
+            if key.lower() in PROXY_ARGS:
+                pairs += [f"{key.upper()}={given[key]}", f"{key.lower()}={given[key]}"]
+        return tuple(dict.fromkeys(pairs))
+
+    def _check_entitlements(self) -> None:
+        options, location = self._planner.options, self._planner.location(self._statement)
+        if self._instruction.security == "insecure" and "security.insecure" not in options.allow:
+            raise EntitlementNeeded("security.insecure", location)
+        if self._instruction.network == "host" and "network.host" not in options.allow:
+            raise EntitlementNeeded("network.host", location)
+
+    # -- mounts --------------------------------------------------------------------------------------------------
+
+    def _mounts(self, inputs: list[int]) -> tuple[v.Mount, ...]:
+        made = []
+        for text, source in zip(self._instruction.mounts, self._command.sources, strict=True):
+            spec = parse_mount(text, lambda word: self._planner.scope.expand(word, self._statement))
+            made.append(self._mount(spec, source, inputs))
+        return tuple(made)
+
+    def _mount(self, spec: MountSpec, source: StageNode | None, inputs: list[int]) -> v.Mount:
+        if source is not None and not source.planned:
+            raise PlanError(f'cannot mount from stage "{spec.from_}" to "{spec.target}", stage needs to be defined '
+                            "before current command", location=self._planner.location(self._statement))
+        if spec.type == "secret":
+            return self._secret(spec)
+        if spec.type == "ssh":
+            if spec.source:
+                raise PlanError("ssh does not support source")
+            return v.SshMount(id=spec.id or "default", target=spec.target, required=spec.required,
+                              mode=0o600 if spec.mode is None else spec.mode, uid=spec.uid or 0, gid=spec.gid or 0)
+        target = self._target(spec)
+        if spec.type == "tmpfs":
+            return v.TmpfsMount(target=target, size=spec.size)
+        origin = clean_source(spec.source)
+        if spec.type == "cache":
+            return self._cache(spec, source, target, origin, inputs)
+        if source is not None:
+            vertex = source.context if source.context is not None else source.root
+        elif spec.from_ == "scratch":
+            vertex = None
+        else:
+            vertex = self._planner.main_context()
+        if vertex is None:
+            vertex = self._planner.add(v.SourceInline(files=()), (), name="empty", statement=self._statement)
+        return v.BindMount(target=target, input=_position(inputs, vertex), source=origin, readonly=spec.readonly)
+
+    def _cache(self, spec: MountSpec, source: StageNode | None, target: str, origin: str,
+               inputs: list[int]) -> v.CacheMount:
+        vertex = None
+        if source is not None:
+            vertex = source.context if source.context is not None else source.root
+        return v.CacheMount(
+            target=target, id=f"{self._planner.options.cache_namespace}/{spec.id or posixpath.normpath(spec.target)}",
+            sharing=v.Sharing(spec.sharing or "shared"),
+            input=None if vertex is None else _position(inputs, vertex), source=origin, readonly=spec.readonly,
+            mode=0o755 if spec.mode is None else spec.mode, uid=spec.uid or 0, gid=spec.gid or 0)
+
+    def _secret(self, spec: MountSpec) -> v.SecretMount:
+        identity = spec.source or spec.id or posixpath.basename(spec.target)
+        if not identity:
+            raise PlanError("one of source, target required")
+        target = spec.target
+        if spec.env is None and not target:
+            target = "/run/secrets/" + posixpath.basename(identity)
+        if target:
+            target = posixpath.join("/", self._planner.config.working_dir, target)
+        return v.SecretMount(id=identity, target=target, env=spec.env or "", required=spec.required,
+                             mode=0o400 if spec.mode is None else spec.mode, uid=spec.uid or 0, gid=spec.gid or 0)
+
+    def _target(self, spec: MountSpec) -> str:
+        target = posixpath.normpath(posixpath.join("/", self._planner.config.working_dir, spec.target))
+        if target.strip("/") == "":
+            raise PlanError(f'invalid mount target "{spec.target}"', location=self._planner.location(self._statement),
+                            hint="give the mount a target=/path")
+        return target
+
+
+def with_shell(config: ContainerConfig, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The command line under the image's SHELL."""
+    return (*(config.shell or ("/bin/sh", "-c")), " ".join(words))
+
+
+def clean_source(source: str) -> str:
+    return posixpath.normpath("/" + source.lstrip("/"))
+
+
+def _position(inputs: list[int], vertex: int) -> int:
+    if vertex not in inputs[1:]:
+        inputs.append(vertex)
+    return inputs.index(vertex, 1) if vertex in inputs[1:] else len(inputs) - 1
+
+
+def _summary(script: str) -> str:
+    lines = _CRLF.split(script.strip())
+    return lines[0] + ("..." if len(lines) > 1 else "")

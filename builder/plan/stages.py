@@ -1,0 +1,177 @@
+"""Stages and what they stand on: names, bases, `--from` edges, what the target reaches.
+
+Follows BuildKit: names are compared in lower case, of several stages of one name the last wins (for a base: the last
+before it), a base that no earlier stage has is an image, `--from=<number>` counts stages from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from builder.language.instructions import Copy, Dockerfile, Onbuild, Run, Stage, Statement
+from builder.language.mounts import parse_mount
+from builder.oci import ContainerConfig, History, Platform
+from builder.plan.errors import CircularDependency, InvalidStageIndex, PlanError
+from builder.plan.options import NamedContext
+from builder.plan.scope import Scope
+from builder.plan.vertices import ResolvedImage
+from builder.source import Location, Span
+
+
+class Command:
+    """One instruction of a stage, with the stages (or images) that it takes files from."""
+
+    def __init__(self, statement: Statement, *, is_onbuild: bool = False) -> None:
+        self.statement = statement
+        self.is_onbuild = is_onbuild
+        self.sources: tuple[StageNode | None, ...] = ()
+
+
+class StageNode:
+    """A stage, or an image or named context that `--from` names; filled in as planning proceeds."""
+
+    def __init__(self, base_name: str, *, stage: Stage | None = None, index: int = -1,
+                 location: Location | None = None) -> None:
+        self.stage = stage
+        self.index = index
+        self.name = stage.base.name if stage else ""
+        self.base_name = base_name
+        self.location = location
+        self.platform: Platform | None = None
+        self.base: StageNode | None = None
+        self.named_context: NamedContext | None = None
+        self.image: ResolvedImage | None = None
+        self.commands: list[Command] = []
+        self.onbuild_done = False
+        self.planned = False
+        # what planning makes of it
+        self.scope: Scope | None = None
+        self.config = ContainerConfig()
+        self.author = ""
+        self.history: list[History] = []
+        self.root: int | None = None
+        self.context: int | None = None
+        """The vertex of a named context that is a plain tree (then `root` is not set)."""
+        self.workdir_set = False
+        self.step = 0
+        self.only_stage = False
+
+    @property
+    def is_image(self) -> bool:
+        """True for what `--from` names without being a stage of the file."""
+        return self.stage is None
+
+    @property
+    def label(self) -> str:
+        return self.name or (f"stage-{self.index}" if self.stage else self.base_name)
+
+    @property
+    def needs(self) -> list[StageNode]:
+        own = [s for command in self.commands for s in command.sources if s is not None]
+        return own if self.base is None else [self.base, *own]
+
+
+class StageGraph:
+    """The stages of one file, in order, then the images that they copy or mount from."""
+
+    def __init__(self, dockerfile: Dockerfile) -> None:
+        self._dockerfile = dockerfile
+        self.nodes: list[StageNode] = []
+        self._by_name: dict[str, StageNode] = {}
+        self._stage_count = 0
+
+    def locate(self, span: Span) -> Location:
+        return Location(self._dockerfile.source, span)
+
+    def add_stage(self, node: StageNode) -> None:
+        """Registers a stage; its base is the stage of that name registered so far, if there is one."""
+        self.nodes.append(node)
+        self._stage_count += 1
+        if node.named_context is None:
+            node.base = self._by_name.get(node.base_name)
+        if node.name:
+            self._by_name[node.name.lower()] = node
+
+    def find(self, name: str) -> StageNode | None:
+        return self._by_name.get(name.lower())
+
+    def names(self) -> list[str]:
+        return [node.label for node in self.nodes if not node.is_image]
+
+    def link(self, node: StageNode, command: Command) -> bool:
+        """Finds what `command` takes files from; True when it needs something."""
+        statement = command.statement
+        location = self.locate(statement.span)
+        match statement.instruction:
+            case Copy(from_=source) if source:
+                command.sources = (self._copy_source(source, location),)
+            case Run(mounts=mounts):
+                command.sources = tuple(self._mount_source(mount, location) for mount in mounts)
+        return any(source is not None for source in command.sources)
+
+    def _copy_source(self, source: str, location: Location) -> StageNode:
+        if "$" in source:
+            raise PlanError(
+                "variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
+                "scope as a workaround", location=location)
+        digits = source[1:] if source[:1] in {"-", "+"} else source
+        if digits.isascii() and digits.isdigit():
+            index = int(source)
+            if not 0 <= index < len(self.nodes):
+                raise InvalidStageIndex(index, self._stage_count, location)
+            return self.nodes[index]
+        return self.find(source) or self._add_image(source, location)
+
+    def _mount_source(self, mount: str, location: Location) -> StageNode | None:
+        source = parse_mount(mount).from_
+        if not source or source == "scratch":
+            return None
+        return self.find(source) or self._add_image(source, location)
+
+    def _add_image(self, name: str, location: Location) -> StageNode:
+        node = StageNode(name, location=location)
+        self.nodes.append(node)
+        return node
+
+    def check_cycles(self) -> None:
+        """Raises CircularDependency where a stage needs itself."""
+        done: set[int] = set()
+        for start in self.nodes:
+            path: dict[int, Iterator[StageNode]] = {}
+            stack = [start]
+            while stack:
+                node = stack[-1]
+                if id(node) in done:
+                    stack.pop()
+                    continue
+                pending = path.setdefault(id(node), iter(node.needs))
+                following = next(pending, None)
+                if following is None:
+                    done.add(id(node))
+                    del path[id(node)]
+                    stack.pop()
+                elif id(following) in path:
+                    raise CircularDependency(following.label, node.location)
+                elif id(following) not in done:
+                    stack.append(following)
+
+    def reachable(self, target: StageNode) -> list[StageNode]:
+        """What `target` needs, itself included, in the order of the file."""
+        found: set[int] = set()
+        stack = [target]
+        while stack:
+            node = stack.pop()
+            if id(node) not in found:
+                found.add(id(node))
+                stack += node.needs
+        return [node for node in self.nodes if id(node) in found]
+
+    def onbuild_triggers(self, node: StageNode) -> list[str]:
+        """The ONBUILD expressions that `node` inherits from its base image or base stage."""
+        triggers: list[str] = []
+        if node.base is None and node.image and node.image.config.config.on_build:
+            triggers += node.image.config.config.on_build
+        if node.base is not None:
+            triggers += [c.statement.instruction.expression for c in node.base.commands
+                         if isinstance(c.statement.instruction, Onbuild)]
+        return triggers
