@@ -82,7 +82,7 @@ class CopyPlanner:
 
     def _add_source(self, path: str) -> None:
         git = parse_git_ref(path)
-        if git is not None:
+        if git is not None and not git.local_like:
             self._add_git(git)
         elif _is_http(path):
             self._add_http(path)
@@ -100,7 +100,7 @@ class CopyPlanner:
         op = v.SourceGit(
             remote=ref.remote, ref=ref.ref, subdir=ref.subdir, checksum=ref.checksum or self._checksum,
             keep_git_dir=bool(ref.keep_git_dir if ref.keep_git_dir is not None else keep),
-            submodules=ref.submodules is not False, mtime=ref.mtime)
+            submodules=ref.submodules is not False, mtime=ref.mtime, fetch_by_commit=ref.fetch_by_commit)
         self._add_input(op, ("/",), literal=True, name=self._name)
 
     def _add_http(self, url: str) -> None:

@@ -110,6 +110,8 @@ class SourceGit(Op, frozen=True, kw_only=True):
     submodules: bool = True
     mtime: str = ""
     """"" or "checkout": time of checkout; "commit": of the commit."""
+    fetch_by_commit: bool = False
+    """Fetch `checksum` without asking the remote what `ref` is; `ref` only names it."""
 
 
 # -- file operations -----------------------------------------------------------------------------------------------
