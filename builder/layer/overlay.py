@@ -1,0 +1,114 @@
+"""The overlayfs form of a layer directory.
+
+A whiteout is a character device 0:0; a directory that hides what lies below it carries `<prefix>.overlay.opaque` = `y`,
+where the prefix is `trusted` in a store of root and `user` in a rootless one. Both prefixes are always recognised, and
+no `<prefix>.overlay.*` attribute ever leaves a layer directory. Where the store cannot give a file its owner,
+`user.builder.owner` holds `uid:gid:mode` (mode in octal): readers believe it instead of stat.
+Source: Documentation/filesystems/overlayfs.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Literal
+
+import msgspec
+
+from builder.errors import StoreError
+
+XattrPrefix = Literal["trusted", "user"]
+
+WHITEOUT_PREFIX = b".wh."
+"""In a layer tar `.wh.NAME` hides NAME below (OCI image-spec, layer.md)."""
+OPAQUE_MARKER = b".wh..wh..opq"
+
+OWNER_XATTR = "user.builder.owner"
+CAPABILITY_XATTR = "security.capability"
+
+_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
+_UNPACKABLE = frozenset(f"{prefix}.overlay.{name}" for prefix in ("trusted", "user") for name in ("redirect", "metacopy"))
+_CAPABILITY_V2_SIZE = 20
+
+
+class RedirectInLayer(StoreError):
+    code = "layer-redirect"
+
+    def __init__(self, path: str, xattr: str) -> None:
+        super().__init__(
+            f"layer path `{path}` carries `{xattr}`, so its content lies elsewhere",
+            hint="mount overlayfs with redirect_dir=off,metacopy=off",
+        )
+
+
+class Xattrs(msgspec.Struct, frozen=True):
+    """What the extended attributes of a file in a layer directory say."""
+
+    capability: bytes = b""
+    """`security.capability` in its portable form (revision 2), or empty."""
+    opaque: bool = False
+    owner: tuple[int, int, int] | None = None
+    """uid, gid and permission bits, where stat cannot tell them."""
+
+
+NO_XATTRS = Xattrs()
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def make_whiteout(path: str | bytes, *, dir_fd: int | None = None) -> None:
+    """Hides what lies below `path`. Raises FileExistsError; needs no privilege since Linux 5.8."""
+    os.mknod(path, stat.S_IFCHR, 0, dir_fd=dir_fd)
+
+
+def is_opaque(path: str | bytes | int) -> bool:
+    return any(_getxattr(path, name) == b"y" for name in _OPAQUE)
+
+
+def set_opaque(path: str | bytes | int, xattr_prefix: XattrPrefix) -> None:
+    os.setxattr(path, f"{xattr_prefix}.overlay.opaque", b"y")
+
+
+def set_owner(path: str | bytes | int, uid: int, gid: int, mode: int) -> None:
+    """Records an owner that chown refused. Only files and directories can carry it (xattr(7))."""
+    os.setxattr(path, OWNER_XATTR, b"%d:%d:%o" % (uid, gid, mode))
+
+
+def read_xattrs(path: bytes) -> Xattrs:
+    """The attributes of a file or directory. Raises RedirectInLayer for content that overlayfs keeps elsewhere."""
+    names = os.listxattr(path, follow_symlinks=False)
+    if not names:
+        return NO_XATTRS
+    if elsewhere := _UNPACKABLE.intersection(names):
+        raise RedirectInLayer(os.fsdecode(path), min(elsewhere))
+    return Xattrs(
+        _portable(_getxattr(path, CAPABILITY_XATTR)) if CAPABILITY_XATTR in names else b"",
+        any(name in names and _getxattr(path, name) == b"y" for name in _OPAQUE),
+        _parse_owner(_getxattr(path, OWNER_XATTR)) if OWNER_XATTR in names else None,
+    )
+
+
+def _portable(capability: bytes) -> bytes:
+    """Revision 3 names the root of the user namespace it was set in, which means nothing elsewhere: revision 2."""
+    if len(capability) > _CAPABILITY_V2_SIZE and capability[3] == 3:
+        return capability[:3] + b"\x02" + capability[4:_CAPABILITY_V2_SIZE]
+    return capability
+
+
+def _parse_owner(value: bytes) -> tuple[int, int, int] | None:
+    uid, gid, mode = (value.split(b":") + [b"", b""])[:3]
+    if not (uid.isdigit() and gid.isdigit() and mode.isdigit()):
+        return None
+    return int(uid), int(gid), int(mode, 8) & 0o7777
+
+
+def _getxattr(path: str | bytes | int, name: str) -> bytes:
+    try:
+        return os.getxattr(path, name, follow_symlinks=isinstance(path, int))
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP):
+            return b""
+        raise
