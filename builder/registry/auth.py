@@ -52,9 +52,9 @@ Exchange = Callable[[Endpoint, TokenRequest], TokenAnswer]
 def parse_challenges(header: str) -> list[Challenge]:
     """The challenges of a `WWW-Authenticate` header, in its order (RFC 9110, section 11.6.1)."""
     starts = [m for m in _CHALLENGE.finditer(header) if not _inside_quotes(header, m.start())]
-    ends = [m.start() for m in starts[1:]] + [len(header)]
+    ends = [*(m.start() for m in starts[1:]), len(header)]
     found = []
-    for match, end in zip(starts, ends, strict=True):
+    for match, end in zip(starts, ends, strict=False):
         pairs = _PARAMETER.findall(header[match.end():end])
         parameters = {key.lower(): re.sub(r"\\(.)", r"\1", quoted) or bare for key, quoted, bare in pairs}
         found.append(Challenge(match[1].lower(), parameters))

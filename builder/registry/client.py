@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from builder.errors import ImageError, RegistryError
+from builder.errors import ImageError
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, digest_of, parse_digest
 from builder.reference import Reference
 from builder.registry.blob import BlobStream
@@ -177,7 +177,7 @@ class RegistryClient:
             except Unreachable as error:
                 first_error = first_error or error
                 continue
-            except RegistryError:
+            except (ServerFailed, RateLimited):
                 self._settle(alternatives, endpoint)
                 return self._transport.send(endpoint, request)
             if response.status == 400 and _HTTP_TO_HTTPS in error_detail(response):

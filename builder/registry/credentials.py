@@ -142,7 +142,7 @@ def _decode(entry: dict[str, Any], path: Path) -> Credentials | None:
     user, password = entry.get("username") or "", entry.get("password") or ""
     if encoded := entry.get("auth"):
         try:
-            user, _, password = base64.b64decode(encoded).decode().rstrip("\0").partition(":")
+            user, _, password = base64.b64decode(encoded, validate=True).decode().rstrip("\0").partition(":")
         except (binascii.Error, UnicodeDecodeError, TypeError) as error:
             raise BadAuthFile(path, "an `auth` value is not base64 of `user:password`") from error
     return Credentials(user, password, token) if user or token else None

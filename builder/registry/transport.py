@@ -241,8 +241,7 @@ def _redirected(url: str, target: str, what: str) -> str:
 
 def _may_pass(error: Exception) -> bool:
     """Whether another attempt makes sense: not for unknown names, refused connections and refused certificates."""
-    timed_out = isinstance(error, urllib3.exceptions.ConnectTimeoutError)
-    return timed_out or not isinstance(error, SSLError | urllib3.exceptions.NewConnectionError)
+    return not isinstance(error, SSLError | urllib3.exceptions.NewConnectionError)
 
 
 def _unreachable(endpoint: Endpoint, error: Exception) -> Unreachable:
