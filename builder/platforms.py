@@ -53,13 +53,34 @@ def host_platform() -> Platform:
 
 
 def match_order(wanted: Platform) -> list[Platform]:
-    """Platforms that an image for `wanted` may have, best first: older variants of the same architecture run too."""
+    """Platforms that an image for `wanted` may have, best first: what containerd's `platforms.Only` accepts.
+
+    Older variants of an architecture run too, and the 32-bit architecture after all of them.
+    """
     wanted = normalize(wanted)
-    fallbacks = {
-        "arm": ["v8", "v7", "v6", "v5"],
-        "amd64": ["v4", "v3", "v2", ""],
-    }.get(wanted.architecture)
-    if fallbacks is None or wanted.variant not in fallbacks:
-        return [wanted]
-    usable = fallbacks[fallbacks.index(wanted.variant):]
-    return [Platform(wanted.architecture, wanted.os, variant) for variant in usable]
+    match wanted.architecture:
+        case "amd64":
+            names = [("amd64", v) for v in _down(wanted.variant, ("v4", "v3", "v2", ""))] + [("386", "")]
+        case "arm":
+            names = [("arm", v) for v in _down(wanted.variant, ("v8", "v7", "v6", "v5"))]
+        case "arm64":
+            names = [("arm64", v) for v in _arm64_versions(wanted.variant)]
+            names += [("arm", v) for v in ("v8", "v7", "v6", "v5")]
+        case other:
+            names = [(other, wanted.variant)]
+    return [Platform(arch, wanted.os, variant) for arch, variant in names]
+
+
+def _down(variant: str, newest_first: tuple[str, ...]) -> tuple[str, ...]:
+    return newest_first[newest_first.index(variant):] if variant in newest_first else (variant,)
+
+
+def _arm64_versions(variant: str) -> list[str]:
+    """v9.n runs v9.0 to v9.n and v8.0 to v8.(n+5); "" is v8 (v8.0)."""
+    major, _, minor = (variant.removeprefix("v") or "8").partition(".")
+    if major not in {"8", "9"} or not (minor or "0").isdecimal():
+        return [variant]
+    newest = int(minor or 0)
+    eights = newest + 5 if major == "9" else newest
+    nines = [f"v9.{n}" if n else "v9" for n in range(newest, -1, -1)] if major == "9" else []
+    return nines + [f"v8.{n}" if n else "" for n in range(eights, -1, -1)]
