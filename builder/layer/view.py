@@ -1,0 +1,199 @@
+"""A stack of layers seen as one tree, as overlayfs would show it, without mounting anything.
+
+A layer directory holds whiteouts (a removed name) and opaque directories (nothing of the layers below shows through);
+both are invisible here. What a directory consists of is looked up once and remembered, so the layers must not change
+while a view is in use. https://docs.kernel.org/filesystems/overlayfs.html
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from builder.errors import ImageError
+from builder.layer.overlay import is_opaque, is_whiteout
+from builder.layer.resolution import TooManyLinks, canonical
+from builder.layer.tree import Entry
+
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
+
+
+class FileTooLarge(ImageError):
+    code = "file-too-large"
+
+    def __init__(self, path: str, limit: int) -> None:
+        super().__init__(f"`/{path}` is larger than {limit} bytes")
+
+
+class _Directory(msgspec.Struct, frozen=True):
+    entry: Entry
+    hosts: tuple[str, ...]
+    """The host directories that make it up, top layer first; their own opaqueness is taken into account."""
+
+
+class MergedView:
+    """The file tree of a stack of layer directories, given bottom first; an empty stack is an empty tree.
+
+    Entries of one file that has several names in its layer share `st_dev` and `st_ino`.
+    """
+
+    root_owned = False
+
+    def __init__(self, layer_dirs: Sequence[str]) -> None:
+        self._directories: dict[str, _Directory | None] = {"": self._root(tuple(reversed(layer_dirs)))}
+
+    @staticmethod
+    def _root(hosts: tuple[str, ...]) -> _Directory | None:
+        for position, host in enumerate(hosts):
+            if is_opaque(host):
+                hosts = hosts[: position + 1]
+                break
+        return _Directory(Entry("", hosts[0], os.stat(hosts[0])), hosts) if hosts else None
+
+    # -- FileTree ------------------------------------------------------------------------------------------------
+
+    def lstat(self, path: str) -> Entry | None:
+        try:
+            return self._at(canonical(self._at, path, follow_last=False))
+        except TooManyLinks:
+            return None
+
+    def children(self, path: str) -> list[Entry]:
+        directory = self._directory_of(path)
+        return self._list(directory) if directory else []
+
+    def walk(self, path: str) -> Iterator[Entry]:
+        directory = self._directory_of(path)
+        pending = list(reversed(self._list(directory))) if directory else []
+        while pending:
+            entry = pending.pop()
+            yield entry
+            if entry.is_dir and (directory := self._directory(entry.path)):
+                pending.extend(reversed(self._list(directory)))
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def resolve(self, path: str) -> Entry | None:
+        """What `path` means, a link in its last component followed too, inside this tree; None if there is nothing."""
+        try:
+            return self._at(canonical(self._at, path))
+        except TooManyLinks:
+            return None
+
+    def read_link(self, path: str) -> str | None:
+        """The target of the symbolic link at `path`, as written; None if it is no link."""
+        entry = self.lstat(path)
+        return os.readlink(entry.host) if entry is not None and entry.is_link else None
+
+    def read_file(self, path: str, limit: int = 10 << 20) -> bytes | None:
+        """The content of the regular file that `path` leads to; None if it leads to none.
+
+        Raises FileTooLarge beyond `limit` bytes.
+        """
+        entry = self.resolve(path)
+        return read_entry(entry, limit) if entry is not None and entry.is_file else None
+
+    # -- merging --------------------------------------------------------------------------------------------------
+
+    def _at(self, path: str) -> Entry | None:
+        """The entry at a canonical path."""
+        if not path:
+            root = self._directories[""]
+            return root.entry if root else None
+        parent, _, name = path.rpartition("/")
+        directory = self._directory(parent)
+        if directory is None:
+            return None
+        known = self._directories.get(path)
+        if known is not None:
+            return known.entry
+        return self._look_up(directory, path, name)
+
+    def _directory_of(self, path: str) -> _Directory | None:
+        try:
+            return self._directory(canonical(self._at, path))
+        except TooManyLinks:
+            return None
+
+    def _directory(self, path: str) -> _Directory | None:
+        """The directory at a canonical path, or None."""
+        if path in self._directories:
+            return self._directories[path]
+        self._directories[path] = None
+        parent, _, name = path.rpartition("/")
+        directory = self._directory(parent)
+        if directory is not None:
+            self._look_up(directory, path, name)
+        return self._directories[path]
+
+    def _look_up(self, parent: _Directory, path: str, name: str) -> Entry | None:
+        """Find `name` in the layers of `parent`, from the top; a directory goes on down while it merges."""
+        hosts: list[str] = []
+        top: Entry | None = None
+        last = len(parent.hosts) - 1
+        for position, base in enumerate(parent.hosts):
+            host = f"{base}/{name}"
+            try:
+                status = os.lstat(host)
+            except OSError as error:
+                if error.errno in ABSENT:
+                    continue
+                raise
+            if is_whiteout(status):
+                break
+            if not stat.S_ISDIR(status.st_mode):
+                return Entry(path, host, status) if top is None else self._remember(top, hosts)
+            top = top or Entry(path, host, status)
+            hosts.append(host)
+            if position != last and is_opaque(host):
+                break
+        return self._remember(top, hosts) if top else None
+
+    def _remember(self, entry: Entry, hosts: list[str]) -> Entry:
+        self._directories[entry.path] = _Directory(entry, tuple(hosts))
+        return entry
+
+    def _list(self, directory: _Directory) -> list[Entry]:
+        """The children of a directory, sorted; what the subdirectories consist of is remembered on the way."""
+        prefix = f"{directory.entry.path}/" if directory.entry.path else ""
+        tops: dict[str, Entry | None] = {}
+        merging: dict[str, list[str]] = {}
+        for base in directory.hosts:
+            ended = {name for name in tops if name not in merging}
+            with os.scandir(base) as listing:
+                for item in listing:
+                    name = item.name
+                    if name in ended:
+                        continue
+                    status = item.stat(follow_symlinks=False)
+                    if name in merging:
+                        if not stat.S_ISDIR(status.st_mode) or is_opaque(merging[name][-1]):
+                            self._remember_merged(tops[name], merging.pop(name))
+                        else:
+                            merging[name].append(item.path)
+                    elif is_whiteout(status):
+                        tops[name] = None
+                    else:
+                        tops[name] = Entry(prefix + name, item.path, status)
+                        if stat.S_ISDIR(status.st_mode):
+                            merging[name] = [item.path]
+        for name, hosts in merging.items():
+            self._remember_merged(tops[name], hosts)
+        return [entry for _, entry in sorted((os.fsencode(name), entry) for name, entry in tops.items() if entry)]
+
+    def _remember_merged(self, entry: Entry | None, hosts: list[str]) -> None:
+        assert entry is not None
+        self._remember(entry, hosts)
+
+
+def read_entry(entry: Entry, limit: int) -> bytes:
+    """The content of a regular file of a tree, at most `limit` bytes, else FileTooLarge."""
+    with open(os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise FileTooLarge(entry.path, limit)
+    return content
