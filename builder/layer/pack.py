@@ -1,0 +1,131 @@
+"""A layer directory becomes a layer blob: the tar that BuildKit would write for it, compressed, in one pass.
+
+The bytes depend on the directory alone. As in BuildKit there is no entry for the root, sockets are left out, of the
+extended attributes only `security.capability` is kept, and a whiteout is an empty file of mode 0, owner 0:0 and time 0.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import BinaryIO
+
+import msgspec
+
+from builder.layer import tarwrite
+from builder.layer.compress import Blob, BlobWriteFailed, BlobWriter, compressor
+from builder.layer.content import ContentHash
+from builder.layer.overlay import OPAQUE_MARKER, WHITEOUT_PREFIX
+from builder.layer.walk import LayerEntry, file_pieces, first_name, link_target, walk_layer
+from builder.oci import Compression
+
+_TYPES = {
+    stat.S_IFREG: tarwrite.FILE,
+    stat.S_IFDIR: tarwrite.DIRECTORY,
+    stat.S_IFLNK: tarwrite.SYMLINK,
+    stat.S_IFCHR: tarwrite.CHAR_DEVICE,
+    stat.S_IFBLK: tarwrite.BLOCK_DEVICE,
+    stat.S_IFIFO: tarwrite.FIFO,
+}
+
+
+class Packed(msgspec.Struct, frozen=True, kw_only=True):
+    blob: Blob
+    entries: int
+    """Names in the layer, whiteouts included; 0 for a layer that changes nothing."""
+    content: str | None
+    """The content digest (see content.py) where it was asked for."""
+
+
+def pack(
+    layer_dir: str,
+    sink: BinaryIO,
+    *,
+    compression: Compression = Compression.UNCOMPRESSED,
+    level: int | None = None,
+    clamp_mtime: int | None = None,
+    content: bool = False,
+) -> Packed:
+    """Writes the blob of `layer_dir` to the buffered file `sink`; the same directory always gives the same bytes.
+
+    Times after `clamp_mtime` (seconds) become it. `content` asks for the content digest, one more sha256 over all
+    bytes. The directory must not change meanwhile. Raises StoreError subclasses.
+    """
+    with compressor(sink, compression, level) as writer:
+        packer = _Packer(writer, clamp_mtime, ContentHash() if content else None)
+        entries = 0
+        for entry in walk_layer(layer_dir):
+            packer.add(entry)
+            entries += 1
+        writer.write(tarwrite.END)
+        return Packed(blob=writer.finish(), entries=entries, content=packer.content and packer.content.digest())
+
+
+def pack_layer(
+    layer_dir: str,
+    blob_file: str,
+    *,
+    compression: Compression,
+    level: int | None = None,
+    clamp_mtime: int | None = None,
+    content: bool = False,
+) -> Packed:
+    """`pack` into a new file. Raises FileExistsError; on any other error the partial file stays behind."""
+    try:
+        with open(blob_file, "xb") as sink:
+            return pack(layer_dir, sink, compression=compression, level=level, clamp_mtime=clamp_mtime, content=content)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise BlobWriteFailed(error) from error
+
+
+class _Packer:
+    def __init__(self, writer: BlobWriter, clamp_mtime: int | None, content: ContentHash | None) -> None:
+        self._writer = writer
+        self._clamp = clamp_mtime
+        self.content = content
+        self._names: dict[tuple[int, int], bytes] = {}
+
+    def add(self, entry: LayerEntry) -> None:
+        name = entry.name
+        if entry.whiteout:
+            parent, slash, base = name.rpartition(b"/")
+            self._writer.write(tarwrite.whiteout(parent + slash + WHITEOUT_PREFIX + base))
+            if self.content:
+                self.content.entry(entry)
+            return
+        first = first_name(entry, self._names)
+        target = b"" if first else link_target(entry)
+        if self.content:
+            self.content.entry(entry, same_as=first, target=target)
+        size = 0 if first or entry.kind != stat.S_IFREG else entry.status.st_size
+        self._writer.write(self._header(entry, first, target, size))
+        if entry.opaque:
+            self._writer.write(tarwrite.whiteout(name + b"/" + OPAQUE_MARKER))
+        if size:
+            self._copy(entry)
+            self._writer.write(tarwrite.padding(size))
+
+    def _header(self, entry: LayerEntry, first: bytes, target: bytes, size: int) -> bytes:
+        device = entry.kind in (stat.S_IFCHR, stat.S_IFBLK)
+        rdev = entry.status.st_rdev
+        return tarwrite.header(
+            tarwrite.HARD_LINK if first else _TYPES[entry.kind],
+            entry.name + b"/" if entry.kind == stat.S_IFDIR else entry.name,
+            mode=entry.mode,
+            uid=entry.uid,
+            gid=entry.gid,
+            mtime=entry.mtime if self._clamp is None else min(entry.mtime, self._clamp),
+            size=size,
+            link=first or target,
+            device=(os.major(rdev), os.minor(rdev)) if device else (0, 0),
+            capability=entry.capability,
+        )
+
+    def _copy(self, entry: LayerEntry) -> None:
+        writer, content = self._writer, self.content
+        for piece in file_pieces(entry, writer.space):
+            if content:
+                content.update(piece)
+            writer.advance(len(piece))
