@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.engine.events import AnyEvent, Emit
+from builder.engine.events import AnyEvent, Emit, WarningRaised
 from builder.errors import BuilderError
 
 
@@ -107,6 +107,10 @@ class Builder:
 
     def print_build(self, options: BuildOptions, what: str) -> str:
         """The value between two rooms as text: `ast`, `plan` or `keys`."""
+        raise NotImplementedError
+
+    def check(self, options: BuildOptions) -> tuple[WarningRaised, ...]:
+        """The lint findings of the Dockerfile, in order of their place; nothing is built. Raises DockerfileErrors."""
         raise NotImplementedError
 
 

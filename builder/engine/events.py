@@ -83,6 +83,8 @@ class WarningRaised(Event, frozen=True, kw_only=True):
     description: str = ""
     url: str = ""
     location: Location | None = None
+    vertex: int | None = None
+    """The vertex under which progress shows it; None for one that only the summary at the end names."""
 
 
 class BuildDone(Event, frozen=True, kw_only=True):

@@ -1,0 +1,136 @@
+"""`builder build`: runs one build, shows its progress and writes what was asked for beside the image."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from builder.cli.build_flags import FLAGS
+from builder.cli.commands import Command, Invocation
+from builder.cli.values import InvalidValue
+from builder.engine.events import AnyEvent, WarningRaised
+from builder.errors import UsageError
+from builder.ui.progress import MODES, open_progress
+
+if TYPE_CHECKING:
+    from builder.api import BuildOptions, BuildResult
+
+PRINTS = ("ast", "plan", "keys")
+
+
+def run(invocation: Invocation) -> int:
+    from builder.cli.build_options import build_options
+
+    flags = invocation.flags
+    call = _call(invocation)
+    mode = _progress_mode(invocation)
+    options = build_options(flags, invocation.arguments[0])
+    if flags.given("print"):
+        return _print(invocation, options)
+    if call != "build":
+        from builder.cli.check import call_dockerfile
+
+        return call_dockerfile(invocation, options, call)
+    return _build(invocation, options, mode)
+
+
+def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
+    findings: list[WarningRaised] = []
+    builder = invocation.open()
+    progress = open_progress(mode, title=f'building with "{builder.runtime}" runtime')
+
+    def on_event(event: AnyEvent) -> None:
+        if isinstance(event, WarningRaised):
+            findings.append(event)
+        progress.handle(event)
+
+    failure: Exception | None = None
+    try:
+        with builder:
+            result = builder.build(options, on_event)
+    except Exception as error:
+        failure = error
+    finally:
+        progress.close()
+    if progress.kind in ("plain", "tty") and findings:
+        _write_findings(findings, invocation.debug)
+    if failure is not None:
+        from builder.cli.diagnostics import report_build
+
+        return report_build(failure, debug=invocation.debug, progress=progress.kind)
+    _write_results(invocation, result, findings)
+    if mode == "quiet":
+        print(result.image_id or result.digest)
+    return 0
+
+
+def _write_results(invocation: Invocation, result: BuildResult, findings: list[WarningRaised]) -> None:
+    if path := invocation.flags.text("iidfile"):
+        write_atomically(path, (result.image_id or result.digest).encode())
+    if path := invocation.flags.text("metadata-file"):
+        import msgspec
+
+        metadata = dict(result.metadata)
+        if os.environ.get("BUILDX_METADATA_WARNINGS", "").lower() in ("1", "true"):
+            from builder.ui.rawjson import solve_warning
+
+            metadata["buildx.build.warnings"] = [solve_warning(finding) for finding in findings]
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(metadata), indent=2))
+
+
+def write_atomically(path: str, content: bytes) -> None:
+    """Whoever reads `path` sees the old content or all of the new. A device or pipe is written as it is."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as file:
+            file.write(content)
+        return
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise UsageError(f"cannot write `{path}`", cause=error.strerror) from error
+
+
+def _write_findings(findings: list[WarningRaised], debug: bool) -> None:
+    from builder.cli.findings import summary
+    from builder.ui.colors import Palette
+    from builder.ui.progress import Output
+
+    palette = Palette.from_environment(os.environ) if sys.stderr.isatty() else Palette()
+    Output(sys.stderr).write(summary(findings, palette, debug=debug))
+
+
+def _print(invocation: Invocation, options: BuildOptions) -> int:
+    what = invocation.flags.text("print")
+    if what not in PRINTS:
+        raise InvalidValue(f"`{what}` cannot be printed", hint=f"--print takes {', '.join(PRINTS)}")
+    with invocation.open() as builder:
+        text = builder.print_build(options, what)
+    print(text, end="" if text.endswith("\n") else "\n")
+    return 0
+
+
+def _progress_mode(invocation: Invocation) -> str:
+    flags = invocation.flags
+    mode = flags.text("progress") or os.environ.get("BUILDKIT_PROGRESS", "") or "auto"
+    if mode not in MODES:
+        raise InvalidValue(f"invalid progress mode {mode}", hint=f"there are {', '.join(MODES)}")
+    if flags.on("quiet"):
+        if flags.text("progress") not in ("", "auto", "quiet"):
+            raise UsageError(f"progress={mode} and quiet cannot be used together")
+        return "quiet"
+    return mode
+
+
+def _call(invocation: Invocation) -> str:
+    flags = invocation.flags
+    call = "check" if flags.on("check") else flags.text("call", "build")
+    return call.removeprefix("subrequests.")
+
+
+COMMAND = Command(usage="build [OPTIONS] PATH | URL | -", run=run, flags=FLAGS, arguments=(1, 1))

@@ -1,0 +1,83 @@
+"""The flags of `builder build`: docker buildx build's, and what Buildah and Podman users know."""
+
+from __future__ import annotations
+
+from builder.cli.flags import Flag, Kind
+
+RESOURCES = ("memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems")
+
+_BUILDX = (
+    Flag("add-host", 'Add a custom host-to-IP mapping (format: "host:ip")', Kind.COMMAS, metavar="strings"),
+    Flag("allow", 'Allow an extra entitlement ("network.host", "security.insecure", "device")', Kind.LIST,
+         metavar="stringArray"),
+    Flag("annotation", "Add an annotation to the image", Kind.LIST, metavar="stringArray"),
+    Flag("attest", "Attestation parameters; only switching them off is supported", Kind.LIST, metavar="stringArray"),
+    Flag("build-arg", "Set a build argument (KEY=VALUE, or KEY to take it from the environment)", Kind.LIST,
+         metavar="stringArray"),
+    Flag("build-context", "Additional build context (NAME=PATH)", Kind.LIST, metavar="stringArray"),
+    Flag("builder", 'Accepted for docker\'s scripts: there is only the builder "default"'),
+    Flag("cache-from", "Not supported yet", Kind.LIST, metavar="stringArray"),
+    Flag("cache-to", "Not supported yet", Kind.LIST, metavar="stringArray"),
+    Flag("call", 'What to do with the Dockerfile ("build", "check", "outline", "targets")', metavar="string"),
+    Flag("cgroup-parent", "Parent cgroup of the RUN steps"),
+    Flag("check", 'Shorthand for "--call=check"', Kind.BOOL),
+    Flag("file", 'Name of the Dockerfile (default: "PATH/Dockerfile")', short="f"),
+    Flag("iidfile", "Write the image ID to a file"),
+    Flag("label", "Set a label of the image", Kind.LIST, metavar="stringArray"),
+    Flag("load", 'Shorthand for "--output=type=docker"', Kind.BOOL),
+    Flag("metadata-file", "Write build result metadata to a file"),
+    Flag("network", 'Network of the RUN steps: "default", "none" or "host"'),
+    Flag("no-cache", "Run every step", Kind.BOOL),
+    Flag("no-cache-filter", "Run every step of these stages", Kind.COMMAS, metavar="stringArray"),
+    Flag("output", 'Output destination (format: "type=local,dest=path")', Kind.LIST, "o", metavar="stringArray"),
+    Flag("platform", "Target platform", Kind.COMMAS, metavar="stringArray"),
+    Flag("progress", 'Type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty")'),
+    Flag("provenance", "Provenance attestation; only false is supported", Kind.OPTIONAL),
+    Flag("pull", 'Pull images: "missing" (default), "always" (also --pull alone), "newer" or "never"', Kind.OPTIONAL,
+         metavar="policy"),
+    Flag("push", 'Shorthand for "--output=type=registry"', Kind.BOOL),
+    Flag("quiet", "Show no progress; print the image ID on success", Kind.BOOL, "q"),
+    Flag("sbom", "SBOM attestation; only false is supported", Kind.OPTIONAL),
+    Flag("secret", 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")', Kind.LIST,
+         metavar="stringArray"),
+    Flag("shm-size", "Size of /dev/shm of the RUN steps", metavar="bytes"),
+    Flag("ssh", 'SSH agent socket or keys to expose (format: "default|<id>[=<socket>|<key>[,<key>]]")', Kind.LIST,
+         metavar="stringArray"),
+    Flag("tag", 'Name and optionally a tag (format: "name:tag")', Kind.LIST, "t", metavar="stringArray"),
+    Flag("target", "Stage to build"),
+    Flag("ulimit", "Ulimit of the RUN steps (name=soft[:hard])", Kind.LIST, metavar="ulimit"),
+)
+_MORE = (
+    Flag("build-arg-file", "Set build arguments from a file of KEY=VALUE lines", Kind.LIST, metavar="file"),
+    Flag("cpu-period", "Limit the CPU CFS period", metavar="int"),
+    Flag("cpu-quota", "Limit the CPU CFS quota", metavar="int"),
+    Flag("cpu-shares", "CPU shares (relative weight)", short="c", metavar="int"),
+    Flag("cpuset-cpus", "CPUs that RUN steps may use (0-3, 0,1)"),
+    Flag("cpuset-mems", "Memory nodes that RUN steps may use (0-3, 0,1)"),
+    Flag("jobs", "How many steps run at the same time", metavar="int"),
+    Flag("memory", "Memory limit of a RUN step", short="m", metavar="bytes"),
+    Flag("memory-swap", "Memory plus swap limit of a RUN step; -1 for no limit", metavar="bytes"),
+    Flag("print", 'Print an intermediate value and build nothing: "ast", "plan" or "keys"', metavar="what"),
+    Flag("source-date-epoch", "Shorthand for the build argument SOURCE_DATE_EPOCH", metavar="seconds"),
+)
+_WITHOUT_EFFECT = tuple(Flag(name, "", Kind.BOOL, hidden=True) for name in ("compress", "force-rm", "layers", "rm"))
+"""True here whatever is asked for: finished steps are kept, containers of steps never are."""
+
+_NOT_YET = tuple(
+    Flag(name, "", kind, hidden=True)
+    for kind, names in (
+        (Kind.BOOL, "all-platforms disable-compression no-hostname no-hosts omit-history rewrite-timestamp "
+                    "save-stages squash squash-all stdin"),
+        (Kind.LIST, "authfile cache-ttl cap-add cap-drop cert-dir compression-format compression-level "
+                    "created-annotation creds decryption-key device dns dns-option dns-search env format from "
+                    "http-proxy identity-label inherit-annotations inherit-labels ipc isolation layer-label logfile "
+                    "manifest mount pid policy retry retry-delay runtime-flag security-opt sign-by "
+                    "skip-unused-stages source-policy-file timestamp tls-verify unsetannotation unsetenv unsetlabel "
+                    "userns uts volume"),
+    )
+    for name in names.split()
+)
+NOT_YET = frozenset(flag.name for flag in _NOT_YET) | {"cache-from", "cache-to"}
+"""Flags that peers have and that are refused by name: doing without them silently would build something else."""
+
+FLAGS = (*_BUILDX, *_MORE, *_WITHOUT_EFFECT, *_NOT_YET)

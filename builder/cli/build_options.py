@@ -1,0 +1,210 @@
+"""From the flags of `builder build` to the library's BuildOptions, with buildx' rules and complaints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from builder.api import BuildOptions, SecretSource, SshSource
+from builder.cli.build_flags import NOT_YET, RESOURCES
+from builder.cli.flags import FlagError, Values
+from builder.cli.values import InvalidValue, check_host, check_ulimit, csv_fields, key_values, lines_of, size
+from builder.errors import UsageError
+from builder.reference import InvalidReference, Reference
+
+_PULL = {"true": "always", "1": "always", "false": "missing", "0": "missing"}
+_ENTITLEMENTS = ("network.host", "security.insecure", "device")
+
+
+class NotSupportedYet(UsageError):
+    code = "not-supported-yet"
+
+    def __init__(self, flag: str, what: str = "") -> None:
+        super().__init__(f"`--{flag}`{what} is not supported yet")
+
+
+def build_options(flags: Values, context: str) -> BuildOptions:
+    """Raises UsageError for the first flag that makes no sense or is not supported yet."""
+    _refuse(flags)
+    return BuildOptions(
+        context=context, dockerfile=flags.text("file"), tags=tuple(map(_tag, flags.all("tag"))),
+        target=flags.text("target"), build_args=_build_args(flags), labels=key_values(flags.all("label")),
+        annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
+        platforms=flags.all("platform") or _words(os.environ.get("DOCKER_DEFAULT_PLATFORM", "")),
+        outputs=_outputs(flags), no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
+        pull=_pull(flags.text("pull", "missing")), secrets=tuple(map(_secret, flags.all("secret"))),
+        ssh=tuple(map(_ssh, flags.all("ssh"))), network=_network(flags.text("network", "default")),
+        allow=tuple(map(_entitlement, flags.all("allow"))), add_hosts=tuple(map(check_host, flags.all("add-host"))),
+        ulimits=tuple(map(check_ulimit, flags.all("ulimit"))), shm_size=size(flags.text("shm-size", "0"), "shm-size"),
+        cgroup_parent=flags.text("cgroup-parent"),
+        resources={name: _resource(name, flags.text(name)) for name in RESOURCES if flags.given(name)},
+        jobs=_number(flags.text("jobs", "0"), "jobs"))
+
+
+def _refuse(flags: Values) -> None:
+    for name in sorted(NOT_YET):
+        if flags.given(name):
+            raise NotSupportedYet(name)
+    for name in ("provenance", "sbom"):
+        if flags.given(name) and flags.text(name).lower() not in ("false", "0", "disabled=true"):
+            raise NotSupportedYet(name)
+    for value in flags.all("attest"):
+        if "disabled=true" not in csv_fields(value):
+            raise NotSupportedYet("attest", f" with `{value}`")
+    if flags.text("builder") not in ("", "default"):
+        raise InvalidValue(f'no builder "{flags.text("builder")}" found', hint='the only builder is "default"')
+    if flags.on("no-cache") and flags.given("no-cache-filter"):
+        raise UsageError("--no-cache and --no-cache-filter cannot currently be used together")
+
+
+def _build_args(flags: Values) -> dict[str, str]:
+    args = {name: value for name, value in _configured_proxies(os.environ).items() if value}
+    for path in flags.all("build-arg-file"):
+        args |= key_values(lines_of(path, "build-arg-file"), from_environment=True)
+    args |= key_values(flags.all("build-arg"), from_environment=True)
+    epoch = flags.text("source-date-epoch") or os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch and (flags.given("source-date-epoch") or "SOURCE_DATE_EPOCH" not in args):
+        args["SOURCE_DATE_EPOCH"] = epoch
+    return args
+
+
+def _configured_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """The proxy variables that docker's config.json gives every build (`proxies.default`)."""
+    folder = environment.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+    try:
+        with open(os.path.join(folder, "config.json"), "rb") as file:
+            data = file.read()
+    except OSError:
+        return {}
+    import msgspec
+
+    try:
+        proxies = msgspec.json.decode(data, type=dict[str, object]).get("proxies")
+    except msgspec.DecodeError as error:
+        raise UsageError(f"`{folder}/config.json` is not valid JSON", cause=str(error)) from error
+    default = proxies.get("default") if isinstance(proxies, dict) else None
+    found: dict[str, str] = {}
+    for key, value in (default if isinstance(default, dict) else {}).items():
+        if key in ("httpProxy", "httpsProxy", "ftpProxy", "noProxy", "allProxy") and isinstance(value, str):
+            name = f"{key.removesuffix('Proxy')}_proxy"
+            found |= {name.upper(): value, name: value}
+    return found
+
+
+def _contexts(flags: Values) -> dict[str, str]:
+    contexts = {}
+    for item in flags.all("build-context"):
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise InvalidValue(f"invalid context value: {item}, expected key=value")
+        contexts[name] = value
+    return contexts
+
+
+def _outputs(flags: Values) -> tuple[str, ...]:
+    outputs = [_output(item) for item in flags.all("output") if item]
+    if flags.given("iidfile") and any(_is_type(item, "local", "tar") for item in outputs):
+        raise UsageError("local and tar exporters are incompatible with image ID file")
+    if flags.on("push"):
+        if not flags.given("tag") and not any("name=" in item for item in outputs):
+            raise UsageError("tag is needed when pushing to registry")
+        pushed = [f"{item},push=true" if _is_type(item, "image") else item for item in outputs]
+        outputs = pushed if pushed != outputs else [*outputs, "type=image,push=true"]
+    if flags.on("load") and outputs and not any(_is_type(item, "docker") for item in outputs):
+        outputs.append("type=docker")
+    return tuple(outputs)
+
+
+def _output(item: str) -> str:
+    """`item` in full form: `DIR` alone is a local directory, `-` a tar on standard output."""
+    fields = csv_fields(item)
+    if len(fields) == 1 and not item.startswith("type="):
+        return "type=tar,dest=-" if item == "-" else f"type=local,dest={item}"
+    for field in fields:
+        if "=" not in field:
+            raise InvalidValue(f"invalid value {field}")
+    if not any(field.lower().startswith("type=") for field in fields):
+        raise InvalidValue("type is required for output")
+    return item
+
+
+def _is_type(item: str, *types: str) -> bool:
+    return any(field.lower().strip() == f"type={name}" for field in csv_fields(item) for name in types)
+
+
+def _tag(text: str) -> str:
+    try:
+        Reference.parse(text)
+    except InvalidReference as error:
+        raise InvalidValue(f'invalid tag "{text}": {error.message.rpartition(": ")[2]}') from error
+    return text
+
+
+def _annotation(text: str) -> str:
+    if "=" not in text:
+        raise InvalidValue(f'invalid annotation "{text}", expected key=value')
+    return text
+
+
+def _secret(text: str) -> SecretSource:
+    values = {}
+    for field in csv_fields(text):
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise InvalidValue(f"invalid field '{field}' must be a key=value pair")
+        if key.lower() not in ("type", "id", "source", "src", "env"):
+            raise InvalidValue(f"unexpected key '{key.lower()}' in '{field}'")
+        values["src" if key.lower() == "source" else key.lower()] = value
+    name, file, variable = values.get("id", ""), values.get("src", ""), values.get("env", "")
+    if values.get("type", "file") not in ("file", "env"):
+        raise InvalidValue(f'unsupported secret type "{values["type"]}"')
+    if values.get("type") == "env" and not variable:
+        file, variable = "", file
+    if not name:
+        raise InvalidValue(f"`{text}` of --secret has no id")
+    if not file and not variable:
+        file, variable = ("", name) if name in os.environ else (name, "")
+    if file and not os.path.exists(file):
+        raise InvalidValue(f"failed to stat {file}: no such file or directory",
+                           notes=(f"it was to be the secret `{name}`",))
+    return SecretSource(id=name, file=file, env=variable)
+
+
+def _ssh(text: str) -> SshSource:
+    name, _, paths = text.partition("=")
+    return SshSource(id=name or "default", paths=tuple(path for path in paths.split(",") if path))
+
+
+def _network(mode: str) -> str:
+    if mode not in ("", "default", "none", "host"):
+        raise InvalidValue(f'network mode "{mode}" not supported', hint="use default, none or host")
+    return mode or "default"
+
+
+def _entitlement(text: str) -> str:
+    if text.partition("=")[0] not in _ENTITLEMENTS:
+        raise InvalidValue(f"unknown entitlement {text}", hint=f"there are {', '.join(_ENTITLEMENTS)}")
+    return text
+
+
+def _pull(text: str) -> str:
+    policy = _PULL.get(text.lower(), text)
+    if policy not in ("missing", "always", "newer", "never"):
+        raise FlagError(f'invalid argument "{text}" for "--pull" flag: use missing, always, newer or never')
+    return policy
+
+
+def _resource(name: str, text: str) -> str:
+    if name.startswith("memory"):
+        return text if text == "-1" else str(size(text, name))
+    return text if name.startswith("cpuset") else str(_number(text, name))
+
+
+def _number(text: str, flag: str) -> int:
+    if not text.removeprefix("-").isdecimal() or not text.isascii():
+        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: not a number')
+    return int(text)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)

@@ -1,0 +1,84 @@
+"""The `builder` command: finds the command, and turns whatever ends it into messages and an exit status.
+
+Exit statuses: 0 done, 1 failed, 2 wrong usage, 128 + n ended by signal n (130 for Ctrl-C); `builder run` gives its
+process' own. Standard output carries only what was asked for (a digest, a table); everything else is on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import builder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit status. Never raises for what a user can cause."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in (["--version"], ["-v"]):
+        print(f"builder version {builder.__version__}")
+        return 0
+    interruption = _Interruption()
+    try:
+        status = _dispatch(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _discard_stdout()
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        print("builder: interrupted", file=sys.stderr)
+        return 128 + interruption.signal
+    except Exception as error:
+        from builder.cli.diagnostics import report
+
+        status = report(error, debug="--debug" in words or "-D" in words)
+        return 128 + interruption.signal if status == 130 else status
+
+
+def _dispatch(words: list[str]) -> int:
+    from builder.cli import commands
+    from builder.cli.flags import Flag, FlagError, Kind, parse
+
+    own = (Flag("help", "", Kind.BOOL), Flag("version", "", Kind.BOOL, "v"))
+    values, rest = parse((*commands.GLOBAL_FLAGS, *own), words, interspersed=False)
+    if values.on("version"):
+        print(f"builder version {builder.__version__}")
+        return 0
+    if not rest or values.on("help") or rest == ["help"]:
+        print(commands.overview(), file=sys.stdout if rest or values.on("help") else sys.stderr)
+        return 0 if rest or values.on("help") else 2
+    given = words[:len(words) - len(rest)]
+    if rest[0] == "help":
+        rest = [*rest[1:], "--help"]
+    name, following = commands.find_command(rest)
+    try:
+        return commands.invoke(name, given, following)
+    except FlagError as error:
+        raise error.of_command(name, commands.load(name).usage) from None
+
+
+class _Interruption:
+    """The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt in the main thread, so that steps are ended and
+    what they had begun is removed; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal = signal.SIGINT
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+
+def _discard_stdout() -> None:
+    """Whoever read our output is gone: the interpreter's own flush at exit must not complain about it."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

@@ -1,0 +1,95 @@
+"""Values of flags in docker's notations, and docker's complaints about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from builder.cli.flags import FlagError
+from builder.errors import UsageError
+from builder.ui.units import InvalidSize, parse_bytes
+
+_ULIMITS = frozenset({"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
+                      "rtprio", "rttime", "sigpending", "stack"})
+
+
+class InvalidValue(UsageError):
+    """A flag's value is not in its notation."""
+
+    code = "invalid-value"
+
+
+def key_values(items: Iterable[str], *, from_environment: bool = False) -> dict[str, str]:
+    """`key=value` items; a bare `key` is taken from the environment (and left out if unset there), or empty."""
+    found: dict[str, str] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not key:
+            raise InvalidValue(f'invalid key-value pair "{item}": empty key')
+        if equals or not from_environment:
+            found[key] = value
+        elif key in os.environ:
+            found[key] = os.environ[key]
+    return found
+
+
+def lines_of(path: str, flag: str) -> list[str]:
+    """The lines of a `key=value` file without comments and empty ones."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise InvalidValue(f"cannot read `{path}` of --{flag}", cause=why) from error
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def csv_fields(text: str) -> list[str]:
+    """The comma-separated fields of one flag value; fields may be quoted as in CSV files."""
+    if '"' not in text:
+        return text.split(",")
+    import csv
+
+    try:
+        return next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise InvalidValue(f"`{text}` is not a list of comma-separated fields", cause=str(error)) from error
+
+
+def size(text: str, flag: str) -> int:
+    """Bytes. Raises FlagError with pflag's sentence."""
+    try:
+        return parse_bytes(text)
+    except InvalidSize as error:
+        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: {error.message}') from None
+
+
+def check_ulimit(text: str) -> str:
+    """`name=soft[:hard]`, as it was given. Raises FlagError."""
+    name, equals, limits = text.partition("=")
+    soft, colon, hard = limits.partition(":")
+    if not equals:
+        why = f"invalid ulimit argument: {text}"
+    elif name not in _ULIMITS:
+        why = f"invalid ulimit type: {name}"
+    elif not all(_is_limit(part) for part in ([soft, hard] if colon else [soft])):
+        why = f"`{limits}` is not a number or soft:hard"
+    elif colon and int(hard) != -1 and (int(soft) == -1 or int(soft) > int(hard)):
+        why = f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+    else:
+        return text
+    raise FlagError(f'invalid argument "{text}" for "--ulimit" flag: {why}')
+
+
+def _is_limit(text: str) -> bool:
+    return text.removeprefix("-").isdecimal() and text.isascii()
+
+
+def check_host(text: str) -> str:
+    """`host:ip` or `host=ip`, as it was given. Raises InvalidValue."""
+    separator = "=" if "=" in text else ":"
+    host, _, address = text.partition(separator)
+    if not host or not address:
+        raise InvalidValue(f"invalid host {text}", hint="write it as host:ip or host=ip")
+    return text
+

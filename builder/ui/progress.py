@@ -1,0 +1,71 @@
+"""Progress views: something that is fed the events of one build, and ends when it is closed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Protocol, TextIO
+
+from builder.engine.events import AnyEvent
+
+MODES = ("auto", "none", "plain", "quiet", "rawjson", "tty")
+
+
+class Progress(Protocol):
+    kind: str
+    """plain, tty, rawjson or quiet."""
+
+    def handle(self, event: AnyEvent) -> None:
+        """Takes one event; called under the engine's emit lock, so never twice at a time."""
+
+    def close(self) -> None:
+        """Shows the rest, and leaves the terminal as it was. Idempotent."""
+
+
+class Silence:
+    """No progress at all (`quiet`, `none`)."""
+
+    kind = "quiet"
+
+    def handle(self, event: AnyEvent) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def open_progress(mode: str, *, title: str = "", stream: TextIO | None = None) -> Progress:
+    """The view for `mode`, one of MODES. `auto` and `tty` are the live view on a terminal and plain elsewhere."""
+    stream = stream or sys.stderr
+    if mode in ("quiet", "none"):
+        return Silence()
+    if mode == "rawjson":
+        from builder.ui.rawjson import RawJson
+
+        return RawJson(stream)
+    if mode in ("auto", "tty") and stream.isatty() and os.environ.get("TERM") != "dumb":
+        from builder.ui.tty import Live
+
+        return Live(stream, title=title)
+    from builder.ui.plain import Plain
+
+    return Plain(stream, title=title)
+
+
+class Output:
+    """A stream that may lose its reader: from then on, nothing more is written and the build goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+        errors = getattr(stream, "errors", None)
+        if errors == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> None:
+        if self._stream is None or not text:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (BrokenPipeError, ValueError):
+            self._stream = None

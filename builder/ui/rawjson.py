@@ -1,0 +1,110 @@
+"""Progress as JSON lines: BuildKit's SolveStatus, as `docker buildx build --progress rawjson` prints it."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from typing import TextIO
+
+import msgspec
+
+from builder.engine.events import (
+    AnyEvent,
+    BuildStarted,
+    VertexCached,
+    VertexCancelled,
+    VertexFailed,
+    VertexLog,
+    VertexNamed,
+    VertexProgress,
+    VertexStarted,
+    WarningRaised,
+)
+from builder.ui.progress import Output
+from builder.ui.trace import warning_text
+
+
+class _Vertex(msgspec.Struct, kw_only=True, omit_defaults=True):
+    digest: str
+    inputs: list[str] = []
+    name: str
+    started: str | None = None
+    completed: str | None = None
+    cached: bool = False
+    error: str = ""
+
+
+class RawJson:
+    kind = "rawjson"
+
+    def __init__(self, stream: TextIO) -> None:
+        self._out = Output(stream)
+        self._encode = msgspec.json.Encoder().encode
+        self._build = ""
+        self._vertices: dict[int, _Vertex] = {}
+        self._item_starts: dict[tuple[int, str], str] = {}
+
+    def handle(self, event: AnyEvent) -> None:
+        time = _rfc3339(event.time)
+        match event:
+            case BuildStarted():
+                self._build = event.build
+            case VertexNamed():
+                self._vertices[event.vertex] = _Vertex(
+                    digest=self._digest(event.vertex), name=event.name,
+                    inputs=[self._digest(number) for number in event.inputs])
+                self._send("vertexes", self._vertices[event.vertex])
+            case VertexLog():
+                self._send("logs", {"vertex": self._digest(event.vertex), "stream": event.stream, "data": event.data,
+                                    "timestamp": time})
+            case VertexProgress():
+                self._send("statuses", self._status(event, time))
+            case WarningRaised():
+                self._send("warnings", {"vertex": self._digest(event.vertex or 0), **solve_warning(event)})
+            case _:
+                if (vertex := self._vertices.get(getattr(event, "vertex", -1))) is not None:
+                    self._change(vertex, event, time)
+
+    def close(self) -> None:
+        pass
+
+    def _change(self, vertex: _Vertex, event: AnyEvent, time: str) -> None:
+        vertex.started = vertex.started or time
+        if not isinstance(event, VertexStarted):
+            vertex.completed = time
+            vertex.cached = isinstance(event, VertexCached)
+        if isinstance(event, VertexFailed):
+            vertex.error = event.error
+        elif isinstance(event, VertexCancelled):
+            vertex.error = "context canceled"
+        self._send("vertexes", vertex)
+
+    def _status(self, event: VertexProgress, time: str) -> dict[str, object]:
+        started = self._item_starts.setdefault((event.vertex, event.item), time)
+        status: dict[str, object] = {"id": event.item, "vertex": self._digest(event.vertex), "current": event.current}
+        if event.total:
+            status["total"] = event.total
+        status |= {"timestamp": time, "started": started}
+        return status | ({"completed": time} if event.done else {})
+
+    def _digest(self, number: int) -> str:
+        """BuildKit names vertices by digest; ours are digests of the build and the number."""
+        return "sha256:" + hashlib.sha256(f"{self._build}/{number}".encode()).hexdigest()
+
+    def _send(self, kind: str, value: object) -> None:
+        self._out.write(self._encode({kind: [value]}).decode() + "\n")
+
+
+def solve_warning(event: WarningRaised) -> dict[str, object]:
+    """A finding as BuildKit's VertexWarning, without its vertex; texts are bytes there, so base64 in JSON."""
+    warning: dict[str, object] = {"level": 1, "short": warning_text(event).encode(),
+                                  "detail": [event.description.encode()], "url": event.url}
+    if event.location is not None:
+        span, source = event.location.span, event.location.source
+        warning["sourceInfo"] = {"filename": source.name, "data": source.text.encode(), "language": "Dockerfile"}
+        warning["range"] = [{"start": {"line": span.line}, "end": {"line": max(span.line, span.end_line)}}]
+    return warning
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
