@@ -1,24 +1,156 @@
-"""The state folder.
+"""Making and opening the state folder: its format, its secret, and which xattr namespace its layers use."""
 
-Terminology: a *blob* is a file named by its sha256 (a compressed layer, a config, a manifest). A *layer* is one file
-system change unpacked in overlayfs form, a directory that is independent of what lies below it. A *record* says which
-layer a cache key stands for. An *image* is a name for a manifest blob.
+from __future__ import annotations
 
-    <root>/
-      format             "builder 1\\n": a newer number is refused, an older one migrated
-      index.db           SQLite, WAL: layers, records and their parts, images, builds, stat cache, leases
-      secret             32 random bytes, mode 0600: seeds the fingerprints of local files
-      oci-layout  index.json  blobs/sha256/<hex>     together a valid OCI layout
-      layers/<id>/diff   the layer's files
-      mounts/<id>/       cache mounts
-      logs/<build>/<vertex>.log
-      stage/<uuid>/      everything unfinished, swept when the process that made it is gone
-      locks/             one file per lock
+import contextlib
+import os
 
-Write rule: fill a private folder in stage/, fsync what must last, rename it into place, then commit its row. Losing the
-rename race is success: the content is the same by name. Crash rule: at whatever instant a process dies, the next one
-finds the old state or the new. GC is the only deleter.
+import msgspec
 
-Format history
-  1  first
-"""
+from builder.errors import StoreError
+from builder.store.disk import StoreFull, is_full
+
+FORMAT = 1
+FOLDERS = ("blobs", "blobs/sha256", "layers", "mounts", "logs", "stat", "stage", "damaged", "locks")
+SECRET_SIZE = 32
+OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
+_KNOWN = frozenset({"format", "secret", "index.db", "index.db-wal", "index.db-shm", "oci-layout", "index.json"}
+                   | {folder.partition("/")[0] for folder in FOLDERS})
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    root: str
+    secret: bytes
+    xattr_prefix: str
+
+
+class NotAStore(StoreError):
+    code = "store-foreign"
+
+    def __init__(self, root: str, stranger: str) -> None:
+        super().__init__(f"`{root}` is not empty and not a state folder of builder",
+                         notes=(f"it contains `{stranger}`",), hint="name an empty or new folder with `--root`")
+
+
+class StoreTooNew(StoreError):
+    code = "store-too-new"
+
+    def __init__(self, root: str, found: str) -> None:
+        super().__init__(f"the state folder `{root}` has format {found}; this version of builder knows {FORMAT}",
+                         hint="use the newer builder, or another folder with `--root`")
+
+
+class WrongPrivileges(StoreError):
+    code = "store-privileges"
+
+    def __init__(self, root: str, made_for: str) -> None:
+        maker = "root" if made_for == "trusted" else "a user without privileges"
+        super().__init__(f"the layers in `{root}` were made by {maker} and cannot be used otherwise",
+                         notes=(f"they carry overlayfs attributes in the `{made_for}.` namespace",),
+                         hint="use another folder with `--root`")
+
+
+class StoreInaccessible(StoreError):
+    code = "store-access"
+
+    def __init__(self, root: str, error: OSError) -> None:
+        super().__init__(f"cannot use the state folder `{root}`", cause=str(error),
+                         hint="name a folder that you own with `--root`")
+
+
+def open_layout(root: str) -> Layout:
+    """The layout at `root`, made if it is not there. Raises StoreError. Safe when several processes make it at once."""
+    root = os.path.abspath(root)
+    try:
+        try:
+            header = _read(os.path.join(root, "format"))
+        except FileNotFoundError:
+            _create(root)
+            header = _read(os.path.join(root, "format"))
+        secret = _read(os.path.join(root, "secret"))
+    except OSError as error:
+        raise (StoreFull(root) if is_full(error) else StoreInaccessible(root, error)) from error
+    prefix = _parse_format(root, header)
+    if prefix != usable_xattr_prefix():
+        raise WrongPrivileges(root, prefix)
+    if len(secret) != SECRET_SIZE:
+        raise StoreError(f"`{root}/secret` is damaged", hint="delete the folder's `stat` and `secret` to go on")
+    return Layout(root=root, secret=secret, xattr_prefix=prefix)
+
+
+def usable_xattr_prefix() -> str:
+    """`trusted` where this process may set trusted.* attributes (root of the initial user namespace), else `user`."""
+    if os.geteuid() != 0:
+        return "user"
+    with contextlib.suppress(OSError):
+        if _read("/proc/self/uid_map").split() != [b"0", b"0", b"4294967295"]:
+            return "user"
+    return "trusted"
+
+
+def write_file(path: str, data: bytes, *, sync: bool = True) -> None:
+    """Replaces the file at `path` whole: readers see the old bytes or the new, with `sync` even after a power cut."""
+    scratch = f"{path}.{os.urandom(6).hex()}"
+    try:
+        _write_new(scratch, data, sync=sync)
+        os.rename(scratch, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(scratch)
+        raise
+
+
+def _create(root: str) -> None:
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    for name in os.listdir(root):
+        if name.partition(".")[0] not in _KNOWN and name not in _KNOWN:
+            raise NotAStore(root, name)
+    os.chmod(root, 0o700)
+    for folder in FOLDERS:
+        os.makedirs(os.path.join(root, folder), mode=0o700, exist_ok=True)
+    _write_once(os.path.join(root, "secret"), os.urandom(SECRET_SIZE))
+    _write_once(os.path.join(root, "oci-layout"), OCI_LAYOUT)
+    # Last: a folder without it was not finished, and finishing it is the same as making it.
+    _write_once(os.path.join(root, "format"), f"builder {FORMAT}\nxattr {usable_xattr_prefix()}\n".encode())
+
+
+def _write_once(path: str, data: bytes) -> None:
+    """Makes the file with its whole content, or leaves the one that is there."""
+    scratch = f"{path}.{os.urandom(6).hex()}"
+    _write_new(scratch, data)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(scratch, path)
+    finally:
+        os.unlink(scratch)
+
+
+def _write_new(path: str, data: bytes, *, sync: bool = True) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(fd)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+
+
+def _parse_format(root: str, header: bytes) -> str:
+    words = header.split()
+    if len(words) != 4 or words[0] != b"builder" or words[2] != b"xattr" or not words[1].isdigit():
+        raise StoreError(f"`{root}/format` is damaged")
+    if int(words[1]) > FORMAT:
+        raise StoreTooNew(root, words[1].decode())
+    return words[3].decode(errors="replace")
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)

@@ -1,0 +1,158 @@
+"""Builds: what each build did, for `builder builds` and `builder why`, and the logs of its steps.
+
+A build is a folder logs/<id>/ with its record as one file, replaced as a whole, and its steps as lines of another; the
+index is not involved, so a build that ran nothing writes nothing there. Ids sort by the time of their beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import re
+import time
+from collections.abc import Iterator
+from typing import NewType
+
+import msgspec
+
+from builder.errors import StoreError
+from builder.store.layers import LayerId
+from builder.store.layout import write_file
+from builder.store.locks import is_locked
+from builder.store.state import State, raise_if_full
+
+BuildId = NewType("BuildId", str)
+_ID = re.compile(r"[0-9a-f]{17}")
+_RECORD, _STEPS = "build.json", "steps.jsonl"
+
+
+class Outcome(enum.StrEnum):
+    CACHED = "cached"
+    RUN = "run"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class BuildState(enum.StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    KILLED = "killed"
+    """The process died before it could say how the build ended."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    ordinal: int
+    """The vertex' number in the plan."""
+    name: str
+    outcome: Outcome
+    key: str = ""
+    why: str = ""
+    """Why it was not taken from the cache."""
+    seconds: float = 0.0
+    layer: LayerId | None = None
+    log: str = ""
+    """Name of the log file within the build's folder; "" for none."""
+
+
+class Build(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    id: BuildId
+    name: str
+    started: float
+    context: str = ""
+    dockerfile: str = ""
+    target: str = ""
+    platform: str = ""
+    state: BuildState = BuildState.RUNNING
+    ended: float = 0.0
+    error: str = ""
+    image: str = ""
+    """Digest of the result."""
+    session: str = ""
+    """The session that runs it."""
+    steps: tuple[Step, ...] = ()
+
+
+class BuildMissing(StoreError):
+    code = "build-missing"
+
+    def __init__(self, build: str) -> None:
+        super().__init__(f"there is no record of build `{build}`", hint="`builder builds` lists the builds")
+
+
+class Builds(State):
+    def begin_build(self, *, name: str = "", context: str = "", dockerfile: str = "", target: str = "",
+                    platform: str = "") -> BuildId:
+        """Starts a record; the build counts as killed should this process end without `end_build`."""
+        started = time.time()
+        build = BuildId(f"{int(started * 1000):011x}{os.urandom(3).hex()}")
+        with _reported(self.root):
+            session = self._session.start()
+            os.mkdir(self.path("logs", build), 0o700)
+        self._write(Build(id=build, name=name, started=started, context=context, dockerfile=dockerfile, target=target,
+                          platform=platform, session=session))
+        return build
+
+    def add_step(self, build: BuildId, step: Step) -> None:
+        """Appends what happened to one vertex; from any thread."""
+        with _reported(self.root), open(self.path("logs", build, _STEPS), "ab") as file:
+            file.write(msgspec.json.encode(step) + b"\n")
+
+    def end_build(self, build: BuildId, state: BuildState, *, error: str = "", image: str = "") -> None:
+        """Raises BuildMissing."""
+        record = self._read(build)
+        self._write(msgspec.structs.replace(record, state=state, ended=time.time(), error=error, image=image))
+
+    def log_path(self, build: BuildId, ordinal: int) -> str:
+        """The log file of a vertex: to be written by who runs it, kept whole until the build's record is pruned."""
+        return self.path("logs", build, f"{ordinal}.log")
+
+    def get_build(self, build: BuildId) -> Build:
+        """A build with its steps in the order in which they ended. Raises BuildMissing."""
+        record = self._read(build)
+        if record.state is BuildState.RUNNING and not is_locked(self.path("stage", record.session, "pins")):
+            record = msgspec.structs.replace(record, state=BuildState.KILLED)
+        steps = []
+        with contextlib.suppress(FileNotFoundError), open(self.path("logs", build, _STEPS), "rb") as lines:
+            for line in lines:
+                with contextlib.suppress(msgspec.DecodeError):  # the last line of a killed process
+                    steps.append(msgspec.json.decode(line, type=Step))
+        return msgspec.structs.replace(record, steps=tuple(steps))
+
+    def builds(self, limit: int = 0) -> list[Build]:
+        """The builds, latest first; the last `limit` ones if given."""
+        found: list[Build] = []
+        for build in self.build_ids():
+            if limit and len(found) == limit:
+                break
+            with contextlib.suppress(BuildMissing):
+                found.append(self.get_build(build))
+        return found
+
+    def build_ids(self) -> list[BuildId]:
+        """All of them, latest first."""
+        return [BuildId(name) for name in sorted(os.listdir(self.path("logs")), reverse=True)]
+
+    def _write(self, build: Build) -> None:
+        with _reported(self.root):
+            write_file(self.path("logs", build.id, _RECORD), msgspec.json.encode(build), sync=False)
+
+    def _read(self, build: BuildId) -> Build:
+        if not _ID.fullmatch(build):
+            raise BuildMissing(build)
+        try:
+            with open(self.path("logs", build, _RECORD), "rb") as file:
+                return msgspec.json.decode(file.read(), type=Build)
+        except (OSError, msgspec.DecodeError):
+            raise BuildMissing(build) from None
+
+
+@contextlib.contextmanager
+def _reported(root: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise_if_full(root, error)
+        raise

@@ -1,0 +1,211 @@
+"""Layers: unpacked file system changes, each a directory in overlayfs form that depends on nothing below it.
+
+A layer made from known content (`diff_id` or `content` given at commit) has an id that is derived from it: two builds
+that make the same layer at once end up with one, and a layer that was pruned and made again has the same id, so cache
+keys that mention it stay good. The store's secret seeds the ids: nobody can craft two contents with one id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from types import TracebackType
+from typing import NewType
+
+import msgspec
+
+from builder.errors import StoreError
+from builder.oci import Compression, Descriptor, DiffID
+from builder.store import trace
+from builder.store.database import Transaction
+from builder.store.disk import remove_tree, tree_size
+from builder.store.state import State, raise_if_full
+
+LayerId = NewType("LayerId", str)
+
+_COLUMNS = "id, diff_id, content, size, tar_size, created, used, description"
+
+
+class LayerInfo(msgspec.Struct, frozen=True):
+    id: LayerId
+    diff_id: DiffID | None
+    """Of the layer's tar, once it was packed."""
+    content: str | None
+    """The maker's digest of the layer's content, where it computed one."""
+    size: int | None
+    """Bytes on disk; None until somebody needed to know."""
+    tar_size: int | None
+    """Bytes of the layer's tar, once it was packed."""
+    created: float
+    last_used: float
+    description: str
+
+
+class LayerMissing(StoreError):
+    code = "layer-missing"
+
+    def __init__(self, layer: str) -> None:
+        super().__init__(f"the store has no layer `{layer}`", hint="it was pruned meanwhile; run the build again")
+
+
+class Layers(State):
+    def has_layer(self, layer: LayerId) -> bool:
+        """Whether the layer's row and directory are there. Under a lease it stays until the lease ends."""
+        return self._use("layer", layer) and os.path.isdir(self.layer_dir(layer))
+
+    def layer_dir(self, layer: LayerId) -> str:
+        return os.path.join(self.root, "layers", layer, "diff")
+
+    def layer_info(self, layer: LayerId) -> LayerInfo:
+        """Raises LayerMissing."""
+        row = self._db.row(f"SELECT {_COLUMNS} FROM layers WHERE id=?", layer)
+        if row is None:
+            raise LayerMissing(layer)
+        return LayerInfo(*row)
+
+    def layer_size(self, layer: LayerId) -> int:
+        """Bytes on disk, counted and remembered at the first call. Raises LayerMissing."""
+        size = self.layer_info(layer).size
+        if size is None:
+            size = tree_size(self.layer_dir(layer))
+            self._db.execute("UPDATE layers SET size=? WHERE id=?", size, layer)
+        return size
+
+    def find_layer(self, diff_id: DiffID) -> LayerId | None:
+        """A layer whose tar has this diff id. Under a lease it stays until the lease ends."""
+        return self._find("diff_id", diff_id)
+
+    def find_content(self, content: str) -> LayerId | None:
+        """A layer that was committed with this content digest. Under a lease it stays until the lease ends."""
+        return self._find("content", content)
+
+    def set_packed(self, layer: LayerId, diff_id: DiffID, tar_size: int, content: str | None = None) -> None:
+        """Notes what packing the layer gave. Several layers may have one diff id. Raises LayerMissing."""
+        changed = self._db.execute("UPDATE layers SET diff_id=?, tar_size=?, content=coalesce(content, ?) WHERE id=?",
+                                   diff_id, tar_size, content, layer)
+        if not changed:
+            raise LayerMissing(layer)
+
+    def layer_blob(self, diff_id: DiffID, compression: Compression) -> Descriptor | None:
+        """The blob that packs this diff, if it is stored. Under a lease it stays until the lease ends."""
+        row = self._db.row("SELECT digest, descriptor FROM packed WHERE diff_id=? AND compression=?",
+                           diff_id, compression.value)
+        if row is None or not self._use("blob", row[0]):
+            return None
+        descriptor = msgspec.json.decode(row[1], type=Descriptor)
+        return descriptor if os.path.exists(self.path("blobs", "sha256", descriptor.digest[7:])) else None
+
+    def add_layer_blob(self, diff_id: DiffID, compression: Compression, descriptor: Descriptor) -> None:
+        """Notes that the stored blob `descriptor` packs this diff; the last one counts."""
+        self._db.execute("INSERT OR REPLACE INTO packed VALUES(?,?,?,?)",
+                         diff_id, compression.value, descriptor.digest, msgspec.json.encode(descriptor))
+
+    def stage_layer(self) -> StagedLayer:
+        """A layer to be filled, for a `with` block; without `commit` nothing remains of it."""
+        try:
+            return StagedLayer(self, self._session.new_folder())
+        except OSError as error:
+            raise_if_full(self.root, error)
+            raise
+
+    def pin_layers(self, owner: str, layers: tuple[LayerId, ...]) -> None:
+        """Keeps layers from GC until `unpin_layers(owner)`, whatever happens to this process (a container's root).
+
+        Raises LayerMissing, and then pins none.
+        """
+        with self._db.write() as transaction:
+            for layer in layers:
+                if not transaction.rows("SELECT 1 FROM layers WHERE id=?", layer):
+                    raise LayerMissing(layer)
+                transaction.execute("INSERT OR IGNORE INTO pins VALUES(?,?)", owner, layer)
+
+    def unpin_layers(self, owner: str) -> None:
+        self._db.execute("DELETE FROM pins WHERE owner=?", owner)
+
+    def _find(self, column: str, value: str) -> LayerId | None:
+        for (layer,) in self._db.rows(f"SELECT id FROM layers WHERE {column}=? ORDER BY created", value):
+            if self.has_layer(layer):
+                return LayerId(layer)
+        return None
+
+    def _add_layer(self, folder: str, row: LayerInfo, name: str) -> LayerId:
+        """Gives the folder its name and row, or returns the equal layer that is there already."""
+        with self._session.committing(), self._db.write() as transaction:
+            # Inside the write transaction: of two builds that commit equal layers the second sees the first one's row.
+            layer = self._equal_layer(transaction, row) or self._claim(folder, row, name, transaction)
+            self._session.pin(f"layer {layer}")
+        trace.point("layer-committed")
+        return layer
+
+    def _equal_layer(self, transaction: Transaction, row: LayerInfo) -> LayerId | None:
+        for column, value in (("content", row.content), ("diff_id", row.diff_id)):
+            if value is not None:
+                for (layer,) in transaction.rows(f"SELECT id FROM layers WHERE {column}=?", value):
+                    if os.path.isdir(self.layer_dir(layer)):
+                        return LayerId(layer)
+        return None
+
+    def _claim(self, folder: str, row: LayerInfo, name: str, transaction: Transaction) -> LayerId:
+        target = self.path("layers", name)
+        if os.path.lexists(target):
+            has_row = transaction.rows("SELECT 1 FROM layers WHERE id=?", name)
+            if has_row and os.path.isdir(os.path.join(target, "diff")):
+                return self._claim(folder, row, _random_id(), transaction)  # taken by other content
+            self._session.throw_away(target)  # a dead process named it but wrote no row
+        os.rename(folder, target)
+        trace.point("layer-renamed")
+        transaction.execute("INSERT OR REPLACE INTO layers VALUES(?,?,?,?,?,?,?,?)",
+                            name, *msgspec.structs.astuple(row)[1:])
+        return LayerId(name)
+
+
+class StagedLayer:
+    """A directory on its way to become a layer; a context manager. A full disk inside the block becomes StoreFull."""
+
+    def __init__(self, layers: Layers, folder: str) -> None:
+        self._layers = layers
+        self._folder = folder
+        self.diff = os.path.join(folder, "diff")
+        """Empty, mode 0755: becomes the layer."""
+        self.work = os.path.join(folder, "work")
+        """Empty: overlayfs' work directory, thrown away."""
+        os.mkdir(self.diff)
+        os.chmod(self.diff, 0o755)
+        os.mkdir(self.work, 0o700)
+
+    def commit(self, *, diff_id: DiffID | None = None, content: str | None = None, size: int | None = None,
+               description: str = "") -> LayerId:
+        """Makes it a layer, or throws it away and returns the one with the same `content` or `diff_id` that is there.
+
+        Give what is known: `content` any digest of the whole layer, `size` its bytes on disk.
+        """
+        remove_tree(self.work)
+        trace.point("layer-staged")
+        now = time.time()
+        known = content or diff_id
+        name = _derived_id(self._layers.secret, known) if known else _random_id()
+        row = LayerInfo(LayerId(name), diff_id, content, size, None, now, now, description)
+        layer = self._layers._add_layer(self._folder, row, name)
+        self.discard()
+        return layer
+
+    def discard(self) -> None:
+        """Removes what was staged; nothing after a commit that took it."""
+        self._layers._session.remove_later(self._folder)
+
+    def __enter__(self) -> StagedLayer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.discard()
+        raise_if_full(self._layers.root, error)
+
+
+def _derived_id(secret: bytes, content: str) -> str:
+    return hashlib.blake2b(content.encode(), digest_size=8, key=secret).hexdigest()
+
+
+def _random_id() -> str:
+    return os.urandom(8).hex()

@@ -1,0 +1,131 @@
+"""Cache mounts: directories that steps fill and find again, by id.
+
+mounts/<name>/ holds `data` and `lock`; <name> is a hash of the id, with -1, -2, ... for the copies that steps with
+private mounts use at the same time. A user of a mount keeps `lock` locked, shared or exclusively; GC removes only what
+nobody has locked.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import msgspec
+
+from builder.store.disk import tree_size
+from builder.store.locks import Lock, is_locked
+from builder.store.state import State, raise_if_full
+
+
+class MountSharing(enum.StrEnum):
+    SHARED = "shared"
+    """With all others that share it."""
+    PRIVATE = "private"
+    """A copy that no other step has at the same time; the first free one."""
+    LOCKED = "locked"
+    """Alone: waits until nobody else has it."""
+
+
+class MountInfo(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    id: str
+    path: str
+    size: int
+    created: float
+    last_used: float
+    in_use: bool
+
+
+class CacheMountDir:
+    """A cache mount in use; a context manager, until whose end GC and conflicting users keep away."""
+
+    def __init__(self, path: str, lock: Lock) -> None:
+        self.path = path
+        self._lock = lock
+
+    def __enter__(self) -> CacheMountDir:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._lock.release()
+
+
+class Mounts(State):
+    def cache_mount(
+        self,
+        id: str,
+        *,
+        sharing: MountSharing = MountSharing.SHARED,
+        fill: Callable[[str], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> CacheMountDir:
+        """The mount's directory, for a `with` block; a new one is empty, 0755, and `fill` may prepare it first.
+
+        A step that names one id twice takes it once: a locked mount waits for itself. Raises Cancelled while it waits.
+        """
+        base = hashlib.blake2b(id.encode(), digest_size=10).hexdigest()
+        copy = 0
+        while True:
+            name = f"{base}-{copy}" if copy else base
+            lock = Lock(self.path("mounts", name, "lock"), cancelled=cancelled,
+                        exclusive=sharing is not MountSharing.SHARED)
+            try:
+                taken = lock.acquire(wait=sharing is not MountSharing.PRIVATE)
+            except FileNotFoundError:
+                self._make(name, id, fill)
+                continue
+            if taken:
+                self._note_use(name)
+                return CacheMountDir(self.path("mounts", name, "data"), lock)
+            copy += 1
+
+    def cache_mounts(self) -> list[MountInfo]:
+        """All of them with their sizes, which are counted now."""
+        found = []
+        for name, id, created, used in self._db.rows("SELECT name, id, created, used FROM mounts ORDER BY id, name"):
+            path = self.path("mounts", name)
+            found.append(MountInfo(name=name, id=id, path=os.path.join(path, "data"), created=created, last_used=used,
+                                   size=tree_size(path), in_use=is_locked(os.path.join(path, "lock"))))
+        return found
+
+    def remove_cache_mount(self, id: str) -> int:
+        """Removes the mount and its copies but for those in use; returns how many."""
+        names = [row[0] for row in self._db.rows("SELECT name FROM mounts WHERE id=?", id)]
+        trash = []
+        with self._session.deleting():
+            for name in names:
+                if not is_locked(self.path("mounts", name, "lock")):
+                    self._db.execute("DELETE FROM mounts WHERE name=?", name)
+                    trash.append(self._session.throw_away(self.path("mounts", name)))
+        self._session.remove_all(trash)
+        return len(trash)
+
+    def _note_use(self, name: str) -> None:
+        row = self._db.row("SELECT used FROM mounts WHERE name=?", name)
+        self._touch("mount", name, row[0] if row else 0)
+
+    def _make(self, name: str, id: str, fill: Callable[[str], None] | None) -> None:
+        folder = self._session.new_folder()
+        try:
+            data = os.path.join(folder, "data")
+            os.mkdir(data)
+            os.chmod(data, 0o755)
+            if fill is not None:
+                fill(data)
+            target = self.path("mounts", name)
+            with self._session.committing():
+                if not os.path.isdir(os.path.join(target, "data")):
+                    now = time.time()
+                    self._db.execute("INSERT OR REPLACE INTO mounts VALUES(?,?,?,?)", name, id, now, now)
+                    os.rename(folder, target)
+        except BaseException as error:
+            self._session.remove_later(folder)
+            raise_if_full(self.root, error)
+            raise
+        self._session.remove_later(folder)

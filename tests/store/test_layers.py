@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from builder.oci import Compression, Descriptor, DiffID, MediaType, digest_of
+from builder.store import Store
+from builder.store.layers import LayerId, LayerMissing
+
+DIFF = DiffID(digest_of(b"a tar"))
+
+
+def make_layer(store: Store, text: str = "x", *, content: str | None = None, diff_id: DiffID | None = None) -> LayerId:
+    with store.stage_layer() as staged:
+        Path(staged.diff, "file").write_text(text)
+        return staged.commit(content=content, diff_id=diff_id, description=f"RUN echo {text}")
+
+
+def test_commit(store: Store) -> None:
+    with store.stage_layer() as staged:
+        assert os.listdir(staged.diff) == os.listdir(staged.work) == []
+        assert os.stat(staged.diff).st_mode & 0o7777 == 0o755
+        assert os.stat(staged.diff).st_dev == os.stat(staged.work).st_dev
+        Path(staged.diff, "file").write_text("x")
+        Path(staged.work, "scratch").mkdir()
+        layer = staged.commit(description="RUN x", size=4096)
+    assert Path(store.layer_dir(layer), "file").read_text() == "x"
+    assert os.listdir(store.path("layers", layer)) == ["diff"]
+    info = store.layer_info(layer)
+    assert (info.id, info.diff_id, info.content, info.size, info.description) == (layer, None, None, 4096, "RUN x")
+    assert store.has_layer(layer)
+
+
+def test_discarded_without_commit(store: Store) -> None:
+    with store.stage_layer() as staged:
+        Path(staged.diff, "file").write_text("x")
+    assert not os.path.exists(staged.diff)
+    assert os.listdir(store.path("layers")) == []
+
+
+def test_equal_content_is_one_layer(store: Store) -> None:
+    first = make_layer(store, content="tree:1")
+    assert make_layer(store, content="tree:1") == first
+    assert make_layer(store, content="tree:2") != first
+    assert store.find_content("tree:1") == first
+    assert store.find_content("tree:3") is None
+    assert len(os.listdir(store.path("layers"))) == 2
+
+
+def test_unknown_content_is_never_shared(store: Store) -> None:
+    assert make_layer(store) != make_layer(store)
+
+
+def test_content_names_the_layer_for_ever(store: Store) -> None:
+    first = make_layer(store, content="tree:1")
+    store.forget_layer(first, "damaged")
+    assert not store.has_layer(first)
+    assert make_layer(store, content="tree:1") == first
+    assert store.has_layer(first)
+
+
+def test_ids_differ_between_stores(store: Store, tmp_path: Path) -> None:
+    with Store.open(str(tmp_path / "other")) as other:
+        assert make_layer(other, content="tree:1") != make_layer(store, content="tree:1")
+
+
+def test_diff_ids(store: Store) -> None:
+    layer = make_layer(store)
+    assert store.find_layer(DIFF) is None
+    store.set_packed(layer, DIFF, 10240, content="tree:1")
+    assert store.find_layer(DIFF) == store.find_content("tree:1") == layer
+    assert store.layer_info(layer).tar_size == 10240
+    twin = make_layer(store)
+    store.set_packed(twin, DIFF, 10240)
+    assert store.find_layer(DIFF) == layer, "the first one"
+    store.forget_layer(layer, "damaged")
+    assert store.find_layer(DIFF) == twin
+    with pytest.raises(LayerMissing):
+        store.set_packed(layer, DIFF, 1)
+
+
+def test_pulled_layers_meet(store: Store) -> None:
+    assert make_layer(store, diff_id=DIFF) == make_layer(store, diff_id=DIFF) == store.find_layer(DIFF)
+
+
+def test_missing_directory_is_no_layer(store: Store) -> None:
+    layer = make_layer(store, content="tree:1", diff_id=DIFF)
+    os.rename(store.path("layers", layer), store.path("layers", "elsewhere"))
+    assert not store.has_layer(layer)
+    assert store.find_layer(DIFF) is None
+    assert make_layer(store, content="tree:1", diff_id=DIFF) == layer
+    assert store.has_layer(layer)
+
+
+def test_directory_without_row_makes_way(store: Store) -> None:
+    layer = make_layer(store, "old", content="tree:1")
+    store.forget_layer(layer, "damaged")
+    assert make_layer(store, "new", content="tree:1") == layer
+    assert Path(store.layer_dir(layer), "file").read_text() == "new"
+
+
+def test_size_is_counted_once(store: Store) -> None:
+    layer = make_layer(store)
+    assert store.layer_info(layer).size is None
+    size = store.layer_size(layer)
+    assert size >= 512
+    Path(store.layer_dir(layer), "more").write_bytes(b"x" * 100_000)
+    assert store.layer_size(layer) == size == store.layer_info(layer).size
+
+
+def test_layer_blobs(store: Store) -> None:
+    digest = store.put_blob(b"packed")
+    descriptor = Descriptor(media_type=MediaType.OCI_LAYER_GZIP, digest=digest, size=6, annotations={"a": "b"})
+    assert store.layer_blob(DIFF, Compression.GZIP) is None
+    store.add_layer_blob(DIFF, Compression.GZIP, descriptor)
+    assert store.layer_blob(DIFF, Compression.GZIP) == descriptor
+    assert store.layer_blob(DIFF, Compression.ZSTD) is None
+    os.unlink(store.blob_path(digest))
+    assert store.layer_blob(DIFF, Compression.GZIP) is None, "the blob is gone"
+
+
+def test_many_threads_one_content(store: Store) -> None:
+    found: list[LayerId] = []
+    gate = threading.Barrier(6)
+
+    def work() -> None:
+        gate.wait()
+        found.append(make_layer(store, content="tree:1"))
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1
+    assert len(found) == 6
+    assert os.listdir(store.path("layers")) == [found[0]]
