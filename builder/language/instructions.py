@@ -31,7 +31,7 @@ class Heredoc(msgspec.Struct, frozen=True, kw_only=True):
         """The content, with the leading tabs dropped if `<<-` asked for it."""
         if not self.chomp:
             return self.content
-        return "".join(line.lstrip("\t") for line in self.content.splitlines(keepends=True))
+        return "\n".join(line.lstrip("\t") for line in self.content.split("\n"))
 
 
 class ShellForm(msgspec.Struct, frozen=True, tag="shell"):
@@ -200,10 +200,12 @@ class HealthcheckCmd(Instruction, frozen=True, kw_only=True):
 
 
 class Onbuild(Instruction, frozen=True, kw_only=True):
-    """ONBUILD <instruction>; `expression` is the text that the image keeps, `trigger` its meaning."""
+    """ONBUILD <instruction>; `expression` is the text that the image keeps, `trigger` its meaning.
+
+    No trigger (None) where the expression is no valid instruction: that is the child build's error, as in BuildKit."""
 
     expression: str
-    trigger: AnyInstruction
+    trigger: AnyInstruction | None
 
 
 class Maintainer(Instruction, frozen=True, kw_only=True):
@@ -234,9 +236,10 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmptyContinuation(msgspec.Struct, frozen=True):
-    """A blank line inside a continued instruction (lint rule NoEmptyContinuation)."""
+    """An instruction with blank lines in its continuation (lint rule NoEmptyContinuation)."""
 
     span: Span
+    """From the first blank line to the last line of the instruction, which is the one that BuildKit names."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):

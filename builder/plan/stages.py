@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from builder.language.instructions import Copy, Dockerfile, Onbuild, Run, Stage, Statement
-from builder.language.mounts import parse_mount
+from builder.language.mounts import mount_from
 from builder.oci import ContainerConfig, History, Platform
 from builder.plan.errors import CircularDependency, InvalidStageIndex, PlanError
 from builder.plan.options import NamedContext
@@ -123,7 +123,7 @@ class StageGraph:
         return self.find(source) or self._add_image(source, location)
 
     def _mount_source(self, mount: str, location: Location) -> StageNode | None:
-        source = parse_mount(mount).from_
+        source = mount_from(mount)
         if not source or source == "scratch":
             return None
         return self.find(source) or self._add_image(source, location)

@@ -1,0 +1,123 @@
+"""The Lark parser of `grammar/instruction.lark`, ready to use.
+
+Lark needs about a hundred milliseconds to work out the tables of a grammar, so they are kept in the user's cache
+folder as MessagePack (plain data: reading it can run no code), under a name made of the grammar, the versions of Lark
+and Python, and the escape character. A file or folder that another user could have written is not read. Any fault of
+the cache only costs the time to build the tables again.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.language.golang import SPACE
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+_FORMAT = 1
+"""Raise it when the cached bytes change their meaning for the same grammar."""
+
+
+@cache
+def instruction_parser(escape: str) -> Lark:
+    """The parser for a file whose escape character is `escape`."""
+    import lark
+    from lark import Lark
+
+    spaces = "".join(f"\\u{ord(char):04x}" for char in SPACE)
+    text = _source("instruction.lark").replace("⎋", "\\\\" if escape == "\\" else escape).replace("␠", spaces)
+    identity = f"{_FORMAT} {lark.__version__} {sys.version_info[:2]} {text}"
+    name = f"grammar-{sha256(identity.encode()).hexdigest()[:32]}.msgpack"
+    if (tables := _cached(name)) is not None and (parser := _restored(tables)) is not None:
+        return parser
+    parser = Lark(text, parser="lalr", lexer="contextual", maybe_placeholders=False)
+    _keep(name, parser)
+    return parser
+
+
+def _source(name: str) -> str:
+    """The grammar's text: shipped as `builder/grammar` in the wheel, in `grammar/` at the top of a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "grammar", package.parent / "grammar"):
+        try:
+            return (folder / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+    raise FileNotFoundError(f"grammar/{name} is missing from the installation")
+
+
+def _restored(tables: bytes) -> Lark | None:
+    import msgspec
+    from lark import Lark
+
+    try:
+        data, memo = msgspec.msgpack.decode(tables)
+        # what Lark's own standalone parsers call; it has no types
+        parser: Lark = Lark._load_from_dict(data, memo)  # type: ignore[no-untyped-call]
+    except Exception:  # damaged or from another Lark: there is nothing to save in it
+        return None
+    return parser
+
+
+def _keep(name: str, parser: Lark) -> None:
+    import msgspec
+    from lark.grammar import Rule
+    from lark.lexer import TerminalDef
+
+    folder = _folder()
+    if folder is None:
+        return
+    data, memo = parser.memo_serialize([TerminalDef, Rule])
+    for entry in memo.values():
+        if "_width" in entry.get("pattern", ()):
+            # Lark's product of nested repeat limits outgrows 64 bits; it only serves to order terminals of one priority
+            entry["pattern"]["_width"] = [min(width, 1 << 62) for width in entry["pattern"]["_width"]]
+    tables = msgspec.msgpack.encode((data, memo), enc_hook=str)
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".grammar-")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(tables)
+        os.replace(temporary, folder / name)
+    except OSError:
+        return  # read-only or full: the next run builds the tables again
+
+
+def _cached(name: str) -> bytes | None:
+    folder = _folder()
+    if folder is None:
+        return None
+    try:
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        return file.read() if stat.S_ISREG(status.st_mode) and _is_ours(status) else None
+
+
+@cache
+def _folder() -> Path | None:
+    home = os.environ.get("XDG_CACHE_HOME") or (os.path.expanduser("~/.cache") if os.environ.get("HOME") else "")
+    candidates = [Path(home, "builder")] if os.path.isabs(home) else []
+    candidates.append(Path(tempfile.gettempdir(), f"builder-cache-{os.geteuid()}"))
+    for folder in candidates:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = folder.lstat()
+        except OSError:
+            continue
+        if stat.S_ISDIR(status.st_mode) and _is_ours(status) and os.access(folder, os.W_OK):
+            return folder
+    return None
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
