@@ -1,0 +1,36 @@
+"""The way from this room to registries: one client for all, made when the first request needs it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from builder.oci import Descriptor
+from builder.reference import Reference
+from builder.registry.quickhead import quick_head
+from builder.registry.settings import RegistrySettings
+
+if TYPE_CHECKING:
+    from builder.registry.client import RegistryClient
+
+
+class RegistryAccess:
+    """Shared by resolving, pulling and pushing; safe for threads."""
+
+    def __init__(self, settings: RegistrySettings | None = None) -> None:
+        self.settings = settings or RegistrySettings()
+        self._lock = threading.Lock()
+        self._client: RegistryClient | None = None
+
+    @property
+    def client(self) -> RegistryClient:
+        with self._lock:
+            if self._client is None:
+                from builder.registry.client import RegistryClient  # 80 ms that a build with nothing to fetch saves
+
+                self._client = RegistryClient(self.settings)
+            return self._client
+
+    def head(self, reference: Reference, *, retry: bool) -> Descriptor:
+        """What the tag names in its registry now. Raises RegistryError."""
+        return quick_head(reference, self.settings) or self.client.head_manifest(reference, retry=retry)

@@ -1,0 +1,49 @@
+"""Images that are not there, or not what they should be."""
+
+from __future__ import annotations
+
+from builder.errors import ImageError
+from builder.oci import Platform
+
+
+class NotInStore(ImageError):
+    """Asked for without the network."""
+
+    code = "image-not-stored"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"image `{name}` is not in the store: not found", hint=f"fetch it: builder pull {name}")
+
+
+class NoMatchingPlatform(ImageError):
+    code = "no-matching-platform"
+
+    def __init__(self, name: str, wanted: Platform, available: tuple[str, ...]) -> None:
+        super().__init__(f"`{name}`: no match for platform {wanted} in manifest: not found",
+                         notes=(f"the image is for {', '.join(available) or 'no platform at all'}",))
+
+
+class NotAnImage(ImageError):
+    """A manifest that is something else, or that contradicts itself."""
+
+    code = "not-an-image"
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"`{name}` is not a container image that can be used: {why}")
+
+
+class LayerRefused(ImageError):
+    code = "layer-type"
+
+    def __init__(self, name: str, media_type: str, why: str) -> None:
+        super().__init__(f"`{name}` has a layer of type `{media_type}`: {why}")
+
+
+class LayerDigestMismatch(ImageError):
+    """The blob is what its digest says, but its content is not what the image config says."""
+
+    code = "diff-id-mismatch"
+
+    def __init__(self, name: str, expected: str, actual: str) -> None:
+        super().__init__(f"a layer of `{name}` is not what the image config says",
+                         notes=(f"expected diff id {expected}", f"unpacked {actual}"))
