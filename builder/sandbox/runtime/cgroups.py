@@ -1,0 +1,203 @@
+"""Control groups: the hierarchies of this machine, and one group per container that asked for limits.
+
+Version 1 (one hierarchy per controller), version 2 (one for all) and the mixture, where version 1 has the controllers.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builder.sandbox.runtime.wire import ContainerDocument
+
+_LIMITS = ("memory", "memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems", "pids_limit")
+
+
+class Hierarchy:
+    """A mounted tree of groups. `name` is "" for version 2, else the directory's name below /sys/fs/cgroup."""
+
+    __slots__ = ("controllers", "mount_dir", "name", "root")
+
+    def __init__(self, name: str, mount_dir: str, root: str, controllers: tuple[str, ...]) -> None:
+        self.name = name
+        self.mount_dir = mount_dir
+        self.root = root
+        self.controllers = controllers
+
+    def own_dir(self) -> str:
+        """The directory of the calling process's group."""
+        with open("/proc/self/cgroup") as file:
+            for line in file:
+                _, controllers, path = line.rstrip("\n").split(":", 2)
+                names = tuple(c.removeprefix("name=") for c in controllers.split(",") if c)
+                if names == self.controllers or (not names and not self.name):
+                    return self.mount_dir + path.removeprefix(self.root.rstrip("/"))
+        return self.mount_dir
+
+
+def hierarchies() -> tuple[Hierarchy, ...]:
+    """The hierarchies that have controllers: version 1's if there are any, else version 2's."""
+    first: list[Hierarchy] = []
+    second: list[Hierarchy] = []
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            left, _, right = line.partition(" - ")
+            kind, _, options = right.split()[:3]
+            root, mount_dir = left.split()[3:5]
+            if os.path.dirname(mount_dir) == "/sys/fs/cgroup" and kind == "cgroup":
+                known = set(options.split(",")) - {"rw", "ro", "xattr", "noprefix", "clone_children"}
+                # The kernel lists a hierarchy's controllers in one order here and in /proc/self/cgroup.
+                names = tuple(o.removeprefix("name=") for o in options.split(",") if o in known)
+                names = tuple(n for n in names if not n.startswith("release_agent="))
+                first.append(Hierarchy(os.path.basename(mount_dir), mount_dir, root, names))
+            elif mount_dir == "/sys/fs/cgroup" and kind == "cgroup2":
+                second.append(Hierarchy("", mount_dir, root, ()))
+    return tuple(first or second)
+
+
+def wants_group(container: ContainerDocument) -> bool:
+    """Whether the container needs a group of its own: making one costs a millisecond, so others go without."""
+    return bool(container["cgroup_parent"]) or any(container[key] for key in _LIMITS)  # type: ignore[literal-required]
+
+
+class Group:
+    """A container's group in every hierarchy that its limits need. The spawner makes and removes it."""
+
+    def __init__(self, container: ContainerDocument, found: tuple[Hierarchy, ...], name: str) -> None:
+        self._dirs: list[str] = []
+        self._memory_dir = ""
+        settings = _version1(container) if found and found[0].name else _version2(container)
+        try:
+            for controller, values in settings.items():
+                self._limit(container, found, name, controller, values)
+            if not self._dirs:
+                for hierarchy in found:
+                    self._make(_parent_dir(container, hierarchy), name)
+        except OSError:
+            self.remove()
+            raise
+
+    def _limit(self, container: ContainerDocument, found: tuple[Hierarchy, ...], name: str, controller: str,
+               values: tuple[tuple[str, str], ...]) -> None:
+        owner = next((h for h in found if not h.name or controller in h.controllers), None)
+        if owner is None:
+            raise OSError(errno.ENODEV, f"this machine has no `{controller}` control groups")
+        parent_dir = _parent_dir(container, owner)
+        if not owner.name:
+            _enable(parent_dir, controller)
+        path = self._make(parent_dir, name)
+        if controller == "cpuset" and owner.name:
+            for key in ("cpuset.cpus", "cpuset.mems"):
+                _write(f"{path}/{key}", _read(f"{parent_dir}/{key}"))
+        if controller == "memory":
+            self._memory_dir = path
+        for key, value in values:
+            _write(f"{path}/{key}", value)
+
+    def _make(self, parent_dir: str, name: str) -> str:
+        path = f"{parent_dir}/{name}"
+        if path not in self._dirs:
+            os.makedirs(path, exist_ok=True)
+            self._dirs.append(path)
+        return path
+
+    def join(self) -> None:
+        """Moves the calling process, and so all that it starts, into the group."""
+        for path in self._dirs:
+            _write(f"{path}/cgroup.procs", "0")
+
+    def oom_killed(self) -> bool:
+        """Whether the kernel killed a process of the group because its memory was used up."""
+        for name in ("memory.events", "memory.oom_control"):
+            try:
+                words = _read(f"{self._memory_dir}/{name}").split()
+            except OSError:
+                continue
+            if "oom_kill" in words:
+                return int(words[words.index("oom_kill") + 1]) > 0
+        return False
+
+    def remove(self) -> None:
+        """Removes the group; its processes must have ended."""
+        for path in self._dirs:
+            for _ in range(50):
+                try:
+                    os.rmdir(path)
+                except OSError as error:
+                    if error.errno != errno.EBUSY:
+                        break
+                    time.sleep(0.002)
+                else:
+                    break
+        self._dirs.clear()
+
+
+def _parent_dir(container: ContainerDocument, hierarchy: Hierarchy) -> str:
+    parent = container["cgroup_parent"]
+    if parent:
+        inside = os.path.normpath("/" + parent)
+        return f"{hierarchy.mount_dir}{inside if inside != '/' else ''}"
+    own_dir = hierarchy.own_dir().rstrip("/")
+    if hierarchy.name or own_dir == hierarchy.mount_dir:
+        return own_dir
+    # Version 2 allows no processes beside limited groups, so the group goes beside ours, where systemd delegates.
+    return os.path.dirname(own_dir)
+
+
+def _enable(parent_dir: str, controller: str) -> None:
+    os.makedirs(parent_dir, exist_ok=True)
+    if controller not in _read(f"{parent_dir}/cgroup.subtree_control").split():
+        _write(f"{parent_dir}/cgroup.subtree_control", f"+{controller}")
+
+
+def _version1(container: ContainerDocument) -> dict[str, tuple[tuple[str, str], ...]]:
+    return _settings(container, {
+        "memory": (("memory.limit_in_bytes", container["memory"]),
+                   ("memory.memsw.limit_in_bytes", container["memory_swap"])),
+        "cpu": (("cpu.shares", container["cpu_shares"]), ("cpu.cfs_period_us", container["cpu_period"]),
+                ("cpu.cfs_quota_us", container["cpu_quota"])),
+        "cpuset": (("cpuset.cpus", container["cpuset_cpus"]), ("cpuset.mems", container["cpuset_mems"])),
+        "pids": (("pids.max", container["pids_limit"]),),
+    })
+
+
+def _version2(container: ContainerDocument) -> dict[str, tuple[tuple[str, str], ...]]:
+    memory, both, shares = container["memory"], container["memory_swap"], container["cpu_shares"]
+    swap = "" if not both else "max" if both < 0 else str(max(both - memory, 0))
+    quota, period = container["cpu_quota"], container["cpu_period"]
+    # The scale of runc: shares 2..262144 onto weights 1..10000.
+    weight = 1 + (min(max(shares, 2), 262144) - 2) * 9999 // 262142 if shares else 0
+    bandwidth = f"{quota if quota > 0 else 'max'} {period or 100000}" if quota or period else ""
+    return _settings(container, {
+        "memory": (("memory.max", memory), ("memory.swap.max", swap)),
+        "cpu": (("cpu.weight", weight), ("cpu.max", bandwidth)),
+        "cpuset": (("cpuset.cpus", container["cpuset_cpus"]), ("cpuset.mems", container["cpuset_mems"])),
+        "pids": (("pids.max", container["pids_limit"]),),
+    })
+
+
+def _settings(container: ContainerDocument,
+              values: dict[str, tuple[tuple[str, int | str], ...]]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Those values that were asked for, by controller."""
+    wanted = {}
+    for controller, pairs in values.items():
+        given = tuple((key, str(value)) for key, value in pairs if value)
+        if given:
+            wanted[controller] = given
+    return wanted
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise OSError(error.errno, f"write `{text.strip()}` to `{path}`: {os.strerror(error.errno or 0)}") from None

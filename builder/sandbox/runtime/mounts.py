@@ -1,0 +1,349 @@
+"""The mounts of one container, made in its own mount namespace: root, system file systems, and what the step asked for.
+
+Targets are resolved inside the root only (`paths`). A missing target gets a stub layer (`overlay`), except /proc, /sys
+and /dev, which stay in the image as they do with BuildKit, and targets inside other mounts, which are made there.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+
+from builder.sandbox.runtime import facts, kernel, paths
+from builder.sandbox.runtime.overlay import Mounter, StubLayer, forget_volatile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builder.sandbox.runtime.cgroups import Hierarchy
+    from builder.sandbox.runtime.wire import ContainerDocument, MountDocument
+
+_GUARDED = kernel.NOSUID | kernel.NODEV | kernel.NOEXEC
+_SYSTEM_DIRS = ("proc", "dev", "sys")
+
+
+class Host:
+    """What the spawner knows about the machine and its user; the same for all containers."""
+
+    __slots__ = ("appends_lowers", "hierarchies", "in_user_namespace", "mount_dir", "tty_gid", "userxattr")
+
+    def __init__(self, *, mount_dir: str, userxattr: bool, appends_lowers: bool, in_user_namespace: bool, tty_gid: bool,
+                 hierarchies: tuple[Hierarchy, ...]) -> None:
+        self.mount_dir = mount_dir
+        self.userxattr = userxattr
+        self.appends_lowers = appends_lowers
+        self.in_user_namespace = in_user_namespace
+        self.tty_gid = tty_gid
+        """Whether gid 5, which owns terminals, exists in the user namespace."""
+        self.hierarchies = hierarchies
+
+
+class Tree:
+    """The mounts of one container in the making; `root` is a descriptor of its root directory."""
+
+    def __init__(self, host: Host, container: ContainerDocument) -> None:
+        self._host = host
+        self._container = container
+        self._scratch_dir = host.mount_dir
+        self._mounter = Mounter(self._scratch_dir, userxattr=host.userxattr, appends=host.appends_lowers)
+        self.root = -1
+        self.listeners: list[tuple[int, _socket.socket]] = []
+        """Sockets that the step connects to, with the number of their mount."""
+
+    def mount(self) -> None:
+        """Mounts everything below a private root, which `enter` then makes the root of this process."""
+        _attach_at(kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "0700"))), self._scratch_dir)
+        for name in ("empty", "root", "files"):
+            os.mkdir(f"{self._scratch_dir}/{name}")
+        sources = [self._open_source(number, mount) for number, mount in enumerate(self._container["mounts"])]
+        self._mount_root(sources)
+        self._mount_proc()
+        self._mount_dev()
+        self._mount_sys()
+        for mount, source in zip(self._container["mounts"], sources, strict=True):
+            self._mount_source(mount, source)
+        self._make_working_directory(self.root, uid=0, gid=0)
+        if not self._container["privileged"]:
+            self._hide()
+
+    def enter(self) -> None:
+        """Makes the tree the root of this process and lets go of everything else."""
+        os.fchdir(self.root)
+        kernel.pivot_root(".", ".")
+        kernel.umount(".", kernel.MNT_DETACH)
+        os.chdir("/")
+        if self._container["readonly_root"]:
+            kernel.set_attributes(self.root, kernel.RDONLY)
+
+    def _mount_root(self, sources: list[int]) -> None:
+        overlay = self._container["root"]
+        root = self._mounter.mount(overlay)
+        if overlay["upper"]:
+            self._make_working_directory(root, uid=self._container["uid"], gid=self._container["gid"])
+        stubs = self._plan_stubs(root, sources)
+        if stubs.used:
+            os.close(root)
+            if overlay["upper"]:
+                forget_volatile(overlay["work"])
+            root = self._mounter.mount(overlay, stub_dir=f"{self._scratch_dir}/stubs")
+        _attach_at(root, f"{self._scratch_dir}/root")
+        self.root = root
+
+    def _make_working_directory(self, root: int, *, uid: int, gid: int) -> None:
+        """Makes a missing one, as BuildKit does: in the image it is the user's, in a mount it is root's."""
+        os.close(paths.make_directories(paths.walk(root, self._container["cwd"]), uid=uid, gid=gid))
+
+    def _plan_stubs(self, root: int, sources: list[int]) -> StubLayer:
+        stubs = StubLayer(f"{self._scratch_dir}/stubs")
+        covered: list[tuple[str, ...]] = [(name,) for name in _SYSTEM_DIRS]
+        for mount, source in zip(self._container["mounts"], sources, strict=True):
+            place = paths.walk(root, mount["target"])
+            inside = any(place.names[: len(other)] == other for other in covered)
+            if place.missing and not inside:
+                stubs.add(root, place, directory=paths.is_directory(source))
+            os.close(place.fd)
+            covered.append(place.names)
+        if not self._container["root"]["upper"]:
+            for name in _SYSTEM_DIRS:
+                place = paths.walk(root, name)
+                if place.missing:
+                    stubs.add(root, place, directory=True)
+                os.close(place.fd)
+        stubs.finish()
+        return stubs
+
+    def _open_source(self, number: int, mount: MountDocument) -> int:
+        """What is to be mounted, as a detached mount."""
+        match mount["type"]:
+            case "bind":
+                fd = _clone(mount["source"])
+            case "overlay":
+                fd = self._open_subpath(number, mount)
+            case "tmpfs":
+                size = (("size", str(mount["size"])),) if mount["size"] else ()
+                options = (("source", "tmpfs"), ("mode", f"{mount['mode']:o}"), *size)
+                return kernel.new_filesystem("tmpfs", options, kernel.NOSUID)
+            case "file":
+                return self._open_file(f"{self._scratch_dir}/files/{number}", mount)
+            case "socket":
+                return self._open_socket(f"{self._scratch_dir}/files/{number}", number, mount)
+            case other:
+                raise OSError(errno.EINVAL, f"unknown kind of mount `{other}`")
+        if mount["readonly"]:
+            kernel.set_attributes(fd, kernel.RDONLY, recursive=True)
+        return fd
+
+    def _open_subpath(self, number: int, mount: MountDocument) -> int:
+        whole = self._mounter.mount(mount["overlay"])
+        place = paths.walk(whole, mount["subpath"])
+        if place.missing:
+            raise FileNotFoundError(errno.ENOENT, f"`{mount['subpath']}`: {os.strerror(errno.ENOENT)}")
+        if not place.found:
+            os.close(place.fd)
+            return whole
+        # Only a mount in this namespace can be cloned, so the whole is attached where `enter` will leave it behind.
+        aside_dir = f"{self._scratch_dir}/files/{number}"
+        os.mkdir(aside_dir)
+        _attach_at(whole, aside_dir)
+        fd = kernel.clone_mount("", at=place.fd, recursive=False)
+        os.close(place.fd)
+        os.close(whole)
+        return fd
+
+    def _open_file(self, path: str, mount: MountDocument) -> int:
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb", buffering=0) as file:
+            left = memoryview(mount["content"])
+            while left:
+                left = left[file.write(left) or 0:]
+            os.fchown(fd, mount["uid"], mount["gid"])
+            os.fchmod(fd, mount["mode"] & 0o7777)
+        source = kernel.clone_mount(path, recursive=False)
+        noexec = 0 if mount["mode"] & 0o111 else kernel.NOEXEC
+        kernel.set_attributes(source, kernel.RDONLY | kernel.NOSUID | kernel.NODEV | noexec)
+        return source
+
+    def _open_socket(self, path: str, number: int, mount: MountDocument) -> int:
+        # A socket of the step's own, as the owner and mode of the host's are not ours to change; the caller relays.
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        listener.bind(path)
+        os.chown(path, mount["uid"], mount["gid"])
+        os.chmod(path, mount["mode"])
+        listener.listen(16)
+        self.listeners.append((number, listener))
+        return kernel.clone_mount(path, recursive=False)
+
+    def _mount_source(self, mount: MountDocument, source: int) -> None:
+        target = mount["target"]
+        place = paths.walk(self.root, target)
+        if not place.names or place.names[0] == "proc":
+            where = "inside /proc" if place.names else "the root"
+            raise OSError(errno.EINVAL, f"`{target}` cannot be mounted because it is {where}")
+        directory = paths.is_directory(source)
+        spot = _make_spot(place, directory=directory)
+        if paths.is_directory(spot) != directory:
+            kinds = ("a directory", "a file") if directory else ("a file", "a directory")
+            raise OSError(errno.ENOTDIR, f"cannot mount {kinds[0]} over `{target}`, which is {kinds[1]}")
+        kernel.attach(source, spot)
+        os.close(spot)
+        os.close(source)
+
+    def _system_spot(self, name: str) -> int:
+        """Where /proc, /dev, /sys or something in them goes: a real directory, never through a link of the image."""
+        place = paths.walk(self.root, name)
+        spot = paths.make_directories(place)
+        if place.names != tuple(name.split("/")) or not paths.is_directory(spot):
+            raise OSError(errno.ENOTDIR, f"`/{name}` in the image is not a directory")
+        return spot
+
+    def _mount_system(self, name: str, kind: str, options: tuple[tuple[str, str | None], ...], attributes: int) -> None:
+        fd = kernel.new_filesystem(kind, options, attributes)
+        spot = self._system_spot(name)
+        kernel.attach(fd, spot)
+        os.close(spot)
+        os.close(fd)
+
+    def _mount_proc(self) -> None:
+        self._mount_system("proc", "proc", (("source", "proc"),), _GUARDED)
+
+    def _mount_dev(self) -> None:
+        self._mount_system("dev", "tmpfs", (("source", "tmpfs"), ("mode", "755"), ("size", facts.DEV_SIZE)),
+                           kernel.NOSUID | kernel.STRICTATIME)
+        dev = self._system_spot("dev")
+        for name in ("pts", "shm", "mqueue"):
+            os.mkdir(name, 0o755, dir_fd=dev)
+        owner = (("gid", "5"),) if self._host.tty_gid else ()
+        self._mount_system("dev/pts", "devpts", (("source", "devpts"), ("mode", "0620"), ("ptmxmode", "0666"), *owner),
+                           kernel.NOSUID | kernel.NOEXEC)
+        self._mount_system("dev/shm", "tmpfs", (("source", "shm"), ("mode", "1777"),
+                                                ("size", str(self._container["shm_size"]))), _GUARDED)
+        self._mount_system("dev/mqueue", "mqueue", (("source", "mqueue"),), _GUARDED)
+        self._make_nodes(dev)
+        for name, target in facts.DEVICE_LINKS:
+            os.symlink(target, name, dir_fd=dev)
+        if os.path.exists("/proc/kcore"):
+            os.symlink("/proc/kcore", "core", dir_fd=dev)
+        os.close(dev)
+
+    def _make_nodes(self, dev: int) -> None:
+        for name, major, minor in facts.DEVICES:
+            self._make_node(dev, name, 0o020000, major, minor)
+        if not self._container["privileged"] or self._host.in_user_namespace:
+            return
+        os.mkdir("net", 0o755, dir_fd=dev)
+        for name, major, minor in facts.PRIVILEGED_DEVICES:
+            self._make_node(dev, name, 0o020000, major, minor)
+        for number in range(_free_loop() + facts.PRIVILEGED_LOOPS):
+            self._make_node(dev, f"loop{number}", 0o060000, 7, number)
+
+    def _make_node(self, dev: int, name: str, kind: int, major: int, minor: int) -> None:
+        if not self._host.in_user_namespace:
+            os.mknod(name, kind | 0o666, os.makedev(major, minor), dir_fd=dev)
+            return
+        # mknod of devices is denied in a user namespace; the host's nodes can be bound.
+        os.mknod(name, 0o100666, dir_fd=dev)
+        spot = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=dev)
+        fd = kernel.clone_mount(f"/dev/{name}", recursive=False)
+        kernel.attach(fd, spot)
+        os.close(spot)
+        os.close(fd)
+
+    def _mount_sys(self) -> None:
+        privileged = self._container["privileged"]
+        readonly = 0 if privileged else kernel.RDONLY
+        try:
+            self._mount_system("sys", "sysfs", (("source", "sysfs"),), _GUARDED | readonly)
+        except PermissionError:
+            # sysfs shows a network namespace, and this user namespace does not own the host's: show the host's /sys.
+            fd = kernel.clone_mount("/sys")
+            kernel.set_attributes(fd, _GUARDED | readonly, recursive=True)
+            spot = self._system_spot("sys")
+            kernel.attach(fd, spot)
+            os.close(spot)
+            os.close(fd)
+            return
+        if self._host.hierarchies:
+            self._mount_cgroups(_GUARDED | readonly)
+
+    def _mount_cgroups(self, attributes: int) -> None:
+        """Shows the step its own control groups, and nothing of the others."""
+        hierarchies = self._host.hierarchies
+        if not os.path.isdir("/sys/fs/cgroup"):
+            return
+        if not hierarchies[0].name:
+            self._mount_system("sys/fs/cgroup", "cgroup2", (("source", "cgroup"),), attributes)
+            return
+        self._mount_system("sys/fs/cgroup", "tmpfs", (("source", "tmpfs"), ("mode", "755")), _GUARDED)
+        top = self._system_spot("sys/fs/cgroup")
+        for hierarchy in hierarchies:
+            os.mkdir(hierarchy.name, 0o755, dir_fd=top)
+            spot = os.open(hierarchy.name, os.O_PATH | os.O_CLOEXEC, dir_fd=top)
+            fd = kernel.clone_mount(hierarchy.own_dir(), recursive=False)
+            kernel.set_attributes(fd, attributes)
+            kernel.attach(fd, spot)
+            os.close(spot)
+            os.close(fd)
+        os.close(top)
+
+    def _hide(self) -> None:
+        for path in facts.READONLY_PATHS:
+            place = paths.walk(self.root, path)
+            if not place.missing:
+                fd = kernel.clone_mount("", at=place.fd)
+                kernel.set_attributes(fd, kernel.RDONLY, recursive=True)
+                kernel.attach(fd, place.fd)
+                os.close(fd)
+            os.close(place.fd)
+        for path in facts.MASKED_PATHS:
+            place = paths.walk(self.root, path)
+            if not place.missing:
+                if paths.is_directory(place.fd):
+                    fd = kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1")),
+                                               kernel.RDONLY)
+                else:
+                    null = paths.walk(self.root, "dev/null")
+                    fd = kernel.clone_mount("", at=null.fd, recursive=False)
+                    os.close(null.fd)
+                kernel.attach(fd, place.fd)
+                os.close(fd)
+            os.close(place.fd)
+
+
+def _attach_at(mount: int, path: str) -> None:
+    spot = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    kernel.attach(mount, spot)
+    os.close(spot)
+
+
+def _clone(source: str) -> int:
+    try:
+        return kernel.clone_mount(source)
+    except OSError as error:
+        raise OSError(error.errno, f"bind mount source `{source}`: {os.strerror(error.errno or 0)}") from None
+
+
+def _make_spot(place: paths.Place, *, directory: bool) -> int:
+    """The mount point at `place`, made if it is missing; takes over `place.fd`."""
+    if directory or not place.missing:
+        return paths.make_directories(place)
+    parent = paths.make_directories(paths.Place(place.fd, place.found, place.missing[:-1]))
+    name = place.missing[-1]
+    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+    spot = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    os.close(parent)
+    return spot
+
+
+def _free_loop() -> int:
+    import fcntl
+
+    try:
+        fd = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return fcntl.ioctl(fd, 0x4C82)
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)

@@ -1,0 +1,192 @@
+"""The spawner: one process per sandbox that forks a container per request and reports how it ended.
+
+Two processes: the outer one opens a PID namespace and waits; the inner one is that namespace's process 1, so that when
+it dies, for whatever reason, the kernel ends every step with it. It dies when the socket to its caller closes, which
+the kernel does too when the caller is killed. Mounts live in namespaces of their own and vanish with them.
+
+A request on the seqpacket socket is five descriptors: a memory file with the container, the control socket, standard
+input, output and error. Answers go to the control socket: what `step` sends, then ("exit", status, oom killed). Closing
+the control socket ends the container.
+"""
+
+from __future__ import annotations
+
+import _socket
+import marshal
+import os
+import select
+import struct
+
+from builder.sandbox.runtime import cgroups, kernel, overlay, seccomp, step
+from builder.sandbox.runtime.mounts import Host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from builder.sandbox.runtime.wire import ContainerDocument
+
+_REQUEST_FDS = 5
+_SIGKILL = 9
+
+
+def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
+    """Serves the caller at the other end of `socket_fd` until it closes, then ends what it started."""
+    os.setsid()
+    requests = _socket.socket(fileno=socket_fd)
+    os.set_inheritable(socket_fd, False)
+    broken: OSError | None = None
+    try:
+        kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS)
+        kernel.make_slave()
+        inner = os.fork()
+    except OSError as error:
+        broken, inner = error, 0
+    if inner:
+        requests.close()
+        _, status = os.waitpid(inner, 0)
+        os._exit(0 if status == 0 else 1)
+    if broken is None:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, _SIGKILL)
+    Spawner(requests, mount_dir, userxattr=userxattr, broken=broken).serve()
+    os._exit(0)
+
+
+class _Running:
+    """A container that has been forked and not yet reported."""
+
+    __slots__ = ("control", "group", "pid", "pidfd")
+
+    def __init__(self, pid: int, control: _socket.socket, group: cgroups.Group | None) -> None:
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.control = control
+        self.group = group
+
+    def kill(self) -> None:
+        os.kill(self.pid, _SIGKILL)
+
+    def report(self) -> None:
+        """Waits for the end, tells it to the caller if there still is one, and frees everything."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        oom_killed = False
+        if self.group is not None:
+            oom_killed = self.group.oom_killed()
+            self.group.remove()
+        _answer(self.control, ("exit", code if code >= 0 else 128 - code, oom_killed))
+        os.close(self.pidfd)
+
+
+class Spawner:
+    def __init__(self, requests: _socket.socket, mount_dir: str, *, userxattr: bool, broken: OSError | None) -> None:
+        self._requests = requests
+        self._broken = broken
+        self._serial = 0
+        self._group_prefix = f"builder-{os.urandom(5).hex()}"
+        self._program = b""
+        self._poll = select.poll()
+        self._poll.register(requests.fileno(), select.POLLIN)
+        self._by_pidfd: dict[int, _Running] = {}
+        self._by_control: dict[int, _Running] = {}
+        self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        uids, gids = _id_map("uid"), _id_map("gid")
+        self._host = Host(
+            mount_dir=mount_dir, userxattr=userxattr, appends_lowers=overlay.appends_lowers(),
+            in_user_namespace=uids != [(0, 0, 0xFFFFFFFF)], hierarchies=cgroups.hierarchies(),
+            tty_gid=any(first <= 5 < first + count for first, _, count in gids),
+        )
+        try:
+            self._program = seccomp.program(kernel.MACHINE)
+        except OSError as error:
+            self._broken = self._broken or error
+
+    def serve(self) -> None:
+        """Returns when the caller has closed its end and every container has ended."""
+        while True:
+            for fd, _ in self._poll.poll():
+                if fd in self._by_pidfd:
+                    self._end(self._by_pidfd[fd])
+                elif fd in self._by_control:
+                    self._poll.unregister(fd)
+                    self._by_control[fd].kill()
+                elif not self._take_request():
+                    for running in list(self._by_pidfd.values()):
+                        running.kill()
+                        self._end(running)
+                    return
+
+    def _end(self, running: _Running) -> None:
+        control = running.control.fileno()
+        self._poll.unregister(running.pidfd)
+        if self._by_control.pop(control, None):
+            try:
+                self._poll.unregister(control)
+            except KeyError:
+                # The caller had hung up.
+                pass
+        del self._by_pidfd[running.pidfd]
+        running.report()
+
+    def _take_request(self) -> bool:
+        """Starts one container; False when the caller is gone."""
+        space = _socket.CMSG_SPACE(_REQUEST_FDS * 4)
+        data, ancillary, _, _ = self._requests.recvmsg(64, space, _socket.MSG_CMSG_CLOEXEC)
+        if not data:
+            return False
+        fds = struct.unpack(f"{_REQUEST_FDS}i", ancillary[0][2])
+        document, control = fds[0], _socket.socket(fileno=fds[1])
+        try:
+            with open(document, "rb") as file:
+                container: ContainerDocument = marshal.loads(file.read())
+            self._start(container, control, fds[2:])
+        except OSError as error:
+            _answer(control, ("error", error.errno or 0, error.strerror or str(error), error.filename or ""))
+        finally:
+            for fd in fds[2:]:
+                os.close(fd)
+        return True
+
+    def _start(self, container: ContainerDocument, control: _socket.socket, stdio: tuple[int, int, int]) -> None:
+        if self._broken is not None:
+            raise self._broken
+        group = None
+        if cgroups.wants_group(container):
+            self._serial += 1
+            group = cgroups.Group(container, self._host.hierarchies, f"{self._group_prefix}-{self._serial}")
+        try:
+            pid = self._fork()
+        except OSError:
+            if group is not None:
+                group.remove()
+            raise
+        if pid == 0:
+            step.run(container, self._host, group, self._program, control, stdio)
+        running = _Running(pid, control, group)
+        self._by_pidfd[running.pidfd] = self._by_control[control.fileno()] = running
+        self._poll.register(running.pidfd, select.POLLIN)
+        self._poll.register(control.fileno(), 0)
+
+    def _fork(self) -> int:
+        """Forks the first process of a new PID namespace; this process itself stays where it is."""
+        kernel.unshare(kernel.CLONE_NEWPID)
+        pid = -1
+        try:
+            pid = os.fork()
+        finally:
+            if pid != 0:
+                kernel.setns(self._own_pid_namespace, kernel.CLONE_NEWPID)
+        return pid
+
+
+def _answer(control: _socket.socket, message: tuple[str | int, ...]) -> None:
+    try:
+        control.send(marshal.dumps(message))
+    except OSError:
+        # The caller has hung up and wants no answer.
+        pass
+    control.close()
+
+
+def _id_map(kind: str) -> list[tuple[int, int, int]]:
+    with open(f"/proc/self/{kind}_map") as file:
+        return [(int(a), int(b), int(c)) for a, b, c in (line.split() for line in file)]

@@ -1,0 +1,210 @@
+"""The first process of a container: from just forked to the step's own program.
+
+It runs as process 1 of a new PID namespace. Whatever fails before the program starts is sent to the caller over the
+control socket, which the program's start closes.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import marshal
+import os
+import resource
+import stat
+import sys
+
+from builder.sandbox.runtime import facts, kernel
+from builder.sandbox.runtime.mounts import Host, Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from builder.sandbox.runtime.cgroups import Group
+    from builder.sandbox.runtime.wire import ContainerDocument
+
+NOT_FOUND, NOT_PERMITTED, NOT_STARTED = 127, 126, 255
+"""Statuses of a program that is not there, may not be run, or that the kernel could not start (as runc: 255)."""
+
+_TIOCSCTTY, _TIOCSPTLCK, _TIOCGPTN, _SIOCSIFFLAGS, _IFF_UP = 0x540E, 0x40045431, 0x80045430, 0x8914, 1
+
+
+class NoProgram(Exception):
+    """The step's program cannot be started: the step's own failure, with the status that stands for it."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def run(container: ContainerDocument, host: Host, group: Group | None, program: bytes, control: _socket.socket,
+        stdio: tuple[int, int, int]) -> NoReturn:
+    """Becomes the container's program. `program` is the seccomp filter."""
+    status = NOT_STARTED
+    try:
+        _isolate(container, host, group)
+        tree = Tree(host, container)
+        tree.mount()
+        tree.enter()
+        for number, listener in tree.listeners:
+            _send(control, ("socket", number), listener.fileno())
+        _connect(container, control, stdio)
+        _confine(container, program)
+        _execute(container)
+    except NoProgram as error:
+        status = error.status
+        _say(f"{error}\n")
+    except OSError as error:
+        _send(control, ("error", error.errno or 0, error.strerror or str(error), error.filename or ""))
+    except BaseException as error:
+        _send(control, ("bug", f"{type(error).__name__}: {error}"))
+    os._exit(status)
+
+
+def _send(control: _socket.socket, message: tuple[str | int, ...], *fds: int) -> None:
+    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds))]
+    control.sendmsg([marshal.dumps(message)], rights if fds else [])
+
+
+def _say(text: str) -> None:
+    os.write(2, os.fsencode(text))
+
+
+def _isolate(container: ContainerDocument, host: Host, group: Group | None) -> None:
+    if group is not None:
+        group.join()
+    flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+    if container["network"] == "none":
+        flags |= kernel.CLONE_NEWNET
+    if host.hierarchies and not host.hierarchies[0].name:
+        flags |= kernel.CLONE_NEWCGROUP
+    kernel.unshare(flags)
+    kernel.sethostname(container["hostname"])
+    if container["network"] == "none":
+        _raise_loopback()
+    try:
+        kernel.join_new_keyring()
+    except OSError:
+        # A quota on keys, or a kernel without them. Steps are refused keyctl by the filter anyway.
+        pass
+    os.umask(0)
+
+
+def _raise_loopback() -> None:
+    import fcntl
+
+    probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    request = b"lo".ljust(16, b"\0") + _IFF_UP.to_bytes(2, sys.byteorder) + bytes(22)
+    fcntl.ioctl(probe.fileno(), _SIOCSIFFLAGS, request)
+    probe.close()
+
+
+def _connect(container: ContainerDocument, control: _socket.socket, stdio: tuple[int, int, int]) -> None:
+    """Standard streams, which belong to the step's user as they do in runc, so that /dev/stderr can be opened."""
+    os.setsid()
+    if container["terminal"]:
+        master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        name = _unlock_slave(master)
+        slave = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        _send(control, ("terminal",), master)
+        import fcntl
+
+        fcntl.ioctl(slave, _TIOCSCTTY, 0)
+        os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC, 0o600))
+        console = os.open("/dev/console", os.O_PATH | os.O_CLOEXEC)
+        kernel.attach(kernel.clone_mount(name, recursive=False), console)
+        stdio = (slave, slave, slave)
+    # Copies above 2 first: one of the three may itself be 0, 1 or 2.
+    copies = [os.dup(fd) for fd in stdio]
+    for number, fd in enumerate(copies):
+        os.dup2(fd, number)
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode) and status.st_rdev != os.makedev(1, 3):
+            try:
+                os.fchown(number, container["uid"], -1)
+            except OSError:
+                continue
+
+
+def _unlock_slave(master: int) -> str:
+    import fcntl
+
+    fcntl.ioctl(master, _TIOCSPTLCK, (0).to_bytes(4, sys.byteorder))
+    number = fcntl.ioctl(master, _TIOCGPTN, bytes(4))
+    return f"/dev/pts/{int.from_bytes(number, sys.byteorder)}"
+
+
+def _confine(container: ContainerDocument, program: bytes) -> None:
+    for limit in container["rlimits"]:
+        _limit(limit["name"], limit["soft"], limit["hard"])
+    if not container["privileged"]:
+        # Without no_new_privs, which would break setuid programs, a filter needs a capability that is dropped below.
+        kernel.install_filter(program)
+        for number in range(_last_capability() + 1):
+            if number >= len(facts.CAPABILITIES) or facts.CAPABILITIES[number] not in facts.DEFAULT_CAPABILITIES:
+                kernel.prctl(kernel.PR_CAPBSET_DROP, number)
+    gid, groups = container["gid"], container["groups"]
+    os.umask(0o022)
+    os.chdir(container["cwd"])
+    os.setgroups(groups if gid in groups else (gid, *groups))
+    os.setresgid(gid, gid, gid)
+    os.setresuid(container["uid"], container["uid"], container["uid"])
+    if container["uid"] == 0 and not container["privileged"]:
+        mask = facts.mask_of(facts.DEFAULT_CAPABILITIES)
+        kernel.capset(mask, mask, 0)
+
+
+def _last_capability() -> int:
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        return int(file.read())
+
+
+def _limit(name: str, soft: int, hard: int) -> None:
+    number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+    if number is None:
+        raise OSError(errno.EINVAL, f"unknown limit `{name}`")
+    try:
+        resource.setrlimit(number, (soft, hard))
+    except (OSError, ValueError):
+        # Without CAP_SYS_RESOURCE the hard limit cannot rise: as near to what was asked as is allowed.
+        highest = resource.getrlimit(number)[1]
+        bound = highest if hard < 0 or (0 <= highest < hard) else hard
+        resource.setrlimit(number, (bound if soft < 0 or soft > bound >= 0 else soft, bound))
+
+
+def _execute(container: ContainerDocument) -> NoReturn:
+    kernel.reset_signals()
+    environment = dict(entry.partition("=")[::2] for entry in container["env"])
+    argv = container["argv"]
+    path = _find(argv[0] if argv else "", environment.get("PATH", ""))
+    try:
+        os.execve(path, argv, environment)
+    except OSError as error:
+        raise NoProgram(f"exec {path}: {_lower(error)}", NOT_STARTED) from None
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from None
+
+
+def _find(name: str, search: str) -> str:
+    """The program to start, in the words and by the rules of runc (Go's exec.LookPath)."""
+    if "/" in name:
+        try:
+            status = os.stat(name)
+        except OSError as error:
+            raise NoProgram(f'exec: "{name}": stat {name}: {_lower(error)}', NOT_FOUND) from None
+        if stat.S_ISDIR(status.st_mode):
+            raise NoProgram(f'exec: "{name}": is a directory', NOT_PERMITTED)
+        if not os.access(name, os.X_OK, effective_ids=True):
+            raise NoProgram(f'exec: "{name}": permission denied', NOT_PERMITTED)
+        return name
+    for directory in search.split(":") if name else ():
+        path = f"{directory or '.'}/{name}"
+        if os.path.isfile(path) and os.access(path, os.X_OK, effective_ids=True):
+            return path
+    raise NoProgram(f'exec: "{name}": executable file not found in $PATH', NOT_FOUND)
+
+
+def _lower(error: OSError) -> str:
+    text = os.strerror(error.errno or 0)
+    return text[:1].lower() + text[1:]
