@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import fcntl
 import os
 
 from builder.sandbox.runtime import facts, kernel, paths
@@ -54,7 +55,7 @@ class Tree:
         """Mounts everything below a private root, which `enter` then makes the root of this process."""
         _attach_at(kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "0700"))), self._scratch_dir)
         for name in ("empty", "root", "files"):
-            os.mkdir(f"{self._scratch_dir}/{name}")
+            os.mkdir(f"{self._scratch_dir}/{name}", 0o755)
         sources = [self._open_source(number, mount) for number, mount in enumerate(self._container["mounts"])]
         self._mount_root(sources)
         self._mount_proc()
@@ -335,8 +336,6 @@ def _make_spot(place: paths.Place, *, directory: bool) -> int:
 
 
 def _free_loop() -> int:
-    import fcntl
-
     try:
         fd = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     except OSError:

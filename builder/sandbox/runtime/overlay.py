@@ -105,6 +105,7 @@ class StubLayer:
         """Makes what `place`, found in `root`, lacks; the last name becomes a directory or an empty file."""
         if not self.used:
             os.mkdir(self._stub_dir)
+            self._repeated[self._stub_dir] = _copy_attributes(root, ".", self._stub_dir)
             self.used = True
         path = self._stub_dir
         for depth, name in enumerate(place.found, 1):

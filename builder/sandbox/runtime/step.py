@@ -1,13 +1,14 @@
 """The first process of a container: from just forked to the step's own program.
 
 It runs as process 1 of a new PID namespace. Whatever fails before the program starts is sent to the caller over the
-control socket, which the program's start closes.
+control socket, which the program's start closes. Nothing may be imported here later: the root has changed by then.
 """
 
 from __future__ import annotations
 
 import _socket
 import errno
+import fcntl
 import marshal
 import os
 import resource
@@ -92,8 +93,6 @@ def _isolate(container: ContainerDocument, host: Host, group: Group | None) -> N
 
 
 def _raise_loopback() -> None:
-    import fcntl
-
     probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     request = b"lo".ljust(16, b"\0") + _IFF_UP.to_bytes(2, sys.byteorder) + bytes(22)
     fcntl.ioctl(probe.fileno(), _SIOCSIFFLAGS, request)
@@ -108,8 +107,6 @@ def _connect(container: ContainerDocument, control: _socket.socket, stdio: tuple
         name = _unlock_slave(master)
         slave = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         _send(control, ("terminal",), master)
-        import fcntl
-
         fcntl.ioctl(slave, _TIOCSCTTY, 0)
         os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC, 0o600))
         console = os.open("/dev/console", os.O_PATH | os.O_CLOEXEC)
@@ -128,8 +125,6 @@ def _connect(container: ContainerDocument, control: _socket.socket, stdio: tuple
 
 
 def _unlock_slave(master: int) -> str:
-    import fcntl
-
     fcntl.ioctl(master, _TIOCSPTLCK, (0).to_bytes(4, sys.byteorder))
     number = fcntl.ioctl(master, _TIOCGPTN, bytes(4))
     return f"/dev/pts/{int.from_bytes(number, sys.byteorder)}"
@@ -144,15 +139,29 @@ def _confine(container: ContainerDocument, program: bytes) -> None:
         for number in range(_last_capability() + 1):
             if number >= len(facts.CAPABILITIES) or facts.CAPABILITIES[number] not in facts.DEFAULT_CAPABILITIES:
                 kernel.prctl(kernel.PR_CAPBSET_DROP, number)
+    held = _permitted_capabilities()
+    if container["privileged"]:
+        kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     gid, groups = container["gid"], container["groups"]
     os.umask(0o022)
     os.chdir(container["cwd"])
     os.setgroups(groups if gid in groups else (gid, *groups))
     os.setresgid(gid, gid, gid)
     os.setresuid(container["uid"], container["uid"], container["uid"])
-    if container["uid"] == 0 and not container["privileged"]:
-        mask = facts.mask_of(facts.DEFAULT_CAPABILITIES)
+    if container["privileged"]:
+        # Inheritable and ambient too, so that they survive the start of a program by any user.
+        kernel.capset(held, held, held)
+        for number in range(held.bit_length()):
+            if held >> number & 1:
+                kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_RAISE, number)
+    elif container["uid"] == 0:
+        mask = held & facts.mask_of(facts.DEFAULT_CAPABILITIES)
         kernel.capset(mask, mask, 0)
+
+
+def _permitted_capabilities() -> int:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1], 16) for line in file if line.startswith("CapPrm:"))
 
 
 def _last_capability() -> int:
