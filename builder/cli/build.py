@@ -38,7 +38,7 @@ def run(invocation: Invocation) -> int:
 def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
     findings: list[WarningRaised] = []
     builder = invocation.open()
-    progress = open_progress(mode, title=f'building with "{builder.runtime}" runtime')
+    progress = open_progress(mode, runtime=builder.runtime)
 
     def on_event(event: AnyEvent) -> None:
         if isinstance(event, WarningRaised):

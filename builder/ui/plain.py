@@ -18,7 +18,8 @@ from builder.ui.units import progress_size
 
 _FLOOR_SECONDS = 5.0
 _TICK_SECONDS = 1.0
-_QUICK_ITEM_SECONDS = 0.1
+_QUIET_SECONDS = 0.1
+"""What ends sooner is shown at its end only."""
 _ITEM_SECONDS = 5.0
 _ITEM_SHARE = 0.05
 _TAIL_LINES = 10
@@ -43,9 +44,9 @@ class _Printed:
 class Plain:
     kind = "plain"
 
-    def __init__(self, stream: TextIO, *, title: str = "") -> None:
+    def __init__(self, stream: TextIO, *, runtime: str = "") -> None:
         self._out = Output(stream)
-        self._title = title
+        self._runtime = runtime
         self._trace = Trace()
         self._printed: dict[int, _Printed] = {}
         self._floor: TracedVertex | None = None
@@ -92,16 +93,18 @@ class Plain:
         elif self._waiting and now - self._floor_since >= _FLOOR_SECONDS:
             self._show(next(iter(self._waiting.values())), now)
         if self._waiting and self._timer is None:
-            self._timer = threading.Timer(_TICK_SECONDS, self._tick)
+            self._timer = threading.Timer(_TICK_SECONDS if self._floor else _QUIET_SECONDS, self._tick)
             self._timer.daemon = True
             self._timer.start()
 
     def _give_floor(self, now: float) -> None:
-        following = next(iter(self._waiting.values()), None)
-        if following is None:
-            following = next((vertex for vertex in self._trace.vertices.values() if vertex.running), None)
-        if following is not None:
-            self._show(following, now)
+        """Lets one speak: of those that have something to say the first, else one that has been running quietly."""
+        for vertex in self._waiting.values():
+            if vertex.log or vertex.items or now - (vertex.started or now) >= _QUIET_SECONDS:
+                return self._show(vertex, now)
+        for vertex in self._trace.vertices.values():
+            if vertex.running and vertex.number not in self._waiting:
+                return self._show(vertex, now)
 
     def _tick(self) -> None:
         with self._lock:
@@ -132,7 +135,7 @@ class Plain:
 
     def _take_floor(self) -> str:
         if self._floor_since == 0.0:
-            return f"#0 {self._title}\n\n" if self._title else ""
+            return f'#0 building with "{self._runtime}" runtime\n\n' if self._runtime else ""
         if self._floor is None:
             return "\n"
         printed = self._printed[self._floor.number]
@@ -159,7 +162,7 @@ class Plain:
 def _is_due(item: Item, last: tuple[float, int, bool] | None) -> bool:
     """Whether an item has moved so far that it deserves another line."""
     if last is None:
-        return item.done or item.updated - item.started >= _QUICK_ITEM_SECONDS
+        return item.done or item.updated - item.started >= _QUIET_SECONDS
     time_then, current_then, was_done = last
     if was_done or item.done:
         return not was_done

@@ -34,8 +34,11 @@ class Silence:
         pass
 
 
-def open_progress(mode: str, *, title: str = "", stream: TextIO | None = None) -> Progress:
-    """The view for `mode`, one of MODES. `auto` and `tty` are the live view on a terminal and plain elsewhere."""
+def open_progress(mode: str, *, runtime: str = "", stream: TextIO | None = None) -> Progress:
+    """The view for `mode`, one of MODES, of a build whose steps `runtime` runs.
+
+    `auto` and `tty` are the live view on a terminal, and plain progress elsewhere.
+    """
     stream = stream or sys.stderr
     if mode in ("quiet", "none"):
         return Silence()
@@ -46,10 +49,10 @@ def open_progress(mode: str, *, title: str = "", stream: TextIO | None = None) -
     if mode in ("auto", "tty") and stream.isatty() and os.environ.get("TERM") != "dumb":
         from builder.ui.tty import Live
 
-        return Live(stream, title=title)
+        return Live(stream, runtime=runtime)
     from builder.ui.plain import Plain
 
-    return Plain(stream, title=title)
+    return Plain(stream, runtime=runtime)
 
 
 class Output:

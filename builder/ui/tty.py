@@ -29,10 +29,10 @@ _LEAST_NAME = 12
 class Live:
     kind = "tty"
 
-    def __init__(self, stream: TextIO, *, title: str = "") -> None:
+    def __init__(self, stream: TextIO, *, runtime: str = "") -> None:
         self._out = Output(stream)
         self._fd = stream.fileno()
-        self._title = title.removeprefix("building with ")
+        self._title = f"builder:{runtime}" if runtime else ""
         self._palette = Palette.from_environment(os.environ)
         self._log_lines = _log_lines(os.environ.get("BUILDKIT_TTY_LOG_LINES", ""))
         self._trace = Trace()
