@@ -100,7 +100,8 @@ class RunFailed(BuilderError):
 
     def __init__(self, command: str, status: int, *, output: tuple[str, ...] = (), location: Location | None = None,
                  notes: tuple[str, ...] = ()) -> None:
-        super().__init__(f"process `{command}` did not complete successfully: exit code: {status}",
+        # BuildKit's sentence to the letter, for people search logs for it.
+        super().__init__(f"process {_quoted(command)} did not complete successfully: exit code: {status}",
                          location=location, notes=notes)
         self.command = command
         self.status = status
@@ -111,3 +112,9 @@ class RunFailed(BuilderError):
 class Cancelled(BuilderError):
     code = "cancelled"
     exit_code = 130
+
+
+def _quoted(text: str) -> str:
+    """`text` in double quotes, on one line."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'

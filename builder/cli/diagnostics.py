@@ -114,12 +114,7 @@ def docker_sentence(error: BuilderError) -> str:
     """What buildx says behind `ERROR: `, for the same mistake."""
     if isinstance(error, UsageError):
         return printable(error.message)
-    if isinstance(error, RunFailed):
-        sentence = f"process {go_quote(error.command)} did not complete successfully: exit code: {error.status}"
-    elif isinstance(error, Cancelled):
-        sentence = "Canceled: context canceled"
-    else:
-        sentence = _line_sentence(error)
+    sentence = "Canceled: context canceled" if isinstance(error, Cancelled) else _line_sentence(error)
     return f"failed to build: failed to solve: {sentence}"
 
 
@@ -127,11 +122,6 @@ def _line_sentence(error: BuilderError) -> str:
     if isinstance(error, DockerfileError) and error.location is not None:
         return f"dockerfile parse error on line {error.location.span.line}: {printable(error.message)}"
     return printable(error.message)
-
-
-def go_quote(text: str) -> str:
-    """`text` in double quotes, as Go's %q writes it."""
-    return '"' + printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 def _last_frame(error: Exception) -> list[str]:
