@@ -49,6 +49,9 @@ _OWN_NUMBERS = {
 }
 MACHINE = os.uname().machine
 
+Options = tuple[tuple[str, str | None], ...]
+"""Of a file system; None stands for an option without a value."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -116,8 +119,8 @@ def pivot_root(new: str, old: str) -> None:
     _syscall("pivot_root", _own("pivot_root"), os.fsencode(new), os.fsencode(old))
 
 
-def new_filesystem(kind: str, options: tuple[tuple[str, str | None], ...] = (), attributes: int = 0) -> int:
-    """A file system of `kind`, mounted nowhere yet: the descriptor of its root. An option of None is a flag."""
+def new_filesystem(kind: str, options: Options = (), attributes: int = 0) -> int:
+    """A file system of `kind`, mounted nowhere yet: the descriptor of its root."""
     fd = _syscall(f"fsopen `{kind}`", _FSOPEN, kind.encode(), 1)
     try:
         for key, value in options:

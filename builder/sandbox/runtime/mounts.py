@@ -8,44 +8,27 @@ from __future__ import annotations
 
 import _socket
 import errno
-import fcntl
 import os
 
-from builder.sandbox.runtime import facts, kernel, paths
+from builder.sandbox.runtime import kernel, paths, system
 from builder.sandbox.runtime.overlay import Mounter, StubLayer, forget_volatile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from builder.sandbox.runtime.cgroups import Hierarchy
+    from builder.sandbox.runtime.host import Host
     from builder.sandbox.runtime.wire import ContainerDocument, MountDocument
 
-_GUARDED = kernel.NOSUID | kernel.NODEV | kernel.NOEXEC
 _SYSTEM_DIRS = ("proc", "dev", "sys")
-
-
-class Host:
-    """What the spawner knows about the machine and its user; the same for all containers."""
-
-    __slots__ = ("appends_lowers", "hierarchies", "in_user_namespace", "mount_dir", "tty_gid", "userxattr")
-
-    def __init__(self, *, mount_dir: str, userxattr: bool, appends_lowers: bool, in_user_namespace: bool, tty_gid: bool,
-                 hierarchies: tuple[Hierarchy, ...]) -> None:
-        self.mount_dir = mount_dir
-        self.userxattr = userxattr
-        self.appends_lowers = appends_lowers
-        self.in_user_namespace = in_user_namespace
-        self.tty_gid = tty_gid
-        """Whether gid 5, which owns terminals, exists in the user namespace."""
-        self.hierarchies = hierarchies
 
 
 class Tree:
     """The mounts of one container in the making; `root` is a descriptor of its root directory."""
 
-    def __init__(self, host: Host, container: ContainerDocument) -> None:
+    def __init__(self, host: Host, container: ContainerDocument, *, own_view_of_sys: bool) -> None:
         self._host = host
         self._container = container
-        self._scratch_dir = host.mount_dir
+        self._sys_template = "" if own_view_of_sys else host.sys_template
+        self._scratch_dir = host.scratch_dir
         self._mounter = Mounter(self._scratch_dir, userxattr=host.userxattr, appends=host.appends_lowers)
         self.root = -1
         self.listeners: list[tuple[int, _socket.socket]] = []
@@ -58,14 +41,10 @@ class Tree:
             os.mkdir(f"{self._scratch_dir}/{name}", 0o755)
         sources = [self._open_source(number, mount) for number, mount in enumerate(self._container["mounts"])]
         self._mount_root(sources)
-        self._mount_proc()
-        self._mount_dev()
-        self._mount_sys()
+        system.mount_system(self.root, self._host, self._container, sys_template=self._sys_template)
         for mount, source in zip(self._container["mounts"], sources, strict=True):
             self._mount_source(mount, source)
         self._make_working_directory(self.root, uid=0, gid=0)
-        if not self._container["privileged"]:
-            self._hide()
 
     def enter(self) -> None:
         """Makes the tree the root of this process and lets go of everything else."""
@@ -75,6 +54,7 @@ class Tree:
         os.chdir("/")
         if self._container["readonly_root"]:
             kernel.set_attributes(self.root, kernel.RDONLY)
+        os.close(self.root)
 
     def _mount_root(self, sources: list[int]) -> None:
         overlay = self._container["root"]
@@ -189,126 +169,6 @@ class Tree:
         os.close(spot)
         os.close(source)
 
-    def _system_spot(self, name: str) -> int:
-        """Where /proc, /dev, /sys or something in them goes: a real directory, never through a link of the image."""
-        place = paths.walk(self.root, name)
-        spot = paths.make_directories(place)
-        if place.names != tuple(name.split("/")) or not paths.is_directory(spot):
-            raise OSError(errno.ENOTDIR, f"`/{name}` in the image is not a directory")
-        return spot
-
-    def _mount_system(self, name: str, kind: str, options: tuple[tuple[str, str | None], ...], attributes: int) -> None:
-        fd = kernel.new_filesystem(kind, options, attributes)
-        spot = self._system_spot(name)
-        kernel.attach(fd, spot)
-        os.close(spot)
-        os.close(fd)
-
-    def _mount_proc(self) -> None:
-        self._mount_system("proc", "proc", (("source", "proc"),), _GUARDED)
-
-    def _mount_dev(self) -> None:
-        self._mount_system("dev", "tmpfs", (("source", "tmpfs"), ("mode", "755"), ("size", facts.DEV_SIZE)),
-                           kernel.NOSUID | kernel.STRICTATIME)
-        dev = self._system_spot("dev")
-        for name in ("pts", "shm", "mqueue"):
-            os.mkdir(name, 0o755, dir_fd=dev)
-        owner = (("gid", "5"),) if self._host.tty_gid else ()
-        self._mount_system("dev/pts", "devpts", (("source", "devpts"), ("mode", "0620"), ("ptmxmode", "0666"), *owner),
-                           kernel.NOSUID | kernel.NOEXEC)
-        self._mount_system("dev/shm", "tmpfs", (("source", "shm"), ("mode", "1777"),
-                                                ("size", str(self._container["shm_size"]))), _GUARDED)
-        self._mount_system("dev/mqueue", "mqueue", (("source", "mqueue"),), _GUARDED)
-        self._make_nodes(dev)
-        for name, target in facts.DEVICE_LINKS:
-            os.symlink(target, name, dir_fd=dev)
-        if os.path.exists("/proc/kcore"):
-            os.symlink("/proc/kcore", "core", dir_fd=dev)
-        os.close(dev)
-
-    def _make_nodes(self, dev: int) -> None:
-        for name, major, minor in facts.DEVICES:
-            self._make_node(dev, name, 0o020000, major, minor)
-        if not self._container["privileged"] or self._host.in_user_namespace:
-            return
-        os.mkdir("net", 0o755, dir_fd=dev)
-        for name, major, minor in facts.PRIVILEGED_DEVICES:
-            self._make_node(dev, name, 0o020000, major, minor)
-        for number in range(_free_loop() + facts.PRIVILEGED_LOOPS):
-            self._make_node(dev, f"loop{number}", 0o060000, 7, number)
-
-    def _make_node(self, dev: int, name: str, kind: int, major: int, minor: int) -> None:
-        if not self._host.in_user_namespace:
-            os.mknod(name, kind | 0o666, os.makedev(major, minor), dir_fd=dev)
-            return
-        # mknod of devices is denied in a user namespace; the host's nodes can be bound.
-        os.mknod(name, 0o100666, dir_fd=dev)
-        spot = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=dev)
-        fd = kernel.clone_mount(f"/dev/{name}", recursive=False)
-        kernel.attach(fd, spot)
-        os.close(spot)
-        os.close(fd)
-
-    def _mount_sys(self) -> None:
-        privileged = self._container["privileged"]
-        readonly = 0 if privileged else kernel.RDONLY
-        try:
-            self._mount_system("sys", "sysfs", (("source", "sysfs"),), _GUARDED | readonly)
-        except PermissionError:
-            # sysfs shows a network namespace, and this user namespace does not own the host's: show the host's /sys.
-            fd = kernel.clone_mount("/sys")
-            kernel.set_attributes(fd, _GUARDED | readonly, recursive=True)
-            spot = self._system_spot("sys")
-            kernel.attach(fd, spot)
-            os.close(spot)
-            os.close(fd)
-            return
-        if self._host.hierarchies:
-            self._mount_cgroups(_GUARDED | readonly)
-
-    def _mount_cgroups(self, attributes: int) -> None:
-        """Shows the step its own control groups, and nothing of the others."""
-        hierarchies = self._host.hierarchies
-        if not os.path.isdir("/sys/fs/cgroup"):
-            return
-        if not hierarchies[0].name:
-            self._mount_system("sys/fs/cgroup", "cgroup2", (("source", "cgroup"),), attributes)
-            return
-        self._mount_system("sys/fs/cgroup", "tmpfs", (("source", "tmpfs"), ("mode", "755")), _GUARDED)
-        top = self._system_spot("sys/fs/cgroup")
-        for hierarchy in hierarchies:
-            os.mkdir(hierarchy.name, 0o755, dir_fd=top)
-            spot = os.open(hierarchy.name, os.O_PATH | os.O_CLOEXEC, dir_fd=top)
-            fd = kernel.clone_mount(hierarchy.own_dir(), recursive=False)
-            kernel.set_attributes(fd, attributes)
-            kernel.attach(fd, spot)
-            os.close(spot)
-            os.close(fd)
-        os.close(top)
-
-    def _hide(self) -> None:
-        for path in facts.READONLY_PATHS:
-            place = paths.walk(self.root, path)
-            if not place.missing:
-                fd = kernel.clone_mount("", at=place.fd)
-                kernel.set_attributes(fd, kernel.RDONLY, recursive=True)
-                kernel.attach(fd, place.fd)
-                os.close(fd)
-            os.close(place.fd)
-        for path in facts.MASKED_PATHS:
-            place = paths.walk(self.root, path)
-            if not place.missing:
-                if paths.is_directory(place.fd):
-                    fd = kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1")),
-                                               kernel.RDONLY)
-                else:
-                    null = paths.walk(self.root, "dev/null")
-                    fd = kernel.clone_mount("", at=null.fd, recursive=False)
-                    os.close(null.fd)
-                kernel.attach(fd, place.fd)
-                os.close(fd)
-            os.close(place.fd)
-
 
 def _attach_at(mount: int, path: str) -> None:
     spot = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -333,16 +193,3 @@ def _make_spot(place: paths.Place, *, directory: bool) -> int:
     spot = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     os.close(parent)
     return spot
-
-
-def _free_loop() -> int:
-    try:
-        fd = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        return fcntl.ioctl(fd, 0x4C82)
-    except OSError:
-        return 0
-    finally:
-        os.close(fd)

@@ -12,13 +12,14 @@ the control socket ends the container.
 from __future__ import annotations
 
 import _socket
+import gc
 import marshal
 import os
 import select
 import struct
 
-from builder.sandbox.runtime import cgroups, kernel, overlay, seccomp, step
-from builder.sandbox.runtime.mounts import Host
+from builder.sandbox.runtime import cgroups, kernel, step
+from builder.sandbox.runtime.host import Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,9 +47,15 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
         requests.close()
         _, status = os.waitpid(inner, 0)
         os._exit(0 if status == 0 else 1)
-    if broken is None:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, _SIGKILL)
-    Spawner(requests, mount_dir, userxattr=userxattr, broken=broken).serve()
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, _SIGKILL)
+    kernel.reset_signals()
+    # Fewer pages are copied after a fork when the collector leaves what exists alone.
+    gc.freeze()
+    try:
+        host: Host | OSError = broken or Host(mount_dir, userxattr=userxattr)
+    except OSError as error:
+        host = error
+    Spawner(requests, host).serve()
     os._exit(0)
 
 
@@ -78,27 +85,18 @@ class _Running:
 
 
 class Spawner:
-    def __init__(self, requests: _socket.socket, mount_dir: str, *, userxattr: bool, broken: OSError | None) -> None:
+    """Serves requests. `host` is an error instead when this machine cannot run anything: every request gets it."""
+
+    def __init__(self, requests: _socket.socket, host: Host | OSError) -> None:
         self._requests = requests
-        self._broken = broken
+        self._host = host
         self._serial = 0
         self._group_prefix = f"builder-{os.urandom(5).hex()}"
-        self._program = b""
         self._poll = select.poll()
         self._poll.register(requests.fileno(), select.POLLIN)
         self._by_pidfd: dict[int, _Running] = {}
         self._by_control: dict[int, _Running] = {}
         self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        uids, gids = _id_map("uid"), _id_map("gid")
-        self._host = Host(
-            mount_dir=mount_dir, userxattr=userxattr, appends_lowers=overlay.appends_lowers(),
-            in_user_namespace=uids != [(0, 0, 0xFFFFFFFF)], hierarchies=cgroups.hierarchies(),
-            tty_gid=any(first <= 5 < first + count for first, _, count in gids),
-        )
-        try:
-            self._program = seccomp.program(kernel.MACHINE)
-        except OSError as error:
-            self._broken = self._broken or error
 
     def serve(self) -> None:
         """Returns when the caller has closed its end and every container has ended."""
@@ -147,8 +145,8 @@ class Spawner:
         return True
 
     def _start(self, container: ContainerDocument, control: _socket.socket, stdio: tuple[int, int, int]) -> None:
-        if self._broken is not None:
-            raise self._broken
+        if isinstance(self._host, OSError):
+            raise self._host
         group = None
         if cgroups.wants_group(container):
             self._serial += 1
@@ -160,7 +158,7 @@ class Spawner:
                 group.remove()
             raise
         if pid == 0:
-            step.run(container, self._host, group, self._program, control, stdio)
+            step.run(container, self._host, group, control, stdio)
         running = _Running(pid, control, group)
         self._by_pidfd[running.pidfd] = self._by_control[control.fileno()] = running
         self._poll.register(running.pidfd, select.POLLIN)
@@ -180,13 +178,8 @@ class Spawner:
 
 def _answer(control: _socket.socket, message: tuple[str | int, ...]) -> None:
     try:
-        control.send(marshal.dumps(message))
+        control.send(marshal.dumps(message), _socket.MSG_NOSIGNAL)
     except OSError:
         # The caller has hung up and wants no answer.
         pass
     control.close()
-
-
-def _id_map(kind: str) -> list[tuple[int, int, int]]:
-    with open(f"/proc/self/{kind}_map") as file:
-        return [(int(a), int(b), int(c)) for a, b, c in (line.split() for line in file)]

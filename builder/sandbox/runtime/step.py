@@ -16,13 +16,14 @@ import stat
 import sys
 
 from builder.sandbox.runtime import facts, kernel
-from builder.sandbox.runtime.mounts import Host, Tree
+from builder.sandbox.runtime.mounts import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from builder.sandbox.runtime.cgroups import Group
+    from builder.sandbox.runtime.host import Host
     from builder.sandbox.runtime.wire import ContainerDocument
 
 NOT_FOUND, NOT_PERMITTED, NOT_STARTED = 127, 126, 255
@@ -39,19 +40,20 @@ class NoProgram(Exception):
         self.status = status
 
 
-def run(container: ContainerDocument, host: Host, group: Group | None, program: bytes, control: _socket.socket,
+def run(container: ContainerDocument, host: Host, group: Group | None, control: _socket.socket,
         stdio: tuple[int, int, int]) -> NoReturn:
-    """Becomes the container's program. `program` is the seccomp filter."""
+    """Becomes the container's program, with copies of `stdio` as standard streams."""
     status = NOT_STARTED
     try:
         _isolate(container, host, group)
-        tree = Tree(host, container)
+        own_view = container["privileged"] or container["network"] == "none" or group is not None
+        tree = Tree(host, container, own_view_of_sys=own_view)
         tree.mount()
         tree.enter()
         for number, listener in tree.listeners:
             _send(control, ("socket", number), listener.fileno())
         _connect(container, control, stdio)
-        _confine(container, program)
+        _confine(container, host)
         _execute(container)
     except NoProgram as error:
         status = error.status
@@ -130,17 +132,15 @@ def _unlock_slave(master: int) -> str:
     return f"/dev/pts/{int.from_bytes(number, sys.byteorder)}"
 
 
-def _confine(container: ContainerDocument, program: bytes) -> None:
+def _confine(container: ContainerDocument, host: Host) -> None:
     for limit in container["rlimits"]:
         _limit(limit["name"], limit["soft"], limit["hard"])
     if not container["privileged"]:
         # Without no_new_privs, which would break setuid programs, a filter needs a capability that is dropped below.
-        kernel.install_filter(program)
-        for number in range(_last_capability() + 1):
-            if number >= len(facts.CAPABILITIES) or facts.CAPABILITIES[number] not in facts.DEFAULT_CAPABILITIES:
-                kernel.prctl(kernel.PR_CAPBSET_DROP, number)
-    held = _permitted_capabilities()
-    if container["privileged"]:
+        kernel.install_filter(host.program)
+        for number in host.dropped_capabilities:
+            kernel.prctl(kernel.PR_CAPBSET_DROP, number)
+    else:
         kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     gid, groups = container["gid"], container["groups"]
     os.umask(0o022)
@@ -150,23 +150,13 @@ def _confine(container: ContainerDocument, program: bytes) -> None:
     os.setresuid(container["uid"], container["uid"], container["uid"])
     if container["privileged"]:
         # Inheritable and ambient too, so that they survive the start of a program by any user.
-        kernel.capset(held, held, held)
-        for number in range(held.bit_length()):
-            if held >> number & 1:
+        kernel.capset(host.permitted, host.permitted, host.permitted)
+        for number in range(host.permitted.bit_length()):
+            if host.permitted >> number & 1:
                 kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_RAISE, number)
     elif container["uid"] == 0:
-        mask = held & facts.mask_of(facts.DEFAULT_CAPABILITIES)
+        mask = host.permitted & facts.mask_of(facts.DEFAULT_CAPABILITIES)
         kernel.capset(mask, mask, 0)
-
-
-def _permitted_capabilities() -> int:
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1], 16) for line in file if line.startswith("CapPrm:"))
-
-
-def _last_capability() -> int:
-    with open("/proc/sys/kernel/cap_last_cap") as file:
-        return int(file.read())
 
 
 def _limit(name: str, soft: int, hard: int) -> None:
@@ -183,7 +173,6 @@ def _limit(name: str, soft: int, hard: int) -> None:
 
 
 def _execute(container: ContainerDocument) -> NoReturn:
-    kernel.reset_signals()
     environment = dict(entry.partition("=")[::2] for entry in container["env"])
     argv = container["argv"]
     path = _find(argv[0] if argv else "", environment.get("PATH", ""))
