@@ -213,9 +213,6 @@ class _Planner:
                 node.context = self._graph.add(context, name=f"[context {node.base_name}]")
             case EmptyTree():
                 pass
-        if node.image is not None and (node.platform is not None or not self._options.explicit_platform):
-            found = node.image.config.platform
-            node.platform = normalize(found) if found.architecture else platform
         self._plan_base(node)
 
     def _check_base_platform(self, node: StageNode, wanted: v.Platform) -> None:
@@ -234,11 +231,17 @@ class _Planner:
             shown = f"FROM {image.name}@{image.digest}" if "@" not in image.name else f"FROM {image.name}"
             node.root = self._graph.add(op, name=self._base_name(node, shown), location=node.location,
                                         stage=node.label)
-        elif node.context is not None and not node.is_image and node.named_context is None:
-            op_copy = v.Copy(sources=(v.CopySource(input=0, paths=("/",)),), destination="/", has_parent=False)
-            node.root = self._graph.add(op_copy, (node.context,), name=f"FROM {node.base_name}", stage=node.label)
-        if node.is_image or node.named_context is not None:
-            node.planned = True
+        if node.named_context is not None:
+            self._inherit(node)
+        node.planned = node.is_image or node.named_context is not None
+
+    def _layered_root(self, node: StageNode) -> int | None:
+        """The root of a stage that is built upon; a plain tree becomes a layer for that."""
+        if node.root is None and node.context is not None:
+            op = v.Copy(sources=(v.CopySource(input=0, paths=("/",)),), destination="/", has_parent=False)
+            node.root = self._graph.add(op, (node.context,), name=f"FROM {node.base_name}", location=node.location,
+                                        stage=node.label)
+        return node.root
 
     def _base_name(self, node: StageNode, shown: str) -> str:
         if node.is_image:
@@ -294,12 +297,13 @@ class _Planner:
         """Config, history and variables of the base; PATH is always there."""
         if node.base is not None:
             base = node.base
-            node.root, node.platform, node.image = base.root, base.platform, base.image
+            node.root, node.platform, node.image = self._layered_root(base), base.platform, base.image
             node.config, node.author, node.history = base.config, base.author, list(base.history)
             node.workdir_set = base.workdir_set
-            node.scope = base.scope.copy() if base.scope else Scope(self._dockerfile.escape, self._linter)
-            node.scope.args = list(base.scope.args) if base.scope else []
+            assert base.scope is not None, "bases are planned first"
+            node.scope = base.scope.copy()
         else:
+            self._layered_root(node)
             node.scope = Scope(self._dockerfile.escape, self._linter)
             if node.image is not None:
                 node.config = node.image.config.config
@@ -320,12 +324,10 @@ class _Planner:
 
     def _finish(self, target: StageNode) -> v.Plan:
         options = self._options
-        if target.named_context is not None:
-            self._inherit_context(target)
         if options.labels:
             target.config = msgspec.structs.replace(
                 target.config, labels={**(target.config.labels or {}), **options.labels})
-        platform = target.platform or options.platform
+        platform = target.image.config.platform if target.image else options.platform
         if options.explicit_platform:
             same = (options.platform.os, options.platform.architecture) == (platform.os, platform.architecture)
             platform = platform if same and not options.platform.variant else options.platform
@@ -337,14 +339,6 @@ class _Planner:
         keep, output = _reached(self._graph.vertices, target.root)
         return v.Plan(vertices=keep, output=output, config=config, history=tuple(target.history), platform=platform,
                       base=target.image, epoch=self._epoch)
-
-    def _inherit_context(self, target: StageNode) -> None:
-        named, target.named_context = target.named_context, None
-        self._inherit(target)
-        target.named_context = named
-        if target.context is not None and target.root is None:
-            op = v.Copy(sources=(v.CopySource(input=0, paths=("/",)),), destination="/", has_parent=False)
-            target.root = self._graph.add(op, (target.context,), name=f"FROM {target.label}", stage=target.label)
 
 
 def _count_steps(node: StageNode) -> int:

@@ -1,0 +1,101 @@
+"""What a build reads: the Dockerfile, the build context and its ignore rules, found as docker build finds them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import BinaryIO
+
+import msgspec
+
+from builder.context.local import LocalContext, find_ignore_file
+from builder.errors import ContextError
+from builder.language.ignore import IgnoreRules
+from builder.source import Source
+
+MAX_DOCKERFILE = 16 << 20
+DEFAULT_NAMES = ("Dockerfile", "dockerfile", "Containerfile")
+
+
+class NoDockerfile(ContextError):
+    code = "no-dockerfile"
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(f"failed to read dockerfile: open {path}: {cause}",
+                         hint="name it with -f, or write one called `Dockerfile`")
+
+
+class NoContext(ContextError):
+    code = "no-context"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"unable to prepare context: path `{path}` not found",
+                         hint="the last argument is the directory whose files COPY takes")
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    dockerfile: Source
+    context: LocalContext
+    rules: IgnoreRules | None
+
+
+def open_inputs(context: str, dockerfile: str, stdin: BinaryIO | None, scratch: str) -> Inputs:
+    """Finds and reads the inputs. `scratch` is an empty directory for a context that comes as a stream.
+
+    Raises ContextError.
+    """
+    stream = stdin or sys.stdin.buffer
+    if context == "-":
+        return _from_stream(dockerfile, stream, scratch)
+    if not os.path.isdir(context):
+        raise NoContext(context)
+    if dockerfile == "-":
+        text, path = _decode(stream.read(MAX_DOCKERFILE + 1)), ""
+        return _with_rules(Source("Dockerfile", text), context, path)
+    path = dockerfile or _default_path(context)
+    return _with_rules(Source(os.path.basename(path), _read(path, dockerfile or "Dockerfile")), context, path)
+
+
+def _from_stream(dockerfile: str, stream: BinaryIO, scratch: str) -> Inputs:
+    from builder.context.stdin import read_stream
+
+    text = read_stream(stream, scratch)
+    if text is not None:
+        return _with_rules(Source("Dockerfile", _decode(text)), scratch, "")
+    if dockerfile == "-":
+        raise ContextError("standard input cannot hold both the context and the Dockerfile",
+                           hint="give one of the two as a path")
+    name = dockerfile or os.path.basename(_default_path(scratch))
+    entry = LocalContext(scratch, None).lstat(name)
+    if entry is None or not entry.is_file:
+        raise NoDockerfile(name, "no such file in the context archive")
+    return _with_rules(Source(os.path.basename(name), _read(entry.host, name)), scratch, entry.host)
+
+
+def _with_rules(source: Source, context: str, path: str) -> Inputs:
+    found = find_ignore_file(context, path)
+    rules = IgnoreRules.parse(found[1]) if found else None
+    return Inputs(dockerfile=source, context=LocalContext(context, rules), rules=rules)
+
+
+def _default_path(context: str) -> str:
+    for name in DEFAULT_NAMES:
+        if os.path.exists(os.path.join(context, name)):
+            return os.path.join(context, name)
+    return os.path.join(context, DEFAULT_NAMES[0])
+
+
+def _read(path: str, shown: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_DOCKERFILE + 1)
+    except OSError as error:
+        raise NoDockerfile(shown, (error.strerror or "unreadable").lower()) from error
+    return _decode(data)
+
+
+def _decode(data: bytes) -> str:
+    if len(data) > MAX_DOCKERFILE:
+        raise ContextError(f"the Dockerfile is larger than {MAX_DOCKERFILE >> 20} MiB")
+    return data.decode("utf-8", "replace")

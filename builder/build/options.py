@@ -1,0 +1,71 @@
+"""What a caller asks of a build, and what comes back: the library's and the command's common language."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import msgspec
+
+
+class SecretSource(msgspec.Struct, frozen=True, kw_only=True):
+    """--secret id=...[,src=FILE | ,env=NAME]."""
+
+    id: str
+    file: str = ""
+    env: str = ""
+
+
+class SshSource(msgspec.Struct, frozen=True, kw_only=True):
+    """--ssh id[=socket|key,...]; no paths means $SSH_AUTH_SOCK."""
+
+    id: str = "default"
+    paths: tuple[str, ...] = ()
+
+
+class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """One build; the fields carry the meaning of docker buildx' flags of the same names."""
+
+    context: str = "."
+    """A directory, or `-`: standard input holds a tar of the context, or a Dockerfile."""
+    dockerfile: str = ""
+    """Path of the Dockerfile, `-` for standard input; "" is `Dockerfile` (or `Containerfile`) in the context."""
+    tags: tuple[str, ...] = ()
+    target: str = ""
+    build_args: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    annotations: tuple[str, ...] = ()
+    named_contexts: dict[str, str] = {}
+    platforms: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    """Each in buildx' syntax (`type=oci,dest=image.tar`); without any the result stays in the store."""
+    no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
+    pull: str = "missing"
+    """missing, always, newer or never."""
+    secrets: tuple[SecretSource, ...] = ()
+    ssh: tuple[SshSource, ...] = ()
+    network: str = "default"
+    allow: tuple[str, ...] = ()
+    add_hosts: tuple[str, ...] = ()
+    ulimits: tuple[str, ...] = ()
+    shm_size: int = 0
+    cgroup_parent: str = ""
+    resources: dict[str, str] = {}
+    """memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems."""
+    jobs: int = 0
+    """Steps at the same time; 0 chooses."""
+    stdin: BinaryIO | None = None
+    """What `-` reads; None is the process' standard input."""
+
+
+class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
+    build: str
+    """Id of the build's record."""
+    digest: str
+    """Of the manifest, or of the index above several platforms; "" for outputs that are not images."""
+    image_id: str
+    """Of the config: what docker calls the image id."""
+    names: tuple[str, ...]
+    metadata: dict[str, object]
+    """What --metadata-file holds."""
+    warnings: int

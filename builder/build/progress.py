@@ -1,0 +1,55 @@
+"""Numbers vertices across one build and tells views about the parts that are not in a plan."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from builder.engine import events
+from builder.errors import BuilderError
+from builder.plan.vertices import Plan, SourceContext, SourceInline
+
+
+class Progress:
+    """One build's event stream; events are handed on one at a time, whatever thread they come from."""
+
+    def __init__(self, receive: events.Emit | None) -> None:
+        self._receive = receive
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def emit(self, event: events.AnyEvent) -> None:
+        if self._receive is not None:
+            with self._lock:
+                self._receive(event)
+
+    @contextmanager
+    def internal(self, name: str) -> Iterator[int]:
+        """A part of the build that is no instruction, from start to end; yields its number."""
+        number = self.reserve(1)
+        self.emit(events.VertexNamed(time=time.time(), vertex=number, name=name, internal=True))
+        self.emit(events.VertexStarted(time=time.time(), vertex=number))
+        try:
+            yield number
+        except BuilderError as error:
+            self.emit(events.VertexFailed(time=time.time(), vertex=number, error=error.message))
+            raise
+        self.emit(events.VertexDone(time=time.time(), vertex=number))
+
+    def name_plan(self, plan: Plan) -> int:
+        """Announces a plan's vertices; returns the number of its first."""
+        first = self.reserve(len(plan.vertices))
+        for index, vertex in enumerate(plan.vertices):
+            self.emit(events.VertexNamed(
+                time=time.time(), vertex=first + index, name=vertex.name, location=vertex.location,
+                inputs=tuple(first + needed for needed in vertex.inputs),
+                internal=isinstance(vertex.op, SourceContext | SourceInline)))
+        return first
+
+    def reserve(self, count: int) -> int:
+        with self._lock:
+            first = self._count
+            self._count += count
+        return first

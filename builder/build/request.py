@@ -1,0 +1,116 @@
+"""From a caller's options to what planning and solving take: platforms parsed, limits read, secrets found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from builder.build.options import BuildOptions, SshSource
+from builder.errors import ContextError, UsageError
+from builder.lint.linter import parse_bool
+from builder.oci import Platform
+from builder.plan.options import PlanOptions
+from builder.plan.vertices import Network, Ulimit
+from builder.platforms import host_platform, parse_platform
+
+_MAX_SECRET = 500 << 10
+
+
+def platforms_of(options: BuildOptions) -> tuple[Platform, ...]:
+    """The wanted platforms, without repetition; none when the base image is to decide. Raises UsageError."""
+    words = [word.strip() for text in options.platforms for word in text.split(",")]
+    return tuple(dict.fromkeys(parse_platform(word) for word in words if word))
+
+
+def plan_options(options: BuildOptions, platform: Platform | None, *, several: bool = False) -> PlanOptions:
+    """Raises UsageError for values that make no sense."""
+    args = options.build_args
+    host = host_platform()
+    return PlanOptions(
+        build_platform=host, platform=platform or host, explicit_platform=platform is not None,
+        multi_platform=several or _is_on(args.get("BUILDKIT_MULTI_PLATFORM", "")), target=options.target,
+        build_args=dict(args), labels=options.labels, network=_network(options),
+        no_cache=options.no_cache, no_cache_filter=frozenset(name.lower() for name in options.no_cache_filter),
+        extra_hosts=tuple(_host(text) for text in options.add_hosts),
+        hostname=args.get("BUILDKIT_SANDBOX_HOSTNAME", ""), ulimits=tuple(_ulimit(text) for text in options.ulimits),
+        shm_size=options.shm_size, cgroup_parent=options.cgroup_parent,
+        resources=tuple(options.resources.items()), cache_namespace=args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
+        allow=frozenset(options.allow))
+
+
+def source_date_epoch(options: BuildOptions) -> int | None:
+    """SOURCE_DATE_EPOCH among the build args, in seconds. Raises UsageError."""
+    text = options.build_args.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}", hint="seconds since 1970, such as 1700000000") from None
+
+
+def secret_reader(options: BuildOptions) -> Callable[[str], bytes | None]:
+    """Gives a secret's value by id when a step asks for it; None for one that was not passed."""
+    sources = {source.id: source for source in options.secrets}
+
+    def read(identity: str) -> bytes | None:
+        source = sources.get(identity)
+        if source is None:
+            return None
+        if source.env:
+            value = os.environ.get(source.env)
+            return None if value is None else value.encode("utf-8", "surrogateescape")
+        try:
+            with open(source.file, "rb") as file:
+                data = file.read(_MAX_SECRET + 1)
+        except OSError as error:
+            raise ContextError(f"cannot read secret {identity} from `{source.file}`", cause=error.strerror) from error
+        if len(data) > _MAX_SECRET:
+            raise ContextError(f"secret {identity} is larger than {_MAX_SECRET} bytes")
+        return data
+
+    return read
+
+
+def ssh_sockets(sources: tuple[SshSource, ...]) -> Callable[[str], str | None]:
+    """Gives an agent's socket by id; None for one that was not passed."""
+    known = {source.id: source for source in sources}
+
+    def find(identity: str) -> str | None:
+        source = known.get(identity)
+        if source is None:
+            return None
+        return source.paths[0] if source.paths else os.environ.get("SSH_AUTH_SOCK")
+
+    return find
+
+
+def _network(options: BuildOptions) -> Network:
+    try:
+        network = Network(options.network or "default")
+    except ValueError:
+        raise UsageError(f"network mode `{options.network}` not supported by this builder",
+                         hint="one of: default, none, host") from None
+    return network
+
+
+def _host(text: str) -> tuple[str, str]:
+    name, separator, address = text.partition("=") if "=" in text else text.partition(":")
+    if not separator or not name or not address:
+        raise UsageError(f"bad format for add-host: `{text}`", hint="write it as host=ip")
+    if address == "host-gateway":
+        address = "127.0.0.1"
+    return name, address.strip("[]")
+
+
+def _ulimit(text: str) -> Ulimit:
+    name, _, values = text.partition("=")
+    soft, _, hard = values.partition(":")
+    try:
+        return Ulimit(name, int(soft), int(hard or soft))
+    except ValueError:
+        raise UsageError(f"invalid ulimit argument: `{text}`", hint="write it as name=soft[:hard]") from None
+
+
+def _is_on(text: str) -> bool:
+    return bool(text) and parse_bool(text, text)

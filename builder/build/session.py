@@ -1,0 +1,184 @@
+"""One build from options to result: inputs, plans, solving, exporting, and the record of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+import msgspec
+
+from builder.build.exporting import Exports, export
+from builder.build.inputs import Inputs, open_inputs
+from builder.build.options import BuildOptions, BuildResult
+from builder.build.progress import Progress
+from builder.build.request import plan_options, platforms_of, secret_reader, source_date_epoch, ssh_sockets
+from builder.build.world import BuildWorld
+from builder.cache.records import Cache
+from builder.context.fingerprints import Fingerprints
+from builder.engine import events
+from builder.engine.resources import FetchImage, Resources
+from builder.engine.results import Result, Snapshot
+from builder.engine.solver import Outcome, Solver
+from builder.errors import Cancelled
+from builder.export.outputs import parse_output
+from builder.images.resolve import Pull, Resolver
+from builder.language.instructions import Dockerfile
+from builder.language.parser import parse
+from builder.lint.linter import LintConfig, Linter
+from builder.oci import Platform
+from builder.plan.planner import plan
+from builder.plan.vertices import Plan
+from builder.sandbox.container import Sandbox
+from builder.source import Location
+from builder.store import Store
+from builder.store.builds import BuildId, BuildState, Step
+from builder.store.builds import Outcome as StepOutcome
+
+DEFAULT_JOBS = 16
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What a Builder has open for all of its builds."""
+
+    store: Store
+    sandbox: Callable[[], Sandbox]
+    resolver: Callable[[Callable[[str], None]], Resolver]
+    fetch_image: FetchImage
+
+
+class BuildSession:
+    """One build. `run` is called once."""
+
+    def __init__(self, tools: Tools, options: BuildOptions, receive: events.Emit | None) -> None:
+        self._tools = tools
+        self._options = options
+        self._progress = Progress(receive)
+        self._warnings = 0
+
+    def run(self) -> BuildResult:
+        """Builds and exports. Raises BuilderError; the record of the build says how it ended."""
+        options, store = self._options, self._tools.store
+        outputs = [parse_output(text) for text in options.outputs]
+        with ExitStack() as stack:
+            stack.enter_context(store.lease())
+            build = store.begin_build(name=_name(options), context=options.context, dockerfile=options.dockerfile,
+                                      target=options.target, platform=",".join(options.platforms))
+            self._progress.emit(events.BuildStarted(time=time.time(), build=build))
+            try:
+                result = self._build(build, Exports(tags=options.tags, outputs=tuple(outputs)), stack)
+            except BaseException as error:
+                self._end(build, _ended(error), str(error))
+                raise
+            self._end(build, BuildState.DONE, image=result.digest)
+            return result
+
+    def plans(self) -> list[Plan]:
+        """The plans of the build, one for each platform, without solving them."""
+        with ExitStack() as stack:
+            stack.enter_context(self._tools.store.lease())
+            inputs, dockerfile, world = self._read(stack)
+            return [self._plan(dockerfile, world, inputs, platform, several=len(self._platforms()) > 1)
+                    for platform in self._platforms()]
+
+    def dockerfile(self) -> Dockerfile:
+        """The parsed Dockerfile."""
+        with ExitStack() as stack:
+            return self._read(stack)[1]
+
+    def _build(self, build: BuildId, exports: Exports, stack: ExitStack) -> BuildResult:
+        inputs, dockerfile, world = self._read(stack)
+        platforms = self._platforms()
+        plans = [self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1)
+                 for platform in platforms]
+        fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
+        resources = self._resources(build, world, fingerprints)
+        stack.callback(resources.close)
+        solved = []
+        for planned in plans:
+            solved.append((planned, self._solve(planned, resources, build)))
+        fingerprints.save()
+        images = [(planned, _layers(planned, results)) for planned, results in solved]
+        exported = export(self._tools.store, images, exports, self._options, self._progress)
+        return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
+                           metadata=exported.metadata, warnings=self._warnings)
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _read(self, stack: ExitStack) -> tuple[Inputs, Dockerfile, BuildWorld]:
+        options = self._options
+        scratch = stack.enter_context(self._tools.store.stage_layer()).diff if options.context == "-" else ""
+        shown = os.path.basename(options.dockerfile) if options.dockerfile not in {"", "-"} else "Dockerfile"
+        with self._progress.internal(f"[internal] load build definition from {shown}"):
+            inputs = open_inputs(options.context, options.dockerfile, options.stdin, scratch)
+            dockerfile = parse(inputs.dockerfile)
+        resolver = self._tools.resolver(self._note)
+        world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
+                           pull=Pull(options.pull))
+        return inputs, dockerfile, world
+
+    def _platforms(self) -> list[Platform | None]:
+        return list(platforms_of(self._options)) or [None]
+
+    def _plan(self, dockerfile: Dockerfile, world: BuildWorld, inputs: Inputs, platform: Platform | None, *,
+              several: bool) -> Plan:
+        check = self._options.build_args.get("BUILDKIT_DOCKERFILE_CHECK") or dockerfile.directive("check") or ""
+        linter = Linter(LintConfig.parse(check))
+        try:
+            return plan(dockerfile, plan_options(self._options, platform, several=several), world, linter,
+                        epoch=source_date_epoch(self._options))
+        finally:
+            for finding in linter.findings:
+                self._warnings += 1
+                self._progress.emit(events.WarningRaised(
+                    time=time.time(), rule=finding.rule.name, message=finding.message,
+                    description=finding.rule.description, url=finding.rule.url,
+                    location=Location(inputs.dockerfile, finding.span)))
+
+    def _resources(self, build: BuildId, world: BuildWorld, fingerprints: Fingerprints) -> Resources:
+        tools = self._tools
+        return Resources(
+            store=tools.store, cache=Cache(tools.store), sandbox=tools.sandbox, fingerprints=fingerprints,
+            contexts=world.trees, secret=secret_reader(self._options), ssh_socket=ssh_sockets(self._options.ssh),
+            fetch_image=tools.fetch_image, emit=self._progress.emit, build=build)
+
+    def _solve(self, planned: Plan, resources: Resources, build: BuildId) -> Mapping[int, Result]:
+        first = self._progress.name_plan(planned)
+        solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first)
+        try:
+            return solver.solve()
+        finally:
+            for outcome in solver.outcomes:
+                self._tools.store.add_step(build, _step(planned, outcome))
+
+    def _note(self, text: str) -> None:
+        self._progress.emit(events.WarningRaised(time=time.time(), rule="", message=text))
+
+    def _end(self, build: BuildId, state: BuildState, error: str = "", image: str = "") -> None:
+        self._tools.store.end_build(build, state, error=error, image=image)
+        self._progress.emit(events.BuildDone(time=time.time(), build=build, ok=state is BuildState.DONE))
+
+
+def _layers(planned: Plan, results: Mapping[int, Result]) -> Snapshot:
+    if planned.output is None:
+        return Snapshot()
+    result = results[planned.output]
+    assert isinstance(result, Snapshot), "the planner gives local trees a layer"
+    return result
+
+
+def _step(planned: Plan, outcome: Outcome) -> Step:
+    return Step(ordinal=outcome.vertex, name=planned.vertices[outcome.vertex].name, outcome=StepOutcome(outcome.state),
+                key=outcome.key, why=outcome.why, seconds=outcome.seconds, layer=outcome.layer or None,
+                log=f"{outcome.vertex}.log" if outcome.state != "cached" else "")
+
+
+def _name(options: BuildOptions) -> str:
+    return options.tags[0] if options.tags else os.path.basename(os.path.abspath(options.context))
+
+
+def _ended(error: BaseException) -> BuildState:
+    if isinstance(error, Cancelled | KeyboardInterrupt):
+        return BuildState.CANCELLED
+    return BuildState.FAILED

@@ -1,0 +1,92 @@
+"""Answers what planning asks: image configs, and what --build-context gave a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from builder.build.progress import Progress
+from builder.context.local import LocalContext
+from builder.errors import BuilderError, ContextError
+from builder.images.resolve import Pull, Resolver
+from builder.language.ignore import IgnoreRules
+from builder.layer.tree import FileTree
+from builder.oci import Platform, parse_digest
+from builder.plan.gitref import parse_git_ref
+from builder.plan.options import ContextTree, EmptyTree, NamedContext
+from builder.plan.vertices import ResolvedImage, SourceGit
+from builder.reference import Reference
+
+_IMAGE_SCHEMES = ("docker-image://", "container-image://")
+
+
+class BuildWorld:
+    """One build's; every image is resolved once per platform. `trees` collects the local trees that are named."""
+
+    def __init__(self, resolver: Resolver, named: Mapping[str, str], rules: IgnoreRules | None, context: FileTree,
+                 progress: Progress, *, pull: Pull) -> None:
+        self.trees: dict[str, FileTree] = {"context": context}
+        self._resolver = resolver
+        self._named = {_normal(name): value for name, value in named.items()}
+        self._rules = rules
+        self._progress = progress
+        self._pull = pull
+        self._images: dict[tuple[str, Platform], ResolvedImage] = {}
+
+    def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        return self._remember(str(reference), platform, lambda: self._resolver.resolve(reference, platform, pull=self._pull))
+
+    def named_context(self, name: str, platform: Platform) -> NamedContext | None:
+        if name.lower() in {"scratch", "context"}:
+            return None
+        value = self._named.get(_normal(name))
+        if value is None:
+            return None
+        for scheme in _IMAGE_SCHEMES:
+            if value.startswith(scheme):
+                target = value.removeprefix(scheme)
+                if target == "scratch":
+                    return EmptyTree()
+                return self.image(Reference.parse(target).with_default_tag(), platform)
+        if value.startswith("oci-layout://"):
+            return self._layout(value, platform)
+        if (git := parse_git_ref(value)) is not None:
+            return SourceGit(remote=git.remote, ref=git.ref, subdir=git.subdir, checksum=git.checksum,
+                             keep_git_dir=bool(git.keep_git_dir), submodules=git.submodules is not False)
+        if "://" in value:
+            raise ContextError(f"named context `{name}`: `{value}` is not supported yet",
+                               hint="a directory, docker-image://, oci-layout:// or a git URL")
+        return self._directory(name, value)
+
+    def ignored(self, path: str) -> bool:
+        rules = self._rules
+        return rules is not None and not rules.has_exceptions and rules.excludes(path)
+
+    def _layout(self, value: str, platform: Platform) -> ResolvedImage:
+        path, at, digest = value.removeprefix("oci-layout://").partition("@")
+        head, colon, tag = path.rpartition(":")
+        if not colon or "/" in tag:
+            head, tag = path, ""
+        return self._remember(value, platform, lambda: self._resolver.resolve_layout(
+            head, tag, parse_digest(digest) if at else None, platform))
+
+    def _directory(self, name: str, path: str) -> ContextTree:
+        if not os.path.isdir(path):
+            raise ContextError(f"named context `{name}`: no directory `{path}`")
+        self.trees.setdefault(name, LocalContext(path, None))
+        return ContextTree(name)
+
+    def _remember(self, name: str, platform: Platform, resolve: Callable[[], ResolvedImage]) -> ResolvedImage:
+        key = (name, platform)
+        if key not in self._images:
+            with self._progress.internal(f"[internal] load metadata for {name}"):
+                self._images[key] = resolve()
+        return self._images[key]
+
+
+def _normal(name: str) -> str:
+    """Image names compare in their familiar form without `:latest`, other names as they are."""
+    try:
+        return Reference.parse(name).familiar.removesuffix(":latest")
+    except BuilderError:
+        return name.lower()

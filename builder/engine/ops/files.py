@@ -1,0 +1,71 @@
+"""COPY, ADD, WORKDIR and here-document sources: works that write files without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builder.cache.key import Parts, op_parts
+from builder.engine.ops.work import Log
+from builder.engine.resources import Resources
+from builder.engine.results import Result
+from builder.layer.copying import plan_copy, plan_mkdir, write_inline
+from builder.plan.vertices import Copy, MakeDirectory, SourceInline
+from builder.store.layers import StagedLayer
+
+
+class CopyWork:
+    """One COPY or ADD. The parent counts only through the few facts that the copying looks at."""
+
+    kind = "copy"
+
+    def __init__(self, op: Copy, inputs: Sequence[Result], resources: Resources) -> None:
+        self._fingerprints = resources.fingerprints
+        self._parent = resources.tree(inputs[0]) if op.has_parent else None
+        self._plan = plan_copy(op, [resources.tree(inputs[source.input]) for source in op.sources], self._parent)
+
+    def parts(self) -> Parts:
+        return self._plan.key_parts(self._fingerprints)
+
+    def manifest(self) -> list[tuple[str, str]]:
+        return self._plan.manifest(self._fingerprints)
+
+    def fill(self, layer: StagedLayer, log: Log) -> None:
+        self._plan.write(layer.diff, parent=self._parent)
+
+
+class MakeDirectoryWork:
+    """WORKDIR."""
+
+    kind = "makedirectory"
+
+    def __init__(self, op: MakeDirectory, inputs: Sequence[Result], resources: Resources) -> None:
+        self._parent = resources.tree(inputs[0]) if inputs else None
+        self._plan = plan_mkdir(op, self._parent)
+
+    def parts(self) -> Parts:
+        return self._plan.key_parts()
+
+    def manifest(self) -> list[tuple[str, str]]:
+        return []
+
+    def fill(self, layer: StagedLayer, log: Log) -> None:
+        self._plan.write(layer.diff, parent=self._parent)
+
+
+class InlineWork:
+    """The bodies of here-documents as a layer of their own, for COPY to take from."""
+
+    kind = "sourceinline"
+
+    def __init__(self, op: SourceInline) -> None:
+        self._op = op
+
+    def parts(self) -> Parts:
+        return op_parts(self._op)
+
+    def manifest(self) -> list[tuple[str, str]]:
+        return []
+
+    def fill(self, layer: StagedLayer, log: Log) -> None:
+        write_inline(self._op.files, layer.diff)
+

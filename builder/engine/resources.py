@@ -1,0 +1,84 @@
+"""What ops work with: the store, the sandbox and what the caller gave the build (contexts, secrets)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from builder.cache.records import Cache
+from builder.context.fingerprints import Fingerprints
+from builder.engine.events import Emit
+from builder.engine.results import LocalFiles, Result, Snapshot
+from builder.layer.tree import FileTree
+from builder.layer.view import MergedView
+from builder.sandbox.container import Sandbox
+from builder.plan.vertices import SourceImage
+from builder.store import Store
+from builder.store.builds import BuildId
+from builder.store.layers import LayerId
+
+
+Transfer: TypeAlias = Callable[[str, int, int, bool], None]
+"""Told of a transfer: what, bytes so far, bytes in all, whether it is done."""
+FetchImage: TypeAlias = Callable[[SourceImage, Transfer], tuple[LayerId, ...]]
+
+
+class Resources:
+    """One build's; shared by its threads."""
+
+    def __init__(self, *, store: Store, cache: Cache, sandbox: Callable[[], Sandbox], fingerprints: Fingerprints,
+                 contexts: Mapping[str, FileTree], secret: Callable[[str], bytes | None],
+                 ssh_socket: Callable[[str], str | None], fetch_image: FetchImage, emit: Emit, build: BuildId) -> None:
+        self.store = store
+        self.cache = cache
+        self.fingerprints = fingerprints
+        self.contexts = contexts
+        self.secret = secret
+        self.ssh_socket = ssh_socket
+        self.fetch_image = fetch_image
+        self.emit = emit
+        self.build = build
+        self._open_sandbox = sandbox
+        self._sandbox: Sandbox | None = None
+        self._views: dict[tuple[LayerId, ...], MergedView] = {}
+        self._lock = threading.Lock()
+        self.cancelled = threading.Event()
+
+    def sandbox(self) -> Sandbox:
+        """The sandbox, started when the first step needs it."""
+        with self._lock:
+            if self._sandbox is None:
+                self._sandbox = self._open_sandbox()
+            return self._sandbox
+
+    def cancel(self) -> None:
+        """Ends running steps; what waits on them fails. Idempotent."""
+        self.cancelled.set()
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._sandbox is not None:
+                self._sandbox.close()
+                self._sandbox = None
+
+    def tree(self, result: Result) -> FileTree:
+        """The files of a result, to be read."""
+        match result:
+            case LocalFiles(tree=tree):
+                return tree
+            case Snapshot(layers=layers):
+                return self.view(layers)
+
+    def view(self, layers: tuple[LayerId, ...]) -> MergedView:
+        with self._lock:
+            view = self._views.get(layers)
+        if view is None:
+            view = MergedView(self.layer_dirs(layers))
+            with self._lock:
+                self._views[layers] = view
+        return view
+
+    def layer_dirs(self, layers: tuple[LayerId, ...]) -> list[str]:
+        return [self.store.layer_dir(layer) for layer in layers]

@@ -1,0 +1,172 @@
+"""Solves a plan: every vertex becomes a result, from the cache or by work, independent ones at the same time.
+
+The solver knows vertices, keys and results, never Dockerfiles. A vertex that is ready while nothing else is runs on the
+calling thread: a build that finds everything in the cache starts no thread at all.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+
+import msgspec
+
+from builder.cache.key import CacheKey, key_of
+from builder.engine import events
+from builder.engine.ops.prepare import prepare
+from builder.engine.ops.sources import pull
+from builder.engine.ops.work import Work
+from builder.engine.resources import Resources
+from builder.engine.results import LocalFiles, Result, Snapshot
+from builder.errors import BuilderError, Cancelled
+from builder.plan.vertices import Plan, SourceContext, SourceImage, Vertex
+from builder.store.layers import LayerId
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How one vertex was solved, for the record of the build."""
+
+    vertex: int
+    key: str = ""
+    state: str
+    """cached, run or failed."""
+    why: str = ""
+    seconds: float = 0.0
+    layer: str = ""
+
+
+class Solver:
+    """Solves one plan once. `first` numbers its vertices in events, so several plans can share one event stream."""
+
+    def __init__(self, plan: Plan, resources: Resources, *, jobs: int, first: int = 0) -> None:
+        self._plan = plan
+        self._resources = resources
+        self._jobs = jobs
+        self._first = first
+        self._results: dict[int, Result] = {}
+        self._done: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
+        self.outcomes: list[Outcome] = []
+
+    def solve(self) -> dict[int, Result]:
+        """The results of all vertices, by index.
+
+        Raises the first BuilderError, after the steps that ran beside it were ended; what was finished stays cached.
+        """
+        vertices = self._plan.vertices
+        missing = [len(set(vertex.inputs)) for vertex in vertices]
+        users: list[list[int]] = [[] for _ in vertices]
+        for index, vertex in enumerate(vertices):
+            for needed in set(vertex.inputs):
+                users[needed].append(index)
+        ready = deque(index for index, count in enumerate(missing) if count == 0)
+        running = 0
+        failure: BaseException | None = None
+        try:
+            while ready or running:
+                while ready and running < self._jobs and failure is None:
+                    index = ready.popleft()
+                    running += 1
+                    if running == 1 and not ready:
+                        self._attempt(index)
+                    else:
+                        threading.Thread(target=self._attempt, args=(index,), name=f"vertex-{index}").start()
+                if not running:
+                    break
+                index, result = self._done.get()
+                running -= 1
+                if isinstance(result, BaseException):
+                    if failure is None:
+                        failure = result
+                        self._resources.cancel()
+                    continue
+                self._results[index] = result
+                for user in users[index]:
+                    missing[user] -= 1
+                    if missing[user] == 0:
+                        ready.append(user)
+        except BaseException:
+            self._resources.cancel()
+            for _ in range(running):
+                self._done.get()
+            raise
+        if failure is not None:
+            raise failure
+        return self._results
+
+    def _attempt(self, index: int) -> None:
+        vertex = self._plan.vertices[index]
+        number = self._first + index
+        emit = self._resources.emit
+        try:
+            result: Result | BaseException = self._solve(index, vertex)
+        except Cancelled as error:
+            emit(events.VertexCancelled(time=time.time(), vertex=number))
+            result = error
+        except BuilderError as error:
+            if self._resources.cancelled.is_set():
+                emit(events.VertexCancelled(time=time.time(), vertex=number))
+            else:
+                error.at(vertex.location)
+                emit(events.VertexFailed(time=time.time(), vertex=number, error=error.message))
+                self.outcomes.append(Outcome(vertex=index, state="failed"))
+            result = error
+        except BaseException as error:
+            result = error
+        self._done.put((index, result))
+
+    def _solve(self, index: int, vertex: Vertex) -> Result:
+        inputs = tuple(self._results[needed] for needed in vertex.inputs)
+        match vertex.op:
+            case SourceContext(name=name):
+                return LocalFiles(name, self._resources.contexts[name])
+            case SourceImage():
+                return pull(vertex.op, self._resources, self._first + index)
+        work = prepare(vertex.op, inputs, self._resources)
+        parts = work.parts()
+        key = key_of(work.kind, parts)
+        base = inputs[0].layers if _has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
+        layer = None if vertex.ignore_cache else self._cached(index, key)
+        if layer is None:
+            with self._resources.store.lock(f"key-{key}"):
+                # another build may have made it while this one waited
+                layer = None if vertex.ignore_cache else self._cached(index, key)
+                if layer is None:
+                    layer = self._run(index, vertex, work, parts, key)
+        return Snapshot((*base, layer))
+
+    def _cached(self, index: int, key: CacheKey) -> LayerId | None:
+        record = self._resources.cache.lookup(key)
+        if record is None:
+            return None
+        self._resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
+        self.outcomes.append(Outcome(vertex=index, key=key, state="cached", layer=record.layer))
+        return record.layer
+
+    def _run(self, index: int, vertex: Vertex, work: Work, parts: dict[str, object], key: CacheKey) -> LayerId:
+        resources, number = self._resources, self._first + index
+        why = resources.cache.explain(work.kind, parts, vertex.name)
+        if vertex.ignore_cache:
+            why = "the cache was not asked (--no-cache)"
+        started = time.time()
+        resources.emit(events.VertexStarted(time=started, vertex=number, why=why))
+
+        def log(stream: int, data: bytes) -> None:
+            resources.emit(events.VertexLog(time=time.time(), vertex=number, stream=stream, data=data))
+
+        with resources.store.stage_layer() as staged:
+            work.fill(staged, log)
+            if resources.cancelled.is_set():
+                raise Cancelled("the build was cancelled")
+            layer = staged.commit(description=vertex.name)
+        seconds = time.time() - started
+        resources.cache.save(key, work.kind, parts, layer, name=vertex.name, build=resources.build, seconds=seconds)
+        self.outcomes.append(Outcome(vertex=index, key=key, state="run", why=why, seconds=seconds, layer=layer))
+        resources.emit(events.VertexDone(time=time.time(), vertex=number))
+        return layer
+
+
+def _has_parent(vertex: Vertex) -> bool:
+    has_parent = getattr(vertex.op, "has_parent", None)
+    return bool(vertex.inputs) if has_parent is None else has_parent
