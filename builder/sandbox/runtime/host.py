@@ -1,0 +1,70 @@
+"""What the spawner knows about the machine and its own user: found out once, the same for all containers."""
+
+from __future__ import annotations
+
+import os
+
+from builder.sandbox.runtime import cgroups, facts, kernel, overlay, seccomp, system
+
+
+class Host:
+    """Immutable once made; the process must have a mount namespace of its own, where templates are mounted.
+
+    Raises OSError when the built-in runtime cannot work here.
+    """
+
+    __slots__ = (
+        "appends_lowers", "dropped_capabilities", "has_kcore", "hierarchies", "in_user_namespace", "masked_paths",
+        "permitted", "program", "readonly_paths", "scratch_dir", "sys_template", "tty_gid", "userxattr",
+    )
+
+    def __init__(self, mount_dir: str, *, userxattr: bool) -> None:
+        self.userxattr = userxattr
+        self.appends_lowers = overlay.appends_lowers()
+        self.hierarchies = cgroups.hierarchies()
+        self.program = seccomp.program(kernel.MACHINE)
+        self.in_user_namespace = _id_map("uid") != [(0, 0, 0xFFFFFFFF)]
+        self.tty_gid = any(first <= 5 < first + count for first, _, count in _id_map("gid"))
+        """Whether gid 5, which owns terminals, exists in the user namespace."""
+        # The container's /proc and /sys show the same kernel, so what is not there now need not be hidden later.
+        self.masked_paths = tuple(p for p in facts.MASKED_PATHS if os.path.exists(p))
+        self.readonly_paths = tuple(p for p in facts.READONLY_PATHS if os.path.exists(p))
+        self.has_kcore = os.path.exists("/proc/kcore")
+        self.permitted = _permitted()
+        last = int(_read("/proc/sys/kernel/cap_last_cap"))
+        kept = facts.mask_of(facts.DEFAULT_CAPABILITIES)
+        self.dropped_capabilities = tuple(n for n in range(last + 1) if not kept >> n & 1)
+        self.scratch_dir = f"{mount_dir}/scratch"
+        """Where a container mounts a tmpfs of its own, in its own mount namespace."""
+        self.sys_template = f"{mount_dir}/sys"
+        """A /sys to be cloned: making one takes longer than all of the rest."""
+        self._prepare(mount_dir)
+
+    def _prepare(self, mount_dir: str) -> None:
+        spot = os.open(mount_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        tmpfs = kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "0700")))
+        kernel.attach(tmpfs, spot)
+        os.close(tmpfs)
+        os.close(spot)
+        os.mkdir(self.scratch_dir)
+        os.mkdir(self.sys_template)
+        spot = os.open(self.sys_template, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        system.mount_sys(spot, self, privileged=False)
+
+
+def _id_map(kind: str) -> list[tuple[int, int, int]]:
+    lines = _read(f"/proc/self/{kind}_map").splitlines()
+    return [(int(inside), int(outside), int(count)) for inside, outside, count in (line.split() for line in lines)]
+
+
+def _permitted() -> int:
+    """The capabilities that this process may use, as bits."""
+    for line in _read("/proc/self/status").splitlines():
+        if line.startswith("CapPrm:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()

@@ -1,0 +1,175 @@
+"""The kernel's file systems in a container: /proc, /dev and /sys, with what BuildKit hides of them hidden.
+
+They go to real directories of the root only, never through a link of the image; what lies in them is the kernel's and
+is addressed relative to the mount itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from builder.sandbox.runtime import facts, kernel, paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builder.sandbox.runtime.host import Host
+    from builder.sandbox.runtime.kernel import Options
+    from builder.sandbox.runtime.wire import ContainerDocument
+
+_GUARDED = kernel.NOSUID | kernel.NODEV | kernel.NOEXEC
+_CHARACTER, _BLOCK, _REGULAR = 0o020000, 0o060000, 0o100000
+_LOOP_CTL_GET_FREE = 0x4C82
+_EMPTY: Options = (("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1"))
+
+
+def mount_system(root: int, host: Host, container: ContainerDocument, *, sys_template: str) -> None:
+    """Mounts all three in `root`. `sys_template` is where `mount_sys` has been before, or "" if it does not fit."""
+    proc = kernel.new_filesystem("proc", (("source", "proc"),), _GUARDED)
+    _attach(proc, _real_directory(root, "proc"))
+    dev = _mount_dev(_real_directory(root, "dev"), host, container)
+    spot = _real_directory(root, "sys")
+    if sys_template:
+        fd = kernel.clone_mount(sys_template)
+        _attach(fd, spot)
+        os.close(fd)
+    else:
+        mount_sys(spot, host, privileged=container["privileged"])
+    if not container["privileged"]:
+        _protect(proc, "/proc/", host.readonly_paths)
+        _mask(proc, "/proc/", host.masked_paths, dev)
+    os.close(proc)
+    os.close(dev)
+
+
+def mount_sys(spot: int, host: Host, *, privileged: bool) -> None:
+    """Mounts /sys at the directory `spot`, which it closes, with the caller's own control groups in it."""
+    attributes = _GUARDED | (0 if privileged else kernel.RDONLY)
+    try:
+        sys = kernel.new_filesystem("sysfs", (("source", "sysfs"),), attributes)
+    except PermissionError:
+        # sysfs shows a network namespace, and this user namespace does not own the host's: show the host's /sys.
+        sys = kernel.clone_mount("/sys")
+        kernel.set_attributes(sys, attributes, recursive=True)
+        _attach(sys, spot)
+    else:
+        _attach(sys, spot)
+        _mount_cgroups(sys, host, attributes)
+    if not privileged:
+        _mask(sys, "/sys/", host.masked_paths, -1)
+    os.close(sys)
+
+
+def _mount_dev(spot: int, host: Host, container: ContainerDocument) -> int:
+    """Mounts /dev with everything in it; returns a descriptor of it."""
+    dev = kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "755"), ("size", facts.DEV_SIZE)),
+                                kernel.NOSUID | kernel.STRICTATIME)
+    _attach(dev, spot)
+    owner: Options = (("gid", "5"),) if host.tty_gid else ()
+    shm_size = str(container["shm_size"])
+    _mount_in(dev, "pts", "devpts", (("source", "devpts"), ("mode", "0620"), ("ptmxmode", "0666"), *owner),
+              kernel.NOSUID | kernel.NOEXEC)
+    _mount_in(dev, "shm", "tmpfs", (("source", "shm"), ("mode", "1777"), ("size", shm_size)), _GUARDED)
+    _mount_in(dev, "mqueue", "mqueue", (("source", "mqueue"),), _GUARDED)
+    for name, major, minor in facts.DEVICES:
+        _make_node(dev, host, name, _CHARACTER, os.makedev(major, minor))
+    if container["privileged"] and not host.in_user_namespace:
+        os.mkdir("net", 0o755, dir_fd=dev)
+        for name, major, minor in facts.PRIVILEGED_DEVICES:
+            _make_node(dev, host, name, _CHARACTER, os.makedev(major, minor))
+        for number in range(_free_loop() + facts.PRIVILEGED_LOOPS):
+            _make_node(dev, host, f"loop{number}", _BLOCK, os.makedev(7, number))
+    for name, target in facts.DEVICE_LINKS:
+        os.symlink(target, name, dir_fd=dev)
+    if host.has_kcore:
+        os.symlink("/proc/kcore", "core", dir_fd=dev)
+    return dev
+
+
+def _mount_cgroups(sys: int, host: Host, attributes: int) -> None:
+    if not host.hierarchies:
+        return
+    spot = os.open("fs/cgroup", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sys)
+    if not host.hierarchies[0].name:
+        top = kernel.new_filesystem("cgroup2", (("source", "cgroup"),), attributes)
+        _attach(top, spot)
+    else:
+        top = kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "755")), _GUARDED)
+        _attach(top, spot)
+        for hierarchy in host.hierarchies:
+            fd = kernel.clone_mount(hierarchy.own_dir(), recursive=False)
+            kernel.set_attributes(fd, attributes)
+            os.mkdir(hierarchy.name, 0o755, dir_fd=top)
+            _attach(fd, os.open(hierarchy.name, os.O_PATH | os.O_CLOEXEC, dir_fd=top))
+            os.close(fd)
+    os.close(top)
+
+
+def _mount_in(top: int, name: str, kind: str, options: Options, attributes: int) -> None:
+    os.mkdir(name, 0o755, dir_fd=top)
+    fd = kernel.new_filesystem(kind, options, attributes)
+    _attach(fd, os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=top))
+    os.close(fd)
+
+
+def _make_node(dev: int, host: Host, name: str, kind: int, number: int) -> None:
+    if not host.in_user_namespace:
+        os.mknod(name, kind | 0o666, number, dir_fd=dev)
+        return
+    # A user namespace may not make device nodes, but bind the host's.
+    os.mknod(name, _REGULAR | 0o666, dir_fd=dev)
+    fd = kernel.clone_mount(f"/dev/{name}", recursive=False)
+    _attach(fd, os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=dev))
+    os.close(fd)
+
+
+def _protect(top: int, prefix: str, hidden: tuple[str, ...]) -> None:
+    for path in hidden:
+        if path.startswith(prefix):
+            fd = kernel.clone_mount(path.removeprefix(prefix), at=top)
+            kernel.set_attributes(fd, kernel.RDONLY, recursive=True)
+            _attach(fd, os.open(path.removeprefix(prefix), os.O_PATH | os.O_CLOEXEC, dir_fd=top))
+            os.close(fd)
+
+
+def _mask(top: int, prefix: str, hidden: tuple[str, ...], dev: int) -> None:
+    """Covers directories with an empty read-only one, files with the null device of `dev`."""
+    for path in hidden:
+        if not path.startswith(prefix):
+            continue
+        spot = os.open(path.removeprefix(prefix), os.O_PATH | os.O_CLOEXEC, dir_fd=top)
+        if paths.is_directory(spot):
+            fd = kernel.new_filesystem("tmpfs", _EMPTY, kernel.RDONLY)
+        else:
+            fd = kernel.clone_mount("null", at=dev, recursive=False)
+        _attach(fd, spot)
+        os.close(fd)
+
+
+def _real_directory(root: int, name: str) -> int:
+    """The directory `name` of the root itself, made if it is missing."""
+    place = paths.walk(root, name)
+    spot = paths.make_directories(place)
+    if place.names != (name,) or not paths.is_directory(spot):
+        raise OSError(errno.ENOTDIR, f"`/{name}` in the image is not a directory")
+    return spot
+
+
+def _attach(mount: int, spot: int) -> None:
+    kernel.attach(mount, spot)
+    os.close(spot)
+
+
+def _free_loop() -> int:
+    """The number of the first loop device that is not in use; 0 when that cannot be known."""
+    try:
+        fd = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return fcntl.ioctl(fd, _LOOP_CTL_GET_FREE)
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)
