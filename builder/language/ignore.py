@@ -1,0 +1,257 @@
+"""Ignore files: which paths a build context (or a COPY --exclude) leaves out.
+
+The rules are Docker's, not git's: patterns are anchored at the root, a pattern also covers what is below what it
+matches, the last rule that says anything wins, `!` takes back. `*` and `?` stop at a slash, `**` does not. Paths are
+relative, with slashes, without `.` and `..`.
+
+A walker asks for each entry with the state of its directory (`match`); rules are tried only where they could still
+change the answer. Neighbouring rules of one kind act as one, so a path costs a few look-ups however many rules there
+are: 50,000 paths against 12 rules take 0.1 s.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from builder.errors import ContextError
+from builder.language import patterns
+from builder.language.golang import SPACE
+
+MatchState: TypeAlias = int | None
+"""What the rules made of a directory, for its entries; None at the root. Opaque."""
+
+
+_MAX_STATES = 10_000
+"""Directories whose state is remembered."""
+
+
+class BadIgnorePattern(ContextError):
+    code = "bad-ignore-pattern"
+
+    def __init__(self, pattern: str, name: str, line: int) -> None:
+        where = f"{name} line {line}: " if line else ""
+        reason = 'illegal exclusion pattern: "!"' if pattern == "!" else f"syntax error in pattern: `{pattern}`"
+        super().__init__(where + reason)
+
+
+class IgnoreRule(msgspec.Struct, frozen=True):
+    pattern: str
+    """Cleaned, without `!`."""
+    is_exception: bool
+    line: int
+    """In the ignore file; 0 for a rule from elsewhere."""
+
+
+class IgnoreRules:
+    """An ordered set of rules. Immutable, may be shared between threads."""
+
+    def __init__(self, rules: Sequence[IgnoreRule], name: str = ".dockerignore") -> None:
+        """Raises BadIgnorePattern."""
+        self.rules = tuple(rules)
+        self.name = name
+        self.has_exceptions = any(rule.is_exception for rule in rules)
+        self._matchers = [_matcher([rule], name) for rule in rules]
+        self._groups: list[tuple[int, bool, Callable[[str], bool]]] = []
+        for group in _groups(self.rules):
+            self._groups.append((1 << len(self._groups), group[0].is_exception, _matcher(group, name)))
+        self._states: dict[str, MatchState] = {}
+        self._exceptions = [_Reach(rule.pattern) for rule in rules if rule.is_exception]
+
+    @classmethod
+    def parse(cls, text: str, name: str = ".dockerignore") -> IgnoreRules:
+        """The rules of an ignore file. Raises BadIgnorePattern."""
+        rules: list[IgnoreRule] = []
+        for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+            if line.startswith("#") or not (pattern := line.strip(SPACE)):
+                continue
+            is_exception = pattern.startswith("!")
+            if is_exception:
+                pattern = pattern[1:].strip(SPACE)
+            pattern = _clean(pattern) if pattern else ""
+            if len(pattern) > 1:
+                pattern = pattern.removeprefix("/")
+            rules += _rule("!" + pattern if is_exception else pattern, name, number)
+        return cls(rules, name)
+
+    @classmethod
+    def compile(cls, texts: Iterable[str]) -> IgnoreRules:
+        """Rules that are no file's. Raises BadIgnorePattern."""
+        return cls([rule for text in texts for rule in _rule(text, "", 0)], "")
+
+    def match(self, path: str, parent: MatchState = None) -> tuple[bool, MatchState]:
+        """Whether `path` is excluded, and the state for what is below it; `parent` is its directory's state."""
+        excluded = False
+        above = parent or 0
+        state = 0
+        for bit, is_exception, matches in self._groups:
+            # a rule can change nothing if it says what already holds, but counts for what is below if it did above
+            if above & bit or (is_exception is excluded and matches(path)):
+                state |= bit
+                excluded = not is_exception
+        return excluded, state
+
+    def match_parents(self, directory: str) -> MatchState:
+        """The state for the entries of `directory`."""
+        known = self._states.get(directory)
+        if known is not None or not directory:
+            return known
+        state: MatchState = None
+        for parent in _ancestors(directory):
+            _, state = self.match(parent, state)
+        if len(self._states) >= _MAX_STATES:
+            self._states.clear()
+        self._states[directory] = state
+        return state
+
+    def excludes(self, path: str) -> bool:
+        """Whether a walk from the root would leave `path` out."""
+        return self.match(path, self.match_parents(path.rpartition("/")[0]))[0]
+
+    def deciding_rule(self, path: str) -> IgnoreRule | None:
+        """The rule that excludes `path`; None if it is not excluded."""
+        decided: IgnoreRule | None = None
+        above: set[int] = set()
+        for step in _ancestors(path):
+            decided = None
+            here: set[int] = set()
+            for index, rule in enumerate(self.rules):
+                undecided = rule.is_exception is (decided is not None)
+                if index in above or (undecided and self._matchers[index](step)):
+                    here.add(index)
+                    decided = None if rule.is_exception else rule
+            above = here
+        return decided
+
+    def explain(self, path: str) -> str | None:
+        """In words, the rule that excludes `path`: "`.dockerignore` line 3: `dist`"; None if it is not excluded."""
+        rule = self.deciding_rule(path)
+        if rule is None:
+            return None
+        return f"`{self.name}` line {rule.line}: `{rule.pattern}`" if rule.line else f"`{rule.pattern}`"
+
+    def may_have_inclusions_below(self, directory: str) -> bool:
+        """Whether an exception could match something below `directory`: if not, an excluded one need not be read."""
+        parts = directory.split("/")
+        return any(reach.goes_below(parts) for reach in self._exceptions)
+
+
+class _Reach:
+    """Where a pattern can match, by components."""
+
+    def __init__(self, pattern: str) -> None:
+        parts = pattern.split("/")
+        # `**` matches any depth, and a class may match a slash: from there on, anything
+        wild = next((i for i, part in enumerate(parts) if "**" in part or "[" in part), None)
+        self._parts = [patterns.compile_pattern(part) for part in parts[:wild]]
+        self._is_endless = wild is not None
+
+    def goes_below(self, directory: Sequence[str]) -> bool:
+        if len(self._parts) <= len(directory) and not self._is_endless:
+            return False
+        return all(part.fullmatch(name) for part, name in zip(self._parts, directory, strict=False))
+
+
+def _rule(text: str, name: str, line: int) -> list[IgnoreRule]:
+    """The rule, if there is one in `text`."""
+    pattern = text.strip(SPACE)
+    if not pattern:
+        return []
+    pattern = _clean(pattern)
+    is_exception = pattern.startswith("!")
+    if is_exception:
+        if pattern == "!":
+            raise BadIgnorePattern(pattern, name, line)
+        pattern = pattern[1:]
+    try:
+        patterns.compile_pattern(pattern)
+    except patterns.BadPattern:
+        raise BadIgnorePattern(pattern, name, line) from None
+    return [IgnoreRule(pattern, is_exception, line)]
+
+
+def _clean(path: str) -> str:
+    """filepath.Clean, which unlike Python's knows no double slash at the start."""
+    cleaned = posixpath.normpath(path)
+    return cleaned[1:] if cleaned.startswith("//") else cleaned
+
+
+def _ancestors(path: str) -> list[str]:
+    """`a/b/c` -> `a`, `a/b`, `a/b/c`."""
+    parts = path.split("/") if path else []
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _groups(rules: Iterable[IgnoreRule]) -> list[list[IgnoreRule]]:
+    groups: list[list[IgnoreRule]] = []
+    for rule in rules:
+        if groups and groups[-1][0].is_exception is rule.is_exception:
+            groups[-1].append(rule)
+        else:
+            groups.append([rule])
+    return groups
+
+
+def _matcher(rules: Iterable[IgnoreRule], name: str) -> Callable[[str], bool]:
+    """Whether one of the rules' patterns matches a path itself."""
+    exact: set[str] = set()
+    prefixes: list[str] = []
+    suffixes: list[str] = []
+    expressions: list[str] = []
+    for rule in rules:
+        pattern = rule.pattern
+        if not patterns.has_wildcard(pattern):
+            exact.add(pattern)
+        elif pattern.startswith("**") and not patterns.has_wildcard(pattern[2:]):
+            suffixes.append(pattern[2:])
+            if pattern.startswith("**/"):
+                exact.add(pattern[3:])
+        elif pattern.endswith("**") and not patterns.has_wildcard(pattern[:-2]):
+            prefixes.append(pattern[:-2])
+        else:
+            expressions.append(_expression(pattern))
+    starts, ends = tuple(prefixes), tuple(suffixes)
+    if not expressions:
+        return lambda path: path in exact or path.startswith(starts) or path.endswith(ends)
+    regex = re.compile("|".join(expressions)).fullmatch
+    if not starts and not ends:
+        return lambda path: path in exact or regex(path) is not None
+    return lambda path: path in exact or path.startswith(starts) or path.endswith(ends) or regex(path) is not None
+
+
+def _expression(pattern: str) -> str:
+    """The regular expression of a pattern with wildcards; `**` and a slash behind it is any number of directories."""
+    out: list[str] = []
+    star = -1
+    """Where in `out` the component's last star is."""
+    position = 0
+    while position < len(pattern):
+        char = pattern[position]
+        if pattern.startswith("**", position):
+            position += 3 if pattern.startswith("/", position + 2) else 2
+            out.append("(?:.*/)?" if position < len(pattern) else ".*")
+            star = -1
+        elif char == "*":
+            if star >= 0 and not any(part.startswith("[") and part != "[^/]" for part in out[star + 1:]):
+                # between two stars of a component the first fit is as good as any: no need to come back to it
+                out[star:] = [f"(?>[^/]*?{''.join(out[star + 1:])})"]
+            star = len(out)
+            out.append("[^/]*")
+            position += 1
+        elif char == "[":
+            text, position = patterns.character_class(pattern, position)
+            out.append(text)
+        elif char == "?":
+            out.append("[^/]")
+            position += 1
+        else:
+            position += char == "\\"
+            literal = pattern[position]
+            out.append(re.escape(literal))
+            star = -1 if literal == "/" else star
+            position += 1
+    return "".join(out)
