@@ -33,12 +33,14 @@ Note = Callable[[str], None]
 
 
 class Pull(enum.StrEnum):
-    """When a registry is asked. `--pull` of docker build is ALWAYS."""
+    """When a registry is asked. `docker build --pull` is ALWAYS."""
 
-    NEWER = "newer"
-    """For pulled images whether there is another one by now; the stored one if the registry does not answer."""
     MISSING = "missing"
+    """For names that are not stored; for pulled ones whether there is another image by now, if the registry answers."""
+    NEWER = "newer"
+    """As MISSING, and also for names that were built or loaded here."""
     ALWAYS = "always"
+    """For every name, and without an answer the build fails."""
     NEVER = "never"
 
 
@@ -54,7 +56,7 @@ class Resolver:
         self._locks: dict[str, threading.Lock] = {}
         self._roots: dict[tuple[str, Pull], tuple[Descriptor, ImageOrigin]] = {}
 
-    def resolve(self, reference: Reference, platform: Platform, *, pull: Pull = Pull.NEWER) -> ResolvedImage:
+    def resolve(self, reference: Reference, platform: Platform, *, pull: Pull = Pull.MISSING) -> ResolvedImage:
         """The image that the reference names. Raises RegistryError, ImageError, StoreError."""
         reference = reference.with_default_tag()
         name = str(reference)
@@ -81,34 +83,32 @@ class Resolver:
         """The descriptor that the reference stands for, stored, and where its layers are to be had."""
         origin = FromRegistry(str(reference))
         if reference.digest:
-            stored = self._stored_digest(reference)
-            if stored and pull is not Pull.ALWAYS:
-                return stored, origin
+            known = self._stored_digest(reference)
+            if known and pull is not Pull.ALWAYS:
+                return known, origin
             if pull is Pull.NEVER:
                 raise NotInStore(str(reference))
             return self._fetch_root(reference, reference), origin
         image = self._store.get_image(str(reference))
-        if image is not None and image.origin in LOCAL_ORIGINS and pull is not Pull.ALWAYS:
-            return image.descriptor, FromStore()
         if image is None and pull is Pull.NEVER:
             raise NotInStore(str(reference))
         if image is None:
             return self._fetch_root(reference, reference), origin
-        if pull in {Pull.MISSING, Pull.NEVER}:
-            return image.descriptor, origin
-        return self._refreshed(reference, image.descriptor, pull), origin
-
-    def _refreshed(self, reference: Reference, stored: Descriptor, pull: Pull) -> Descriptor:
+        is_local = image.origin in LOCAL_ORIGINS
+        stored: tuple[Descriptor, ImageOrigin] = (image.descriptor, FromStore() if is_local else origin)
+        if pull is Pull.NEVER or (pull is Pull.MISSING and is_local):
+            return stored
         try:
             current = self._registries.head(reference, retry=pull is Pull.ALWAYS)
-            if current.digest == stored.digest:
-                return stored
+            if current.digest == image.descriptor.digest:
+                return image.descriptor, origin
             pinned = msgspec.structs.replace(reference, tag="", digest=current.digest)
-            return self._fetch_root(pinned, reference)
+            return self._fetch_root(pinned, reference), origin
         except RegistryError as error:
             if pull is Pull.ALWAYS:
                 raise
-            self._note(f"using the stored `{reference.familiar}`: {error.message}")
+            if not is_local:
+                self._note(f"using the stored `{reference.familiar}`: {error.message}")
             return stored
 
     def _fetch_root(self, wanted: Reference, name: Reference) -> Descriptor:

@@ -1,0 +1,90 @@
+"""Where exported bytes go: a file that appears when it is complete, or standard output."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from types import TracebackType
+from typing import BinaryIO
+
+from builder.errors import BuilderError
+
+_CHUNK = 1 << 20
+_RANGE = 1 << 30
+
+
+class DestinationRefused(BuilderError):
+    code = "destination"
+
+    def __init__(self, path: str, why: str, hint: str | None = None) -> None:
+        super().__init__(f"cannot write the result to `{path}`: {why}", hint=hint)
+
+
+class Destination:
+    """A context manager around the file `dest` (`-` or "" for standard output).
+
+    A regular file is written beside and renamed at the end, so a failed export leaves the old one. Raises
+    DestinationRefused.
+    """
+
+    def __init__(self, dest: str) -> None:
+        self._dest = dest
+        self._temporary = ""
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> BinaryIO:
+        try:
+            self._file = self._open()
+        except OSError as error:
+            raise DestinationRefused(self._dest, error.strerror or str(error)) from error
+        return self._file
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        assert self._file is not None
+        if self._dest in {"", "-"}:
+            self._file.flush()
+            return
+        self._file.close()
+        if not self._temporary:
+            return
+        if error is None:
+            os.replace(self._temporary, os.path.realpath(self._dest))
+        else:
+            os.unlink(self._temporary)
+
+    def _open(self) -> BinaryIO:
+        if self._dest in {"", "-"}:
+            if sys.stdout.isatty():
+                raise DestinationRefused("-", "standard output is a terminal", hint="add dest=FILE, or redirect it")
+            return sys.stdout.buffer
+        target = os.path.realpath(self._dest)
+        mode = _mode_of(target)
+        if mode is not None and stat.S_ISDIR(mode):
+            raise DestinationRefused(self._dest, "it is a directory")
+        if mode is not None and not stat.S_ISREG(mode):
+            return open(target, "wb")
+        self._temporary = f"{target}.{os.getpid()}.partial"
+        file = open(self._temporary, "wb")  # noqa: SIM115
+        if mode is not None:
+            os.chmod(self._temporary, stat.S_IMODE(mode))
+        return file
+
+
+def copy_between(source: BinaryIO, target: BinaryIO) -> None:
+    """Copies the rest of one file to another, by the kernel where both are real files."""
+    target.flush()
+    try:
+        while os.copy_file_range(source.fileno(), target.fileno(), _RANGE):
+            pass
+        target.seek(0, os.SEEK_CUR)
+    except OSError:
+        while chunk := source.read(_CHUNK):
+            target.write(chunk)
+
+
+def _mode_of(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,188 @@
+"""Stored images as OCI layouts, in a tar or a folder; with `manifest.json` the tar is one that `docker load` takes.
+
+The tar is what containerd's exporter writes: sorted names, owner 0:0, time 0. Blobs are checked as they leave the
+store, but for those that this process has just made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from builder.errors import ImageError
+from builder.export.destination import copy_between
+from builder.export.documents import index_bytes
+from builder.layer import tarwrite
+from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, decode_manifest
+from builder.reference import Reference
+
+if TYPE_CHECKING:
+    from builder.store import Store
+
+IMAGE_NAME = "io.containerd.image.name"
+REF_NAME = "org.opencontainers.image.ref.name"
+CREATED = "org.opencontainers.image.created"
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_CHUNK = 1 << 20
+
+FetchBlob = Callable[[Descriptor], None]
+"""Brings a blob into the store that is not there (a base layer that no step needed)."""
+
+
+class BlobsOf(msgspec.Struct, frozen=True):
+    """All that an image consists of, each blob once."""
+
+    blobs: tuple[Descriptor, ...]
+    manifests: tuple[tuple[Descriptor, Descriptor, tuple[Descriptor, ...]], ...]
+    """(manifest, config, layers) of each platform."""
+
+
+def collect(store: Store, root: Descriptor) -> BlobsOf:
+    """Walks from an index or manifest to the last layer. Raises StoreError, ImageError."""
+    blobs: dict[Digest, Descriptor] = {}
+    manifests = []
+    todo = [root]
+    while todo:
+        descriptor = todo.pop(0)
+        if descriptor.digest in blobs:
+            continue
+        blobs[descriptor.digest] = descriptor
+        if descriptor.media_type in INDEX_TYPES:
+            todo += decode_index(store.read_blob(descriptor.digest)).manifests
+        elif descriptor.media_type in MANIFEST_TYPES:
+            manifest = decode_manifest(store.read_blob(descriptor.digest))
+            manifests.append((descriptor, manifest.config, manifest.layers))
+            todo += [manifest.config, *manifest.layers]
+    return BlobsOf(tuple(blobs.values()), tuple(manifests))
+
+
+def named(descriptor: Descriptor, names: Iterable[Reference], created: str) -> tuple[Descriptor, ...]:
+    """The descriptor as index.json lists it: once for each name, or once without."""
+    annotations = {CREATED: created} | descriptor.annotations
+    entries = [{IMAGE_NAME: str(name), REF_NAME: _object(name)} for name in names] or [{}]
+    return tuple(msgspec.structs.replace(descriptor, annotations=annotations | entry) for entry in entries)
+
+
+def write_archive(store: Store, entries: tuple[Descriptor, ...], out: BinaryIO, *, docker: bool,
+                  fetch: FetchBlob, fresh: frozenset[Digest] = frozenset()) -> None:
+    """Writes the images of `entries` (of index.json) as a tar. `docker` adds manifest.json.
+
+    `fresh` names blobs that need no check. Raises StoreError, ImageError and what `fetch` raises.
+    """
+    contents = [collect(store, entry) for entry in _distinct(entries)]
+    blobs = {blob.digest: blob for content in contents for blob in content.blobs}
+    files = {"index.json": (index_bytes(entries, {}, oci=True, indent=False), 0o644), "oci-layout": (_LAYOUT, 0o444)}
+    if docker:
+        files["manifest.json"] = (_docker_manifest(entries, contents), 0o644)
+    out.write(_header(tarwrite.DIRECTORY, "blobs/", 0o755) + _header(tarwrite.DIRECTORY, "blobs/sha256/", 0o755))
+    for digest in sorted(blobs):
+        _require(store, blobs[digest], fetch)
+        size = store.blob_size(digest)
+        out.write(_header(tarwrite.FILE, blob_name(digest), 0o444, size))
+        _copy_blob(store, digest, out, verify=digest not in fresh)
+        out.write(tarwrite.padding(size))
+    for name, (data, mode) in sorted(files.items()):
+        out.write(_header(tarwrite.FILE, name, mode, len(data)) + data + tarwrite.padding(len(data)))
+    out.write(tarwrite.END)
+
+
+def write_folder(store: Store, entries: tuple[Descriptor, ...], path: str, *, fetch: FetchBlob,
+                 fresh: frozenset[Digest] = frozenset()) -> None:
+    """Puts the images into a layout folder, beside those that are there; an entry of the same name is replaced.
+
+    Raises StoreError, ImageError, OSError and what `fetch` raises.
+    """
+    blobs_dir = os.path.join(path, "blobs", "sha256")
+    os.makedirs(blobs_dir, exist_ok=True)
+    for entry in _distinct(entries):
+        for blob in collect(store, entry).blobs:
+            target = os.path.join(blobs_dir, blob.digest.removeprefix("sha256:"))
+            if not os.path.exists(target):
+                _require(store, blob, fetch)
+                with open(f"{target}.partial", "wb") as file:
+                    _copy_blob(store, blob.digest, file, verify=blob.digest not in fresh)
+                os.replace(f"{target}.partial", target)
+    tagged = [e if REF_NAME in e.annotations else _with(e, {REF_NAME: "latest"}) for e in entries]
+    kept = [old for old in _existing(path) if all(_name(old) != _name(new) for new in tagged)]
+    _replace(os.path.join(path, "oci-layout"), _LAYOUT)
+    _replace(os.path.join(path, "index.json"), index_bytes([*kept, *tagged], {}, oci=True, indent=False))
+
+
+def blob_name(digest: Digest) -> str:
+    return "blobs/" + digest.replace(":", "/")
+
+
+def _docker_manifest(entries: tuple[Descriptor, ...], contents: list[BlobsOf]) -> bytes:
+    """manifest.json: one element for each image, names in their short form. Raises ImageError for an index."""
+    names: dict[Digest, list[str]] = {}
+    for entry in entries:
+        if entry.media_type in INDEX_TYPES:
+            raise ImageError("a docker archive cannot hold an image for several platforms",
+                             hint="type=oci can, or build one platform")
+        found = names.setdefault(entry.digest, [])
+        if name := entry.annotations.get(IMAGE_NAME):
+            found.append(Reference.parse(name).familiar)
+    return msgspec.json.encode([
+        {"Config": blob_name(config.digest), "RepoTags": names[manifest.digest] or None,
+         "Layers": [blob_name(layer.digest) for layer in layers]}
+        for content in contents for manifest, config, layers in content.manifests
+    ])
+
+
+def _object(name: Reference) -> str:
+    """What containerd calls the object of a reference: the tag, or the digest with its `@`."""
+    return name.tag + (f"@{name.digest}" if name.digest else "")
+
+
+def _header(kind: bytes, name: str, mode: int, size: int = 0) -> bytes:
+    return tarwrite.header(kind, name.encode(), mode=mode, uid=0, gid=0, mtime=0, size=size)
+
+
+def _require(store: Store, blob: Descriptor, fetch: FetchBlob) -> None:
+    if not store.has_blob(blob.digest):
+        fetch(blob)
+
+
+def _copy_blob(store: Store, digest: Digest, out: BinaryIO, *, verify: bool) -> None:
+    if not verify:
+        with open(store.blob_path(digest), "rb", buffering=0) as file:
+            copy_between(file, out)
+        return
+    with store.open_blob(digest) as reader:
+        while chunk := reader.read(_CHUNK):
+            out.write(chunk)
+
+
+def _distinct(entries: Iterable[Descriptor]) -> list[Descriptor]:
+    return list({entry.digest: entry for entry in entries}.values())
+
+
+def _with(entry: Descriptor, annotations: dict[str, str]) -> Descriptor:
+    return msgspec.structs.replace(entry, annotations=entry.annotations | annotations)
+
+
+def _name(entry: Descriptor) -> tuple[str, str]:
+    return entry.annotations.get(REF_NAME, ""), entry.annotations.get(IMAGE_NAME, "")
+
+
+def _existing(path: str) -> tuple[Descriptor, ...]:
+    try:
+        with open(os.path.join(path, "index.json"), "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return ()
+    try:
+        return decode_index(data).manifests
+    except ImageError as error:
+        raise ImageError(f"`{path}` has an index.json that is not an OCI index", cause=error.cause) from error
+
+
+def _replace(path: str, data: bytes) -> None:
+    with open(f"{path}.partial", "wb") as file:
+        file.write(data)
+    os.replace(f"{path}.partial", path)
+
+

@@ -1,0 +1,78 @@
+"""Layer blobs: each layer is packed once for each compression, and the blob is kept.
+
+The engine may call `layer_blob` in the background as soon as a step has ended; exporting then finds the blob ready.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import msgspec
+
+from builder.layer.compress import compressor
+from builder.layer.decompress import decompressor
+from builder.layer.pack import pack
+from builder.oci import Compression, Descriptor, DiffID
+
+if TYPE_CHECKING:
+    from builder.store import Store
+    from builder.store.layers import LayerId
+
+
+class PackedLayer(msgspec.Struct, frozen=True, kw_only=True):
+    descriptor: Descriptor
+    """Of the stored blob, with its OCI media type."""
+    diff_id: DiffID
+
+
+def layer_blob(store: Store, layer: LayerId, compression: Compression, *, level: int | None = None,
+               clamp_mtime: int | None = None, again: bool = False) -> PackedLayer:
+    """The layer as a stored blob. Idempotent; concurrent calls for one layer pack it once.
+
+    `clamp_mtime` moves later times to it, which gives the layer another diff id. `again` packs even if there is a blob
+    (of another level). Raises StoreError.
+    """
+    found = None if again else _stored(store, layer, compression, clamp_mtime)
+    if found is not None:
+        return found
+    with store.lock(f"pack {layer} {compression}"):
+        found = None if again else _stored(store, layer, compression, clamp_mtime)
+        return found or _pack(store, layer, compression, level, clamp_mtime)
+
+
+def _stored(store: Store, layer: LayerId, compression: Compression, clamp_mtime: int | None) -> PackedLayer | None:
+    diff_id = store.layer_info(layer).diff_id
+    if diff_id is None or clamp_mtime is not None:
+        return None
+    descriptor = store.layer_blob(diff_id, compression)
+    return PackedLayer(descriptor=descriptor, diff_id=diff_id) if descriptor else None
+
+
+def _pack(store: Store, layer: LayerId, compression: Compression, level: int | None,
+          clamp_mtime: int | None) -> PackedLayer:
+    with store.stage_blob() as staged:
+        blob = pack(store.layer_dir(layer), cast(BinaryIO, staged.file), compression=compression, level=level,
+                    clamp_mtime=clamp_mtime).blob
+        staged.commit(blob.digest)
+    descriptor = Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size)
+    if clamp_mtime is None:
+        store.set_packed(layer, blob.diff_id, blob.diff_size)
+    store.add_layer_blob(blob.diff_id, compression, descriptor)
+    return PackedLayer(descriptor=descriptor, diff_id=blob.diff_id)
+
+
+def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compression: Compression,
+                 level: int | None = None) -> Descriptor:
+    """A stored blob's content in another compression. Raises ArchiveDamaged, StoreError."""
+    with store.lock(f"pack {diff_id} {compression}"):
+        if found := store.layer_blob(diff_id, compression):
+            return found
+        with store.open_blob(descriptor.digest) as source, store.stage_blob() as staged:
+            with compressor(cast(BinaryIO, staged.file), compression, level) as writer:
+                for piece in decompressor(source, what=f"blob {descriptor.digest}"):
+                    writer.write(piece)
+                blob = writer.finish()
+            staged.commit(blob.digest)
+        made = Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size)
+        store.add_layer_blob(blob.diff_id, compression, made)
+        return made
