@@ -1,0 +1,283 @@
+"""Paths of archive members, opened below one directory and never outside.
+
+A path's parents are opened one component at a time, never through a link by the kernel: a link among them is read and
+followed here, with the base directory as the root of all paths. `..` and absolute names stay inside likewise. Missing
+parents are made, as a copy of the directory below where there is one. Nobody else may change the tree meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from builder.errors import ImageError
+from builder.layer.destination import kept_xattrs
+from builder.layer.overlay import XattrPrefix, is_whiteout, set_opaque
+from builder.layer.resolution import MAX_LINKS
+from builder.layer.tree import Entry, FileTree
+
+IMPLIED_MODE = 0o755
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_PATH_LIMIT = 4095
+_CACHED_DIRECTORIES = 200
+_NOT_A_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
+
+T = TypeVar("T")
+
+
+class MemberRefused(ImageError):
+    """A member that cannot become a file here, whatever the machine."""
+
+    code = "archive-member"
+
+    def __init__(self, name: bytes, why: str) -> None:
+        super().__init__(f"archive member `{os.fsdecode(name)}` {why}")
+
+
+class Attributes(msgspec.Struct, gc=False):
+    """What a directory gets in the end; without a time it keeps that of extraction."""
+
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int | None
+    xattrs: dict[str, bytes] | None = None
+
+
+class Root:
+    """`root_dir` with what is open of it. Names start from `base` in it, a canonical path.
+
+    `below` is what the finished layer will lie on, None for nothing; `pulled` says that it is not known.
+    """
+
+    def __init__(
+        self, root_dir: str, base: str, below: FileTree | None, xattr_prefix: XattrPrefix, *, pulled: bool
+    ) -> None:
+        self._base = tuple(part for part in os.fsencode(base).split(b"/") if part)
+        self._below = below
+        self._pulled = pulled
+        self._xattr_prefix: XattrPrefix = xattr_prefix
+        self._open: dict[bytes, int] = {}
+        """Directories by canonical path; dropped before anything else takes their place."""
+        self._parents: dict[bytes, tuple[bytes, int]] = {}
+        """Canonical path and descriptor of parents as members write them, unless a link was on the way."""
+        self._hidden: set[bytes] = set()
+        """Where something was replaced, so that nothing shows through from below any more."""
+        self.directories: dict[bytes, Attributes] = {}
+        """By canonical path: those that were made or met again."""
+        self.implied: list[str] = []
+        """Directories that no member had described when they were needed."""
+        self.fd = os.open(root_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        self._forget()
+        os.close(self.fd)
+
+    def breathe(self) -> None:
+        """Call between two members, when no descriptor is in use, so that not too many stay open."""
+        if len(self._open) > _CACHED_DIRECTORIES:
+            self._forget()
+
+    def locate(self, name: bytes, *, make: bool = True) -> tuple[bytes, int, bytes]:
+        """Canonical path and descriptor of the parent, and the last component, b"" for the base directory itself.
+
+        The descriptor is valid until the next name. Raises FileNotFoundError only without `make`; MemberRefused.
+        """
+        if len(name) > _PATH_LIMIT:
+            raise MemberRefused(name[:60] + b"...", f"has a name of more than {_PATH_LIMIT} bytes")
+        parent, _, last = name.rpartition(b"/")
+        if last in (b"", b".", b".."):
+            parent, _, last = _clean(name).rpartition(b"/")
+        known = self._parents.get(parent)
+        return (*known, last) if known else (*self.enter(parent, make=make), last)
+
+    def enter(self, name: bytes, *, make: bool = True) -> tuple[bytes, int]:
+        """Canonical path and descriptor of the directory `name`, which is made with its parents if it is missing."""
+        done = list(self._base)
+        pending = _clean(name).split(b"/")[::-1]
+        links = 0
+        while pending:
+            part = pending.pop()
+            if part in (b"", b"."):
+                continue
+            if part == b"..":
+                del done[max(len(done) - 1, len(self._base)) :]
+                continue
+            done.append(part)
+            target = self._step(name, b"/".join(done), make)
+            if target is None:
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                raise MemberRefused(name, "lies behind too many symbolic links")
+            del done[len(self._base) if target.startswith(b"/") else -1 :]
+            pending += target.split(b"/")[::-1]
+        path = b"/".join(done)
+        fd = self._descriptor(path)
+        if not links:
+            self._parents[name] = (path, fd)
+        return path, fd
+
+    def create(self, name: bytes, make: Callable[[bytes, int], T]) -> T:
+        """`make(last component, parent descriptor)`, what is in its way being removed first. Raises what it raises."""
+        parent, fd, last = self.locate(name)
+        if not last:
+            raise MemberRefused(name, "stands for the directory itself without being one")
+        try:
+            return make(last, fd)
+        except FileExistsError:
+            self._clear(_join(parent, last), last, fd)
+        _, fd, last = self.locate(name)
+        return make(last, fd)
+
+    def make_directory(self, name: bytes, attributes: Attributes) -> None:
+        """A directory, merged with one that is there; anything else is replaced, and then hides what is below."""
+        parent, fd, last = self.locate(name)
+        if not last:
+            self.directories[parent] = attributes
+            return
+        path = _join(parent, last)
+        try:
+            os.mkdir(last, 0o700, dir_fd=fd)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.stat(last, dir_fd=fd, follow_symlinks=False).st_mode):
+                self._clear(path, last, fd)
+                self._make_opaque_directory(path, last, fd)
+        lower = self._lower(path)
+        if lower is not None and lower.is_dir:
+            attributes.xattrs = kept_xattrs(lower) | (attributes.xattrs or {})
+        self.directories[path] = attributes
+
+    # -- one step --------------------------------------------------------------------------------------------------
+
+    def _step(self, name: bytes, path: bytes, make: bool) -> bytes | None:
+        """Opens or makes the directory at canonical `path`; the target instead where a link is there."""
+        if path in self._open:
+            return None
+        parent, _, last = path.rpartition(b"/")
+        fd = self._descriptor(parent)
+        try:
+            self._open[path] = os.open(last, OPEN_DIRECTORY, dir_fd=fd)
+            return None
+        except FileNotFoundError:
+            lower = self._lower(path)
+            if lower is None and not make:
+                raise
+            return self._make_parent(name, path, lower)
+        except OSError as error:
+            if error.errno not in _NOT_A_DIRECTORY:
+                raise
+        status = os.stat(last, dir_fd=fd, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            return os.readlink(last, dir_fd=fd)
+        if not is_whiteout(status) or not make:
+            raise MemberRefused(name, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
+        self._clear(path, last, fd)
+        self._make_opaque_directory(path, last, fd)
+        self._imply(path, Attributes(IMPLIED_MODE, 0, 0, None))
+        return None
+
+    def _make_parent(self, name: bytes, path: bytes, lower: Entry | None) -> bytes | None:
+        if lower is not None and lower.is_link:
+            return os.fsencode(os.readlink(lower.host))
+        if lower is not None and not lower.is_dir:
+            raise MemberRefused(name, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
+        parent, _, last = path.rpartition(b"/")
+        os.mkdir(last, 0o700, dir_fd=self._descriptor(parent))
+        if lower is None:
+            self._imply(path, Attributes(IMPLIED_MODE, 0, 0, None))
+        else:
+            status = lower.stat
+            self.directories[path] = Attributes(
+                stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, kept_xattrs(lower)
+            )
+        return None
+
+    def _imply(self, path: bytes, attributes: Attributes) -> None:
+        self.directories[path] = attributes
+        self.implied.append(os.fsdecode(path))
+
+    def _make_opaque_directory(self, path: bytes, last: bytes, fd: int) -> None:
+        """A directory where something else was in this very layer, so the name below is hidden for good."""
+        os.mkdir(last, 0o700, dir_fd=fd)
+        lower = self._below.lstat(os.fsdecode(path)) if self._below is not None else None
+        if self._pulled or (lower is not None and lower.is_dir):
+            set_opaque(self._descriptor(path), self._xattr_prefix)
+
+    def _lower(self, path: bytes) -> Entry | None:
+        """What shows through from below at a canonical path."""
+        if self._below is None or any(_is_inside(path, hidden) for hidden in self._hidden):
+            return None
+        return self._below.lstat(os.fsdecode(path))
+
+    def _clear(self, path: bytes, last: bytes, fd: int) -> None:
+        """Removes what this layer has at `path`."""
+        self._hidden.add(path)
+        try:
+            os.unlink(last, dir_fd=fd)
+            return
+        except IsADirectoryError:
+            pass
+        _remove_tree(f"/proc/self/fd/{fd}/".encode() + last)
+        for known in [known for known in self.directories if _is_inside(known, path)]:
+            del self.directories[known]
+        self._forget()
+
+    # -- descriptors -----------------------------------------------------------------------------------------------
+
+    def _descriptor(self, path: bytes) -> int:
+        """The open directory at a canonical path, which is known to have no link in it."""
+        if not path:
+            return self.fd
+        fd = self._open.get(path)
+        if fd is None:
+            fd = self._open[path] = os.open(path, OPEN_DIRECTORY, dir_fd=self.fd)
+        return fd
+
+    def _forget(self) -> None:
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+        self._parents.clear()
+
+
+def _join(parent: bytes, last: bytes) -> bytes:
+    return parent + b"/" + last if parent else last
+
+
+def _is_inside(path: bytes, directory: bytes) -> bool:
+    return path == directory or path.startswith(directory + b"/")
+
+
+def _clean(name: bytes) -> bytes:
+    """Without empty and `.` components; `..` takes the one before it, as Go's filepath.Clean does, and never more."""
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def _remove_tree(path: bytes) -> None:
+    """A directory with all that is in it; links are removed, not followed. Depth is no matter."""
+    pending = [path]
+    found = []
+    while pending:
+        directory = pending.pop()
+        found.append(directory)
+        with os.scandir(directory) as listing:
+            for item in listing:
+                if item.is_dir(follow_symlinks=False):
+                    pending.append(item.path)
+                else:
+                    os.unlink(item.path)
+    for directory in reversed(found):
+        os.rmdir(directory)
