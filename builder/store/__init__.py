@@ -7,9 +7,10 @@ a cache key stands for. An *image* is a name for a manifest blob. A *session* is
     <root>/
       format             "builder 1" and the xattr namespace of the layers; a newer number is refused
       secret             32 random bytes: seeds the fingerprints of local files
+      reserve            a megabyte that GC gives back to have room to work on a full disk
       index.db           SQLite, WAL: layers, blobs, records and their parts, images, cache mounts, pins
       oci-layout  index.json  blobs/sha256/<hex>     together an OCI layout of the images
-      layers/<id>/diff   a layer's files
+      layers/<id>/diff   a layer's files; layer.json beside them repeats its row, for when the index is lost
       mounts/<name>/     cache mounts
       logs/<build>/      the record of a build and <vertex>.log for each step that ran
       stat/<name>        stat caches of local folders

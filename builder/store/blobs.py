@@ -72,7 +72,7 @@ class Blobs(State):
             file = io.FileIO(self.blob_path(digest))
         except FileNotFoundError:
             raise BlobMissing(digest) from None
-        return VerifyingReader(file, digest, self._set_aside)
+        return VerifyingReader(file, digest, self.set_aside)
 
     def read_blob(self, digest: Digest) -> bytes:
         """The whole verified content; for documents, not for layers. Raises BlobMissing, BlobDamaged."""
@@ -91,24 +91,25 @@ class Blobs(State):
     def stage_blob(self) -> StagedBlob:
         """A blob to be written, for a `with` block; without `commit` nothing remains of it."""
         try:
-            return StagedBlob(self, self._session)
+            return StagedBlob(self, self.session)
         except OSError as error:
             raise_if_full(self.root, error)
             raise
 
     def _add_blob(self, path: str, digest: Digest, size: int) -> None:
         now = time.time()
-        with self._session.committing():
-            self._session.pin(f"blob {digest}")
+        with self.session.committing():
+            self.session.pin(f"blob {digest}")
             os.rename(path, self.blob_path(digest))
             trace.point("blob-renamed")
-            self._db.execute("INSERT INTO blobs VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET used=excluded.used",
+            self.db.execute("INSERT INTO blobs VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET used=excluded.used",
                              digest, size, now, now)
         trace.point("blob-committed")
 
-    def _set_aside(self, digest: Digest, found: str) -> BlobDamaged:
-        with self._session.deleting():
-            self._db.execute("DELETE FROM blobs WHERE digest=?", digest)
+    def set_aside(self, digest: Digest, found: str) -> BlobDamaged:
+        """Takes a blob whose content has another digest out of the store; returns the error to raise."""
+        with self.session.deleting():
+            self.db.execute("DELETE FROM blobs WHERE digest=?", digest)
             with contextlib.suppress(FileNotFoundError):
                 os.rename(self.blob_path(digest), self.path("damaged", digest.partition(":")[2]))
         return BlobDamaged(digest, found)

@@ -89,7 +89,7 @@ class Builds(State):
         started = time.time()
         build = BuildId(f"{int(started * 1000):011x}{os.urandom(3).hex()}")
         with _reported(self.root):
-            session = self._session.start()
+            session = self.session.start()
             os.mkdir(self.path("logs", build), 0o700)
         self._write(Build(id=build, name=name, started=started, context=context, dockerfile=dockerfile, target=target,
                           platform=platform, session=session))

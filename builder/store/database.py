@@ -175,6 +175,7 @@ def create(path: str) -> None:
     scratch = f"{path}.{os.urandom(6).hex()}"
     try:
         connection = _open(scratch)
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
         connection.close()  # moves the log into the file, which is then whole by itself

@@ -56,33 +56,33 @@ class Images(Blobs):
         Writes nothing where the name already stands for this manifest.
         """
         encoded = encode(msgspec.structs.replace(descriptor, annotations={}))
-        row = self._db.row("SELECT descriptor, origin FROM images WHERE name=?", name)
+        row = self.db.row("SELECT descriptor, origin FROM images WHERE name=?", name)
         if not self.has_blob(descriptor.digest):
             raise BlobMissing(descriptor.digest)
         if row is not None and (bytes(row[0]), row[1]) == (encoded, origin):
             return
-        with self._session.committing():
-            if self._db.row("SELECT 1 FROM blobs WHERE digest=?", descriptor.digest) is None:
+        with self.session.committing():
+            if self.db.row("SELECT 1 FROM blobs WHERE digest=?", descriptor.digest) is None:
                 raise BlobMissing(descriptor.digest)
-            self._db.execute("INSERT OR REPLACE INTO images VALUES(?,?,?,?)", name, encoded, origin, time.time())
+            self.db.execute("INSERT OR REPLACE INTO images VALUES(?,?,?,?)", name, encoded, origin, time.time())
         trace.point("image-tagged")
         self.write_index()
 
     def untag(self, name: str) -> bool:
         """Takes the name away; what only it needed is left to GC. False if there was no such name."""
-        if not self._db.execute("DELETE FROM images WHERE name=?", name):
+        if not self.db.execute("DELETE FROM images WHERE name=?", name):
             return False
         self.write_index()
         return True
 
     def get_image(self, name: str) -> ImageRow | None:
-        row = self._db.row("SELECT name, descriptor, origin, created FROM images WHERE name=?", name)
+        row = self.db.row("SELECT name, descriptor, origin, created FROM images WHERE name=?", name)
         return None if row is None else _image(row)
 
     def images(self) -> list[ImageRow]:
         """All named images, the most recent first."""
         return [_image(row) for row in
-                self._db.rows("SELECT name, descriptor, origin, created FROM images ORDER BY created DESC, name")]
+                self.db.rows("SELECT name, descriptor, origin, created FROM images ORDER BY created DESC, name")]
 
     def reachable(self) -> Reachable:
         """All that the named images need; documents that are missing or damaged end the search below them."""

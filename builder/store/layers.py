@@ -7,6 +7,7 @@ keys that mention it stay good. The store's secret seeds the ids: nobody can cra
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -20,10 +21,12 @@ from builder.oci import Compression, Descriptor, DiffID
 from builder.store import trace
 from builder.store.database import Transaction
 from builder.store.disk import remove_tree, tree_size
+from builder.store.layout import write_file
 from builder.store.state import State, raise_if_full
 
 LayerId = NewType("LayerId", str)
 
+INFO_FILE = "layer.json"
 _COLUMNS = "id, diff_id, content, size, tar_size, created, used, description"
 
 
@@ -59,7 +62,7 @@ class Layers(State):
 
     def layer_info(self, layer: LayerId) -> LayerInfo:
         """Raises LayerMissing."""
-        row = self._db.row(f"SELECT {_COLUMNS} FROM layers WHERE id=?", layer)
+        row = self.db.row(f"SELECT {_COLUMNS} FROM layers WHERE id=?", layer)
         if row is None:
             raise LayerMissing(layer)
         return LayerInfo(*row)
@@ -69,7 +72,7 @@ class Layers(State):
         size = self.layer_info(layer).size
         if size is None:
             size = tree_size(self.layer_dir(layer))
-            self._db.execute("UPDATE layers SET size=? WHERE id=?", size, layer)
+            self.db.execute("UPDATE layers SET size=? WHERE id=?", size, layer)
         return size
 
     def find_layer(self, diff_id: DiffID) -> LayerId | None:
@@ -82,14 +85,16 @@ class Layers(State):
 
     def set_packed(self, layer: LayerId, diff_id: DiffID, tar_size: int, content: str | None = None) -> None:
         """Notes what packing the layer gave. Several layers may have one diff id. Raises LayerMissing."""
-        changed = self._db.execute("UPDATE layers SET diff_id=?, tar_size=?, content=coalesce(content, ?) WHERE id=?",
-                                   diff_id, tar_size, content, layer)
+        changed = self.db.execute("UPDATE layers SET diff_id=?, tar_size=?, content=coalesce(content, ?) WHERE id=?",
+                                  diff_id, tar_size, content, layer)
         if not changed:
             raise LayerMissing(layer)
+        with contextlib.suppress(FileNotFoundError):
+            write_info(self.path("layers", layer), self.layer_info(layer))
 
     def layer_blob(self, diff_id: DiffID, compression: Compression) -> Descriptor | None:
         """The blob that packs this diff, if it is stored. Under a lease it stays until the lease ends."""
-        row = self._db.row("SELECT digest, descriptor FROM packed WHERE diff_id=? AND compression=?",
+        row = self.db.row("SELECT digest, descriptor FROM packed WHERE diff_id=? AND compression=?",
                            diff_id, compression.value)
         if row is None or not self._use("blob", row[0]):
             return None
@@ -98,13 +103,13 @@ class Layers(State):
 
     def add_layer_blob(self, diff_id: DiffID, compression: Compression, descriptor: Descriptor) -> None:
         """Notes that the stored blob `descriptor` packs this diff; the last one counts."""
-        self._db.execute("INSERT OR REPLACE INTO packed VALUES(?,?,?,?)",
+        self.db.execute("INSERT OR REPLACE INTO packed VALUES(?,?,?,?)",
                          diff_id, compression.value, descriptor.digest, msgspec.json.encode(descriptor))
 
     def stage_layer(self) -> StagedLayer:
         """A layer to be filled, for a `with` block; without `commit` nothing remains of it."""
         try:
-            return StagedLayer(self, self._session.new_folder())
+            return StagedLayer(self, self.session.new_folder())
         except OSError as error:
             raise_if_full(self.root, error)
             raise
@@ -114,27 +119,31 @@ class Layers(State):
 
         Raises LayerMissing, and then pins none.
         """
-        with self._db.write() as transaction:
+        with self.db.write() as transaction:
             for layer in layers:
                 if not transaction.rows("SELECT 1 FROM layers WHERE id=?", layer):
                     raise LayerMissing(layer)
                 transaction.execute("INSERT OR IGNORE INTO pins VALUES(?,?)", owner, layer)
 
     def unpin_layers(self, owner: str) -> None:
-        self._db.execute("DELETE FROM pins WHERE owner=?", owner)
+        self.db.execute("DELETE FROM pins WHERE owner=?", owner)
+
+    def pinned(self) -> set[str]:
+        """What is in use now, as `layer <id>` and `blob <digest>`; certain only under `session.deleting`."""
+        return self.session.pins_of_all() | {f"layer {row[0]}" for row in self.db.rows("SELECT layer FROM pins")}
 
     def _find(self, column: str, value: str) -> LayerId | None:
-        for (layer,) in self._db.rows(f"SELECT id FROM layers WHERE {column}=? ORDER BY created", value):
+        for (layer,) in self.db.rows(f"SELECT id FROM layers WHERE {column}=? ORDER BY created", value):
             if self.has_layer(layer):
                 return LayerId(layer)
         return None
 
     def _add_layer(self, folder: str, row: LayerInfo, name: str) -> LayerId:
         """Gives the folder its name and row, or returns the equal layer that is there already."""
-        with self._session.committing(), self._db.write() as transaction:
+        with self.session.committing(), self.db.write() as transaction:
             # Inside the write transaction: of two builds that commit equal layers the second sees the first one's row.
             layer = self._equal_layer(transaction, row) or self._claim(folder, row, name, transaction)
-            self._session.pin(f"layer {layer}")
+            self.session.pin(f"layer {layer}")
         trace.point("layer-committed")
         return layer
 
@@ -152,7 +161,7 @@ class Layers(State):
             has_row = transaction.rows("SELECT 1 FROM layers WHERE id=?", name)
             if has_row and os.path.isdir(os.path.join(target, "diff")):
                 return self._claim(folder, row, _random_id(), transaction)  # taken by other content
-            self._session.throw_away(target)  # a dead process named it but wrote no row
+            self.session.throw_away(target)  # a dead process named it but wrote no row
         os.rename(folder, target)
         trace.point("layer-renamed")
         transaction.execute("INSERT OR REPLACE INTO layers VALUES(?,?,?,?,?,?,?,?)",
@@ -186,13 +195,14 @@ class StagedLayer:
         known = content or diff_id
         name = _derived_id(self._layers.secret, known) if known else _random_id()
         row = LayerInfo(LayerId(name), diff_id, content, size, None, now, now, description)
+        write_info(self._folder, row)
         layer = self._layers._add_layer(self._folder, row, name)
         self.discard()
         return layer
 
     def discard(self) -> None:
         """Removes what was staged; nothing after a commit that took it."""
-        self._layers._session.remove_later(self._folder)
+        self._layers.session.remove_later(self._folder)
 
     def __enter__(self) -> StagedLayer:
         return self
@@ -201,6 +211,11 @@ class StagedLayer:
                  trace: TracebackType | None) -> None:
         self.discard()
         raise_if_full(self._layers.root, error)
+
+
+def write_info(folder: str, row: LayerInfo) -> None:
+    """Notes beside the layer what its row says, for when the index is lost."""
+    write_file(os.path.join(folder, INFO_FILE), msgspec.json.encode(row), sync=False)
 
 
 def _derived_id(secret: bytes, content: str) -> str:

@@ -13,9 +13,10 @@ from builder.store.disk import StoreFull, is_full
 FORMAT = 1
 FOLDERS = ("blobs", "blobs/sha256", "layers", "mounts", "logs", "stat", "stage", "damaged", "locks")
 SECRET_SIZE = 32
+RESERVE_SIZE = 1 << 20
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
-_KNOWN = frozenset({"format", "secret", "index.db", "index.db-wal", "index.db-shm", "oci-layout", "index.json"}
-                   | {folder.partition("/")[0] for folder in FOLDERS})
+_KNOWN = frozenset({"format", "secret", "reserve", "oci-layout", "index.json", "index.db", "index.db-wal",
+                    "index.db-shm", *(folder.partition("/")[0] for folder in FOLDERS)})
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +101,20 @@ def write_file(path: str, data: bytes, *, sync: bool = True) -> None:
         raise
 
 
+def fill_reserve(root: str) -> None:
+    """Takes a megabyte for GC to give back on a full disk: without any space not even the index can be written."""
+    fd = os.open(os.path.join(root, "reserve"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, RESERVE_SIZE)
+    finally:
+        os.close(fd)
+
+
+def use_reserve(root: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(root, "reserve"))
+
+
 def _create(root: str) -> None:
     os.makedirs(root, mode=0o700, exist_ok=True)
     for name in os.listdir(root):
@@ -110,6 +125,7 @@ def _create(root: str) -> None:
         os.makedirs(os.path.join(root, folder), mode=0o700, exist_ok=True)
     _write_once(os.path.join(root, "secret"), os.urandom(SECRET_SIZE))
     _write_once(os.path.join(root, "oci-layout"), OCI_LAYOUT)
+    fill_reserve(root)
     # Last: a folder without it was not finished, and finishing it is the same as making it.
     _write_once(os.path.join(root, "format"), f"builder {FORMAT}\nxattr {usable_xattr_prefix()}\n".encode())
 

@@ -88,44 +88,50 @@ class Mounts(State):
     def cache_mounts(self) -> list[MountInfo]:
         """All of them with their sizes, which are counted now."""
         found = []
-        for name, id, created, used in self._db.rows("SELECT name, id, created, used FROM mounts ORDER BY id, name"):
+        for name, id, created, used in self.db.rows("SELECT name, id, created, used FROM mounts ORDER BY id, name"):
             path = self.path("mounts", name)
             found.append(MountInfo(name=name, id=id, path=os.path.join(path, "data"), created=created, last_used=used,
-                                   size=tree_size(path), in_use=is_locked(os.path.join(path, "lock"))))
+                                   size=tree_size(path), in_use=self.is_mount_used(name)))
         return found
+
+    def is_mount_used(self, name: str) -> bool:
+        """Whether a step uses the mount of that name (not id) now."""
+        return is_locked(self.path("mounts", name, "lock"))
 
     def remove_cache_mount(self, id: str) -> int:
         """Removes the mount and its copies but for those in use; returns how many."""
-        names = [row[0] for row in self._db.rows("SELECT name FROM mounts WHERE id=?", id)]
+        names = [row[0] for row in self.db.rows("SELECT name FROM mounts WHERE id=?", id)]
         trash = []
-        with self._session.deleting():
+        with self.session.deleting():
             for name in names:
-                if not is_locked(self.path("mounts", name, "lock")):
-                    self._db.execute("DELETE FROM mounts WHERE name=?", name)
-                    trash.append(self._session.throw_away(self.path("mounts", name)))
-        self._session.remove_all(trash)
+                if not self.is_mount_used(name):
+                    self.db.execute("DELETE FROM mounts WHERE name=?", name)
+                    trash.append(self.session.throw_away(self.path("mounts", name)))
+        self.session.remove_all(trash)
         return len(trash)
 
     def _note_use(self, name: str) -> None:
-        row = self._db.row("SELECT used FROM mounts WHERE name=?", name)
+        row = self.db.row("SELECT used FROM mounts WHERE name=?", name)
         self._touch("mount", name, row[0] if row else 0)
 
     def _make(self, name: str, id: str, fill: Callable[[str], None] | None) -> None:
-        folder = self._session.new_folder()
+        folder = self.session.new_folder()
         try:
             data = os.path.join(folder, "data")
+            with open(os.path.join(folder, "lock"), "w", encoding="utf-8") as file:
+                file.write(id)  # for when the index is lost
             os.mkdir(data)
             os.chmod(data, 0o755)
             if fill is not None:
                 fill(data)
             target = self.path("mounts", name)
-            with self._session.committing():
+            with self.session.committing():
                 if not os.path.isdir(os.path.join(target, "data")):
                     now = time.time()
-                    self._db.execute("INSERT OR REPLACE INTO mounts VALUES(?,?,?,?)", name, id, now, now)
+                    self.db.execute("INSERT OR REPLACE INTO mounts VALUES(?,?,?,?)", name, id, now, now)
                     os.rename(folder, target)
         except BaseException as error:
-            self._session.remove_later(folder)
+            self.session.remove_later(folder)
             raise_if_full(self.root, error)
             raise
-        self._session.remove_later(folder)
+        self.session.remove_later(folder)

@@ -51,7 +51,7 @@ _COLUMNS = ", ".join(_FIELDS)
 class Records(Layers):
     def get_record(self, key: str) -> Record | None:
         """The record of a key, whether its layer is there or not (ask `has_layer`)."""
-        row = self._db.row(f"SELECT {_COLUMNS}, used FROM records WHERE key=?", key)
+        row = self.db.row(f"SELECT {_COLUMNS}, used FROM records WHERE key=?", key)
         if row is None:
             return None
         self._touch("record", key, row[-1])
@@ -61,7 +61,7 @@ class Records(Layers):
         """Stores the record in place of an earlier one of its key, and such documents as are not there yet."""
         now = time.time()
         trace.point("record-put")
-        with self._db.write() as transaction:
+        with self.db.write() as transaction:
             transaction.many("INSERT OR IGNORE INTO documents VALUES(?,?,?)",
                              [(d.hash, d.data, " ".join(d.refs)) for d in documents])
             transaction.execute(f"INSERT OR REPLACE INTO records({_COLUMNS}, used) VALUES(?,?,?,?,?,?,?,?,?,?)",
@@ -72,16 +72,16 @@ class Records(Layers):
         """Records of one kind, newest first, with or without a layer; of one name if given."""
         where, values = ("kind=? AND name=?", (kind, name)) if name else ("kind=?", (kind,))
         newest = f"SELECT {_COLUMNS} FROM records WHERE {where} ORDER BY created DESC LIMIT ?"
-        return [_record(row) for row in self._db.rows(newest, *values, limit)]
+        return [_record(row) for row in self.db.rows(newest, *values, limit)]
 
     def forget_layer(self, layer: LayerId, why: str) -> None:
         """Marks the records of a layer as gone, and removes its row: for a layer found damaged or missing."""
-        with self._db.write() as transaction:
+        with self.db.write() as transaction:
             transaction.execute("UPDATE records SET layer=NULL, gone=? WHERE layer=?", why, layer)
             transaction.execute("DELETE FROM layers WHERE id=?", layer)
 
     def get_document(self, hash: str) -> bytes | None:
-        row = self._db.row("SELECT data FROM documents WHERE hash=?", hash)
+        row = self.db.row("SELECT data FROM documents WHERE hash=?", hash)
         return None if row is None else bytes(row[0])
 
     def missing_documents(self, hashes: Iterable[str]) -> set[str]:
@@ -91,7 +91,7 @@ class Records(Layers):
         for start in range(0, len(ordered), 500):
             some = ordered[start:start + 500]
             marks = ",".join("?" * len(some))
-            wanted -= {row[0] for row in self._db.rows(f"SELECT hash FROM documents WHERE hash IN ({marks})", *some)}
+            wanted -= {row[0] for row in self.db.rows(f"SELECT hash FROM documents WHERE hash IN ({marks})", *some)}
         return wanted
 
 

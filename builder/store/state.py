@@ -13,7 +13,7 @@ from builder.store.disk import StoreFull, is_full
 from builder.store.layout import Layout
 from builder.store.session import Session
 
-_FRESH = 3600.0  # seconds: a `used` time younger than this is not written again, so a no-op build writes none
+_FRESH = 600.0  # seconds: a `used` time younger than this is not written again, so a no-op build writes none
 _TABLES = {"layer": ("layers", "id"), "blob": ("blobs", "digest"), "record": ("records", "key"),
            "mount": ("mounts", "name")}
 T = TypeVar("T", bound="State")
@@ -26,8 +26,9 @@ class State:
         """Seeds fingerprints of local files, so that no context can be made to collide."""
         self.xattr_prefix = layout.xattr_prefix
         """`trusted` or `user`: the namespace of the overlayfs attributes in the layers."""
-        self._db = Database(layout.root)
-        self._session = Session(layout.root)
+        self.db = Database(layout.root)
+        """For this package alone, as is `session`."""
+        self.session = Session(layout.root)
         self._touched: dict[tuple[str, str], float] = {}  # (kind, item) -> time
         self._touch_mutex = threading.Lock()
 
@@ -38,15 +39,15 @@ class State:
         """Whether the layer or blob has a row; notes the use, and pins it where this handle has a lease."""
         table, column = _TABLES[kind]
         sql = f"SELECT used FROM {table} WHERE {column}=?"
-        row = self._db.row(sql, item)
+        row = self.db.row(sql, item)
         if row is None:
             return False
         self._touch(kind, item, row[0])
         pin = f"{kind} {item}"
-        if self._session.leases and not self._session.is_pinned(pin):
-            with self._session.committing():
-                self._session.pin(pin)
-                return self._db.row(sql, item) is not None
+        if self.session.leases and not self.session.is_pinned(pin):
+            with self.session.committing():
+                self.session.pin(pin)
+                return self.db.row(sql, item) is not None
         return True
 
     def _touch(self, kind: str, item: str, used: float) -> None:
@@ -61,7 +62,7 @@ class State:
             touched, self._touched = self._touched, {}
         if not touched:
             return
-        with self._db.write() as transaction:
+        with self.db.write() as transaction:
             for (kind, item), now in touched.items():
                 table, column = _TABLES[kind]
                 transaction.execute(f"UPDATE {table} SET used=? WHERE {column}=?", now, item)
@@ -71,8 +72,8 @@ class State:
         try:
             self.flush()
         finally:
-            self._session.close()
-            self._db.close()
+            self.session.close()
+            self.db.close()
 
     def __enter__(self: T) -> T:
         return self

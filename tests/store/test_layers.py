@@ -28,7 +28,7 @@ def test_commit(store: Store) -> None:
         Path(staged.work, "scratch").mkdir()
         layer = staged.commit(description="RUN x", size=4096)
     assert Path(store.layer_dir(layer), "file").read_text() == "x"
-    assert os.listdir(store.path("layers", layer)) == ["diff"]
+    assert sorted(os.listdir(store.path("layers", layer))) == ["diff", "layer.json"]
     info = store.layer_info(layer)
     assert (info.id, info.diff_id, info.content, info.size, info.description) == (layer, None, None, 4096, "RUN x")
     assert store.has_layer(layer)
