@@ -39,11 +39,11 @@ class LayerRefused(ImageError):
         super().__init__(f"`{name}` has a layer of type `{media_type}`: {why}")
 
 
-class LayerDigestMismatch(ImageError):
-    """The blob is what its digest says, but its content is not what the image config says."""
+class LayerNotStored(ImageError):
+    """An image of the store whose layer was removed, by hand or by a prune that was cut short."""
 
-    code = "diff-id-mismatch"
+    code = "layer-not-stored"
 
-    def __init__(self, name: str, expected: str, actual: str) -> None:
-        super().__init__(f"a layer of `{name}` is not what the image config says",
-                         notes=(f"expected diff id {expected}", f"unpacked {actual}"))
+    def __init__(self, name: str, digest: str) -> None:
+        super().__init__(f"layer {digest} of `{name}` is not in the store any more",
+                         hint="build, load or pull the image again")

@@ -18,11 +18,12 @@ _CHUNK = 256 << 10
 class BlobStream(VerifiedStream):
     """A VerifiedStream of a registry's answer; `open_at(offset)` asks for the rest again. Raises DownloadBroken."""
 
-    def __init__(self, open_at: Callable[[int], Response], descriptor: Descriptor, what: str, retries: int) -> None:
+    def __init__(self, open_at: Callable[[int], Response], descriptor: Descriptor, what: str, *, retries: int,
+                 hashing: bool) -> None:
         self._open_at = open_at
         self._retries = retries
         self._response = open_at(0)
-        super().__init__(cast(IO[bytes], self._response), descriptor, what)
+        super().__init__(cast(IO[bytes], self._response), descriptor, what, hashing=hashing)
 
     def read_source(self, size: int) -> bytes:
         while True:

@@ -80,8 +80,11 @@ class RegistryClient:
 
         return self._from_any_source(reference, ask)
 
-    def open_blob(self, reference: Reference, descriptor: Descriptor) -> BlobStream:
-        """A verifying stream of a blob of the reference's repository. Raises RegistryError. The caller closes it."""
+    def open_blob(self, reference: Reference, descriptor: Descriptor, *, hashing: bool = True) -> BlobStream:
+        """A verifying stream of a blob of the reference's repository. Raises RegistryError. The caller closes it.
+
+        Without `hashing` the caller checks the digest.
+        """
         what = f"{reference.name}@{descriptor.digest}"
 
         def opener(alternatives: tuple[Endpoint, ...]) -> Callable[[int], Response]:
@@ -96,7 +99,7 @@ class RegistryClient:
             return open_at
 
         def ask(alternatives: tuple[Endpoint, ...]) -> BlobStream:
-            return BlobStream(opener(alternatives), descriptor, what, self.settings.retries)
+            return BlobStream(opener(alternatives), descriptor, what, retries=self.settings.retries, hashing=hashing)
 
         return self._from_any_source(reference, ask)
 

@@ -1,0 +1,106 @@
+"""Layers of images: downloaded, checked and unpacked in one stream, several layers at once, each once for all builds.
+
+The blob is kept beside the unpacked layer, so that an export sends the same bytes on. Nothing becomes part of the store
+before its digests are proven; what broke off leaves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from builder.images.access import RegistryAccess
+from builder.images.errors import LayerNotStored
+from builder.oci import Descriptor, DiffID
+from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage, SourceImage
+from builder.reference import Reference
+
+if TYPE_CHECKING:
+    from builder.images.transfer import Readable
+    from builder.store import Store
+    from builder.store.layers import LayerId
+
+_PARALLEL = 3
+_CHUNK = 256 << 10
+
+Progress = Callable[[str, int, int, bool], None]
+"""(layer's digest, bytes so far, bytes in all, done); called from several threads"""
+
+
+class LayerSource:
+    """Brings images' layers and blobs into the store; safe for threads. It is exporting's `BaseLayers` too."""
+
+    def __init__(self, store: Store, registries: RegistryAccess) -> None:
+        self._store = store
+        self._registries = registries
+
+    def ensure_layers(self, image: SourceImage, *, progress: Progress = lambda item, current, total, done: None,
+                      cancelled: threading.Event | None = None) -> tuple[LayerId, ...]:
+        """The image's layers, bottom first, all unpacked. Idempotent.
+
+        Raises RegistryError, ImageError (a damaged or hostile layer, a wrong diff id), StoreError, Cancelled.
+        """
+        found = [self._find(image.diff_ids, position) for position in range(len(image.diff_ids))]
+        if all(found):
+            return cast("tuple[LayerId, ...]", tuple(found))
+        return self._pull(image, found, progress, cancelled or threading.Event())
+
+    def fetch_blob(self, image: ResolvedImage, descriptor: Descriptor) -> None:
+        """Makes the blob part of the store, if it is not. Raises RegistryError, ImageError, StoreError."""
+        with self._store.lock(f"blob {descriptor.digest}"):
+            if self._store.has_blob(descriptor.digest):
+                return
+            source = self.open_remote(image.name, image.origin, descriptor)
+            try:
+                with self._store.stage_blob() as staged:
+                    while chunk := source.read(_CHUNK):
+                        staged.file.write(chunk)
+                    staged.commit(descriptor.digest)
+            finally:
+                source.close()
+
+    def open_remote(self, name: str, origin: ImageOrigin, descriptor: Descriptor) -> Readable:
+        """A stream of a blob that the store lacks. Its digest is not checked. Raises LayerNotStored, RegistryError."""
+        match origin:
+            case FromRegistry(reference=reference):
+                return self._registries.client.open_blob(Reference.parse(reference), descriptor, hashing=False)
+            case FromLayout(path=path):
+                from pathlib import Path
+
+                from builder.registry.layout import OciLayout
+
+                return OciLayout(Path(path)).open_blob(descriptor)
+            case FromStore():
+                raise LayerNotStored(name, descriptor.digest)
+
+    def _find(self, diff_ids: Sequence[DiffID], position: int) -> LayerId | None:
+        return self._store.find_layer(diff_ids[position]) or self._store.find_content(layer_content(diff_ids, position))
+
+    def _pull(self, image: SourceImage, found: list[LayerId | None], progress: Progress,
+              cancelled: threading.Event) -> tuple[LayerId, ...]:
+        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+        from contextlib import ExitStack
+
+        from builder.images.transfer import Transfer
+
+        with ExitStack() as staging:
+            transfer = Transfer(self._store, image, self.open_remote, staging, progress, cancelled)
+            missing = [position for position, layer in enumerate(found) if layer is None]
+            with ThreadPoolExecutor(min(_PARALLEL, len(missing)), "pull") as pool:
+                futures = {position: pool.submit(transfer.layer, position) for position in missing}
+                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+                if failure := next((error for future in done if (error := future.exception())), None):
+                    transfer.stop()
+                    raise failure
+            layers: list[LayerId] = []
+            for position, layer in enumerate(found):
+                layers.append(layer or transfer.commit(futures[position].result(), position, layers))
+            return tuple(layers)
+
+
+def layer_content(diff_ids: Sequence[DiffID], position: int) -> str:
+    """Names a layer whose directories look as they do because of what is below it."""
+    below = hashlib.sha256("\n".join(diff_ids[:position]).encode()).hexdigest()
+    return f"{diff_ids[position]} over {below}"

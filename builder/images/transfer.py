@@ -1,0 +1,144 @@
+"""The work of pulling: a layer's bytes go from where they come from into a staged blob and a staged layer at once."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING, Protocol, cast
+
+import msgspec
+
+from builder.errors import Cancelled
+from builder.images.manifest import layer_compression
+from builder.images.pull import Progress, layer_content
+from builder.layer.overlay import XattrPrefix
+from builder.layer.unpack import unpack_layer
+from builder.layer.view import MergedView
+from builder.oci import Descriptor, DiffID
+from builder.plan.vertices import ImageOrigin, SourceImage
+
+if TYPE_CHECKING:
+    from builder.store import Store
+    from builder.store.layers import LayerId, StagedLayer
+
+_PROGRESS_SECONDS = 0.1
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
+
+
+OpenRemote = Callable[[str, ImageOrigin, Descriptor], Readable]
+
+
+class _Unpacked(msgspec.Struct):
+    """A layer that cannot be committed before the layers below it are known."""
+
+    staged: StagedLayer
+    implied: tuple[str, ...]
+
+
+class Transfer:
+    """One image's missing layers."""
+
+    def __init__(self, store: Store, image: SourceImage, open_remote: OpenRemote, staging: ExitStack,
+                 progress: Progress, cancelled: threading.Event) -> None:
+        self._cancelled = cancelled
+        self._failed = threading.Event()
+        self._store = store
+        self._open_remote = open_remote
+        self._image = image
+        self._staging = staging
+        self._progress = progress
+
+    def stop(self) -> None:
+        """Ends what is under way: another layer has failed."""
+        self._failed.set()
+
+    def layer(self, position: int) -> LayerId | _Unpacked:
+        """Unpacks the layer, unless another build has just done so."""
+        descriptor, diff_id = self._image.descriptors[position], self._image.diff_ids[position]
+        compression = layer_compression(self._image.name, descriptor)
+        with self._store.lock(f"layer {diff_id}", self._cancelled):
+            if layer := self._store.find_layer(diff_id):
+                return layer
+            staged = self._staging.enter_context(self._store.stage_layer())
+            implied = self._unpack(descriptor, diff_id, staged.diff)
+            self._store.add_layer_blob(diff_id, compression, descriptor)
+            self._progress(descriptor.digest, descriptor.size, descriptor.size, True)
+            if implied:
+                return _Unpacked(staged, implied)
+            return staged.commit(diff_id=diff_id, description=f"pulled from {self._image.name}")
+
+    def commit(self, result: LayerId | _Unpacked, position: int, below: list[LayerId]) -> LayerId:
+        if not isinstance(result, _Unpacked):
+            return result
+        _inherit(result.staged.diff, result.implied, [self._store.layer_dir(layer) for layer in below])
+        return result.staged.commit(content=layer_content(self._image.diff_ids, position),
+                                    description=f"pulled from {self._image.name}")
+
+    def _unpack(self, descriptor: Descriptor, diff_id: DiffID, target_dir: str) -> tuple[str, ...]:
+        with ExitStack() as stack:
+            staged = None
+            source: Readable
+            if self._store.has_blob(descriptor.digest):
+                source = cast(Readable, self._store.open_blob(descriptor.digest))
+            else:
+                staged = stack.enter_context(self._store.stage_blob())
+                source = self._open_remote(self._image.name, self._image.origin, descriptor)
+            stack.callback(source.close)
+            copy = cast(IO[bytes], staged.file) if staged else None
+            stream = _Stream(source, descriptor, copy, self._progress, (self._cancelled, self._failed))
+            unpacked = unpack_layer(stream, target_dir, xattr_prefix=cast(XattrPrefix, self._store.xattr_prefix),
+                                    expected_diff_id=diff_id, what=f"layer {descriptor.digest} of {self._image.name}")
+            if staged:
+                staged.commit(descriptor.digest)
+            return unpacked.implied
+
+
+class _Stream:
+    """What is read from `source`, also written to `copy`; reports progress, stops when cancelled."""
+
+    def __init__(self, source: Readable, descriptor: Descriptor, copy: IO[bytes] | None, progress: Progress,
+                 stops: tuple[threading.Event, ...]) -> None:
+        self._source = source
+        self._descriptor = descriptor
+        self._copy = copy
+        self._progress = progress
+        self._stops = stops
+        self._done = 0
+        self._reported = 0.0
+
+    def read(self, size: int) -> bytes:
+        if any(stop.is_set() for stop in self._stops):
+            raise Cancelled("cancelled while a layer was being pulled")
+        data = self._source.read(size)
+        if self._copy:
+            self._copy.write(data)
+        self._done += len(data)
+        now = time.monotonic()
+        if now - self._reported > _PROGRESS_SECONDS:
+            self._reported = now
+            self._progress(self._descriptor.digest, self._done, self._descriptor.size, False)
+        return data
+
+
+def _inherit(diff_dir: str, implied: Sequence[str], below: Sequence[str]) -> None:
+    """Gives directories that the layer only passes through the owner, mode and times that they have below it.
+
+    Such layers come from tools that write no entries for parents; without this `/tmp` would lose its mode.
+    """
+    view = MergedView(below)
+    for path in sorted(implied, reverse=True):
+        entry = view.lstat(path)
+        if entry is None or not entry.is_dir:
+            continue
+        target = os.path.join(diff_dir, path)
+        os.chown(target, entry.stat.st_uid, entry.stat.st_gid)
+        os.chmod(target, stat.S_IMODE(entry.stat.st_mode))
+        os.utime(target, ns=(entry.stat.st_mtime_ns, entry.stat.st_mtime_ns))
