@@ -32,7 +32,7 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
         platforms=flags.all("platform") or _words(os.environ.get("DOCKER_DEFAULT_PLATFORM", "")),
         outputs=_outputs(flags), no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
-        pull=_pull(flags.text("pull", "missing")), secrets=tuple(map(_secret, flags.all("secret"))),
+        pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(_secret, flags.all("secret"))),
         ssh=tuple(map(_ssh, flags.all("ssh"))), network=_network(flags.text("network", "default")),
         allow=tuple(map(_entitlement, flags.all("allow"))), add_hosts=tuple(map(check_host, flags.all("add-host"))),
         ulimits=tuple(map(check_ulimit, flags.all("ulimit"))), shm_size=size(flags.text("shm-size", "0"), "shm-size"),

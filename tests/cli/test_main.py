@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import builder
+from builder.cli.commands import ALIASES, SUMMARIES, load
+from tests.cli.conftest import ROOT, Cli
+
+VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main"}
+HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {"builder.cli.commands", "builder.cli.flags", "builder.errors", "builder.source"}
+BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
+    "builder.cli.build", "builder.cli.build_flags", "builder.cli.build_options", "builder.cli.diagnostics",
+    "builder.cli.excerpt", "builder.cli.values", "builder.engine", "builder.engine.events", "builder.oci",
+    "builder.reference", "builder.ui", "builder.ui.colors", "builder.ui.progress", "builder.ui.text",
+    "builder.ui.units",
+}
+"""Up to the point where the library takes over; what that imports is its own business (`builder.api`)."""
+NEVER_BEFORE_WORK = {"click", "lark", "urllib3", "pathspec", "tarfile", "zstandard", "isal", "asyncio", "logging",
+                     "argparse", "dataclasses", "json", "http", "ssl", "email", "subprocess"}
+
+
+def imported_by(*arguments: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "builder", *arguments], capture_output=True,
+                          text=True, cwd=ROOT, check=False, env={**os.environ, "BUILDER_ROOT": "/nonexistent"})
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+def ours(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.partition(".")[0] == "builder"}
+
+
+@pytest.mark.parametrize(("arguments", "allowed"), [
+    (["--version"], VERSION_MAY_IMPORT), (["--help"], HELP_MAY_IMPORT),
+    (["tag", "--help"], HELP_MAY_IMPORT | {"builder.cli.tag"}),
+])
+def test_import_budget(arguments: list[str], allowed: set[str]) -> None:
+    modules = imported_by(*arguments)
+    assert ours(modules) <= allowed
+    assert not modules & NEVER_BEFORE_WORK
+
+
+def test_import_budget_of_a_build_up_to_the_library() -> None:
+    """`--progress x` fails after all flags have been read and before the library is loaded."""
+    modules = imported_by("build", "--progress", "x", ".")
+    assert ours(modules) <= BUILD_FRONT_MAY_IMPORT
+    assert not modules & NEVER_BEFORE_WORK
+
+
+@pytest.mark.parametrize("flag", ["--version", "-v"])
+def test_version(cli: Cli, flag: str) -> None:
+    done = cli(flag)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"builder version {builder.__version__}\n", "")
+
+
+def test_help_names_every_command(cli: Cli) -> None:
+    done = cli("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name, summary in SUMMARIES.items():
+        assert f"  {name.ljust(9)}{summary}\n" in done.stdout
+    assert cli("help").stdout == done.stdout
+    nothing = cli()
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (2, "", done.stdout)
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_every_command_has_help(name: str) -> None:
+    command = load(name)
+    assert command.usage.split()[0] == name
+    names = [flag.name for flag in command.flags]
+    assert len(names) == len(set(names))
+
+
+def test_aliases_name_commands() -> None:
+    assert set(ALIASES.values()) <= set(SUMMARIES)
+
+
+def test_help_of_a_command(cli: Cli) -> None:
+    done = cli("tag", "--help")
+    assert done.stdout.startswith("Usage:  builder tag SOURCE TARGET\n\nGive an image another name\n")
+    assert cli("help", "tag").stdout == cli("image", "tag", "--help").stdout == done.stdout
+
+
+@pytest.mark.parametrize(("arguments", "stderr"), [
+    (["bild"], "error[unknown-command]: unknown command `bild`\nhint: did you mean `build`?\n"),
+    (["--nope", "build"], "error[usage]: unknown flag: --nope\n"),
+    (["build"], "error[usage]: 'builder build' requires 1 argument\n"
+                "note: usage: builder build [OPTIONS] PATH | URL | -\nhint: `builder build --help` lists the flags\n"),
+    (["build", "--tga", "x", "."], "error[usage]: unknown flag: --tga\nnote: usage: "
+                                   "builder build [OPTIONS] PATH | URL | -\nhint: did you mean `--tag`?\n"),
+    (["build", "--squash", "."], "error[not-supported-yet]: `--squash` is not supported yet\n"),
+    (["build", "-q", "--progress", "plain", "."], "error[usage]: progress=plain and quiet cannot be used together\n"),
+    (["build", "--progress", "x", "."], "error[invalid-value]: invalid progress mode x\n"
+                                        "hint: there are auto, none, plain, quiet, rawjson, tty\n"),
+])
+def test_usage_errors(cli: Cli, arguments: list[str], stderr: str) -> None:
+    done = cli(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", stderr)
+
+
+def test_global_flags_count_before_and_after_the_command(cli: Cli, tmp_path: Path) -> None:
+    for arguments in (["--root", "/proc/nope", "images"], ["images", "--root=/proc/nope"]):
+        done = cli(*arguments)
+        assert done.returncode == 1
+        assert "/proc/nope" in done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(f"{sys.executable} -m builder build --help | head -n 1", shell=True, cwd=ROOT,
+                          capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("Usage:  builder build [OPTIONS] PATH | URL | -\n", "")
