@@ -1,0 +1,166 @@
+"""Writing the files of a commit: what is in the folder afterwards, down to modes, times and the .git that stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+
+from builder.context.gitprogram import Git, GitFailed
+from builder.errors import ContextError
+from builder.plan.vertices import SourceGit
+
+_GITLINK = "160000 "
+
+
+class InvalidSubdir(ContextError):
+    code = "git-subdir"
+
+    def __init__(self, subdir: str, why: str) -> None:
+        super().__init__(f"invalid subdir /{subdir}: {why}")
+
+
+def clean_subdir(op: SourceGit) -> str:
+    """The sub directory without slashes at its ends, "" for the whole tree; `..` never leads out of it."""
+    return os.path.normpath(f"/{op.subdir}").lstrip("/")
+
+
+class Checkout:
+    """Checks out `commit`, which the repository `mirror` has. `shown` is what a kept .git may say of the remote."""
+
+    def __init__(self, git: Git, op: SourceGit, *, mirror: str, object_id: str, commit: str, commit_time: int,
+                 ref: str, shown: str) -> None:
+        self._git, self._op, self._mirror = git, op, mirror
+        self._object, self._commit, self._time, self._ref = object_id, commit, commit_time, ref
+        self._shown = shown
+
+    def write(self, target_dir: str) -> None:
+        """Fills the empty `target_dir`."""
+        os.chmod(target_dir, 0o755)
+        subdir = clean_subdir(self._op)
+        if subdir:
+            tree = tempfile.mkdtemp(prefix="tree-", dir=target_dir)
+            self._write_tree(tree)
+            _move_children(_directory(tree, subdir), target_dir)
+            shutil.rmtree(tree)
+        elif self._op.keep_git_dir:
+            self._clone(target_dir)
+        else:
+            self._write_tree(target_dir)
+        if self._op.mtime == "commit":
+            _set_times(target_dir, self._time)
+
+    def _write_tree(self, tree: str) -> None:
+        """The commit's files without a .git of their own.
+
+        A submodule keeps its .git file, as in BuildKit; it says where the submodule's repository would be had the
+        whole .git been kept.
+        """
+        with tempfile.TemporaryDirectory(prefix="git-", dir=os.path.dirname(self._mirror)) as git_dir:
+            self._init(git_dir, "", "--bare", "--template=")
+            with open(os.path.join(git_dir, "objects", "info", "alternates"), "w") as file:
+                file.write(os.path.join(self._mirror, "objects") + "\n")
+            self._git.run(f"checkout remote {self._shown}", "read-tree", "--reset", "-u", self._commit,
+                          git_dir=git_dir, work_tree=tree)
+            if self._has_submodules(git_dir, tree):
+                _set_origin(git_dir, self._op.remote)
+                self._update_submodules(git_dir, tree)
+                _point_submodules(tree, git_dir)
+
+    def _clone(self, target_dir: str) -> None:
+        """A shallow clone as BuildKit leaves it: HEAD detached, the ref as a branch and a tag, empty reflogs."""
+        git, git_dir = self._git, os.path.join(target_dir, ".git")
+        self._init(git_dir, target_dir)
+        git.run("set the remote", "remote", "add", "origin", self._shown, git_dir=git_dir)
+        source = f"refs/builder/{self._object}"
+        git.run("name the commit", "update-ref", source, self._object, git_dir=self._mirror)
+        refspecs = [f"{source}:{name}" for name in self._kept_names()] or [source]
+        git.run("clone the mirror", "fetch", "--quiet", "-u", "--depth=1", "--no-tags", f"file://{self._mirror}",
+                *refspecs, git_dir=git_dir)
+        git.run(f"checkout remote {self._shown}", "checkout", "--quiet", "--detach", self._commit, git_dir=git_dir,
+                work_tree=target_dir)
+        git.run("clear the reflog", "reflog", "expire", "--all", "--expire=now", git_dir=git_dir)
+        os.unlink(os.path.join(git_dir, "FETCH_HEAD"))
+        if self._has_submodules(git_dir, target_dir):
+            self._update_submodules(git_dir, target_dir)
+
+    def _kept_names(self) -> list[str]:
+        """The refs of a kept .git: a branch has a tag of its name beside it, and a tag without a message a branch."""
+        ref, is_tag = self._ref, self._object != self._commit
+        if not ref or is_tag or self._op.fetch_by_commit or self._op.ref.startswith("refs/tags/"):
+            return [ref] if ref else []
+        for prefix in ("refs/heads/", "refs/tags/"):
+            if ref.startswith(prefix):
+                return [f"refs/heads/{ref.removeprefix(prefix)}", f"refs/tags/{ref.removeprefix(prefix)}"]
+        return [ref]
+
+    def _init(self, git_dir: str, work_tree: str, *args: str) -> None:
+        object_format = "sha256" if len(self._commit) == 64 else "sha1"
+        self._git.run("make a repository", "init", "--quiet", f"--object-format={object_format}", *args,
+                      git_dir=git_dir, work_tree=work_tree)
+
+    def _has_submodules(self, git_dir: str, tree: str) -> bool:
+        """Whether there are some to fetch."""
+        if not self._op.submodules:
+            return False
+        listed = self._git.run("list the files", "ls-files", "-z", "--stage", git_dir=git_dir, work_tree=tree)
+        return listed.startswith(_GITLINK) or f"\0{_GITLINK}" in listed
+
+    def _update_submodules(self, git_dir: str, tree: str) -> None:
+        command = ("submodule", "--quiet", "update", "--init", "--recursive")
+        what = f"update submodules for {self._shown}"
+        try:
+            self._git.run(what, *command, "--depth=1", git_dir=git_dir, work_tree=tree)
+        except GitFailed as error:
+            if "shallow" not in error.stderr and "--depth" not in error.stderr:
+                raise
+            self._git.run(what, *command, git_dir=git_dir, work_tree=tree)
+
+
+def _set_origin(git_dir: str, remote: str) -> None:
+    """Relative submodule URLs start from it. Written by hand: a remote with a password must not be an argument."""
+    quoted = remote.replace("\\", "\\\\").replace('"', '\\"')
+    with open(os.path.join(git_dir, "config"), "a", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(f'[remote "origin"]\n\turl = "{quoted}"\n')
+
+
+def _point_submodules(tree: str, git_dir: str) -> None:
+    """Makes the .git files, which hold a path to the vanishing `git_dir`, independent of where that was."""
+    tree, real = os.path.realpath(tree), os.path.realpath(git_dir)
+    for folder, _, files in os.walk(tree):
+        if ".git" not in files:
+            continue
+        path = os.path.join(folder, ".git")
+        with open(path) as file:
+            pointed = os.path.normpath(os.path.join(folder, file.read().removeprefix("gitdir: ").rstrip("\n")))
+        inside = os.path.join(tree, ".git", os.path.relpath(pointed, real))
+        with open(path, "w") as file:
+            file.write(f"gitdir: {os.path.relpath(inside, folder)}\n")
+
+
+def _directory(tree: str, subdir: str) -> str:
+    """The host path of a sub directory none of whose components is a link. Raises InvalidSubdir."""
+    path, seen = tree, ""
+    for name in subdir.split("/"):
+        path = os.path.join(path, name)
+        seen = os.path.join(seen, name)
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError as error:
+            raise InvalidSubdir(subdir, f'failed to lstat "{seen}": {(error.strerror or "").lower()}') from error
+        if not stat.S_ISDIR(mode):
+            raise InvalidSubdir(subdir, f'git subpath "/{subdir}" contains non-directory "{seen}"')
+    return path
+
+
+def _move_children(source: str, target: str) -> None:
+    for name in os.listdir(source):
+        os.rename(os.path.join(source, name), os.path.join(target, name))
+
+
+def _set_times(tree: str, seconds: int) -> None:
+    for folder, folders, files in os.walk(tree, topdown=False):
+        for name in (*folders, *files):
+            os.utime(os.path.join(folder, name), (seconds, seconds), follow_symlinks=False)
+    os.utime(tree, (seconds, seconds))

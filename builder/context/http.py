@@ -1,0 +1,226 @@
+"""HTTP sources: one file from a URL, as ADD and remote build contexts fetch it.
+
+The answer is taken as Go's client takes it, and so BuildKit: a body that came with `Content-Encoding: gzip` is
+unpacked, every status below 400 is success, and with a checksum only the content counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import hashlib
+import os
+import threading
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from builder.context.httprequest import BrokenConnection, DownloadFailed, broken, open_url, shown_url
+from builder.errors import Cancelled, ContextError
+from builder.oci import Digest
+from builder.plan.url import split_url
+from builder.plan.vertices import SourceHttp
+
+if TYPE_CHECKING:
+    import urllib3
+
+_MODE = 0o600
+_CHUNK = 1 << 20
+_PAUSES = (0.2, 0.4, None)  # seconds after an attempt that failed
+_STRONG_AFTER = 60  # seconds from Last-Modified to Date (RFC 9110, section 8.8.2.2)
+_DEFAULT_NAME = "download"
+
+
+class BadStatus(ContextError):
+    code = "download-status"
+
+    def __init__(self, url: str, status: int) -> None:
+        super().__init__(f"invalid response status {status}", notes=(f"URL: {shown_url(url)}",))
+
+
+class ChecksumMismatch(ContextError):
+    code = "digest-mismatch"
+
+    def __init__(self, url: str, actual: str, expected: str, status: int) -> None:
+        notes = [f"URL: {shown_url(url)}"]
+        if not _is_success(status):
+            notes.append(f"the server answered with status {status}")
+        super().__init__(f"digest mismatch {actual}: {expected}", notes=tuple(notes))
+
+
+class Status(enum.StrEnum):
+    FRESH = "fresh"
+    UNCHANGED = "unchanged"
+
+
+class HttpFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A download; kept as it is, it is what the next download of the same URL is compared with."""
+
+    filename: str
+    digest: Digest
+    """sha256 of the file."""
+    size: int
+    etag: str = ""
+    last_modified: str = ""
+    date: str = ""
+    """Headers of the answer, as sent."""
+    status: Status = Status.FRESH
+
+    @property
+    def mtime(self) -> int:
+        """Of the file, in seconds: Last-Modified, or the epoch."""
+        return _seconds(self.last_modified) or 0
+
+
+class HttpAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """What it takes to reach servers."""
+
+    secret: Callable[[str], bytes | None]
+    """The build secret with this id. Asked for HTTP_AUTH_HEADER_<host> and HTTP_AUTH_TOKEN_<host>."""
+    cancelled: threading.Event | None = None
+
+
+def fetch_http(op: SourceHttp, target_dir: str, access: HttpAccess, *, earlier: HttpFile | None = None) -> HttpFile:
+    """Downloads `op.url` into a new file of `target_dir` with mode 0600.
+
+    With `earlier`, nothing is written if the server says that it still holds: the result is `earlier` with that status.
+    Connections that break are tried again. Raises BadStatus, ChecksumMismatch, DownloadFailed and Cancelled; then there
+    is no file.
+    """
+    if split_url(op.url) is None or not urlsplit(op.url).hostname:
+        raise DownloadFailed(op.url, "this is no valid URL")
+    if earlier is not None and op.checksum and op.checksum != earlier.digest:
+        earlier = None
+    download = _Download(op, target_dir, access, earlier)
+    for pause in _PAUSES:
+        try:
+            return download.run()
+        except BrokenConnection as error:
+            if pause is None or not error.may_pass:
+                raise DownloadFailed(op.url, str(error)) from error
+            time.sleep(pause)
+    raise AssertionError("the loop returns or raises")
+
+
+def safe_filename(name: str) -> str:
+    """The last component of `name`, or `download` where that cannot name a file."""
+    name = os.path.basename(name.strip().rstrip("/"))
+    if name in {"", ".", ".."} or any(unicodedata.category(char) == "Cc" for char in name):
+        return _DEFAULT_NAME
+    return name
+
+
+class _Download:
+    def __init__(self, op: SourceHttp, target_dir: str, access: HttpAccess, earlier: HttpFile | None) -> None:
+        self._op, self._access, self._earlier = op, access, earlier
+        self._name = safe_filename(op.filename)
+        self._path = os.path.join(target_dir, self._name)
+
+    def run(self) -> HttpFile:
+        """One attempt."""
+        from urllib3.exceptions import HTTPError
+
+        with contextlib.closing(open_url(self._op.url, self._headers(), self._authorization())) as response:
+            try:
+                return self._take(response)
+            except HTTPError as error:
+                raise broken(error) from error
+
+    def _take(self, response: urllib3.BaseHTTPResponse) -> HttpFile:
+        if self._earlier is not None and _is_unchanged(self._earlier, response):
+            return msgspec.structs.replace(self._earlier, filename=self._name, status=Status.UNCHANGED)
+        if not _is_success(response.status) and not self._op.checksum:
+            raise BadStatus(self._op.url, response.status)
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+        try:
+            digest, size = self._write(response, fd)
+            headers = response.headers
+            file = HttpFile(filename=self._name, digest=digest, size=size, etag=headers.get("etag", ""),
+                            last_modified=headers.get("last-modified", ""), date=headers.get("date", ""))
+            os.utime(self._path, (file.mtime, file.mtime))
+        except BaseException:
+            os.unlink(self._path)
+            raise
+        return file
+
+    def _write(self, response: urllib3.BaseHTTPResponse, fd: int) -> tuple[Digest, int]:
+        expected, size = self._op.checksum, 0
+        sha256 = hashlib.sha256()
+        algorithm = expected.partition(":")[0] or "sha256"
+        pinned = sha256 if algorithm == "sha256" else hashlib.new(algorithm)
+        with open(fd, "wb") as file:
+            os.fchmod(fd, _MODE)
+            for chunk in response.stream(_CHUNK, decode_content=_is_gzip(response)):
+                if self._access.cancelled is not None and self._access.cancelled.is_set():
+                    raise Cancelled("cancelled while downloading")
+                sha256.update(chunk)
+                if pinned is not sha256:
+                    pinned.update(chunk)
+                file.write(chunk)
+                size += len(chunk)
+        actual = f"{pinned.name}:{pinned.hexdigest()}"
+        if expected and actual != expected:
+            raise ChecksumMismatch(self._op.url, actual, expected, response.status)
+        return Digest(f"sha256:{sha256.hexdigest()}"), size
+
+    def _headers(self) -> dict[str, str]:
+        from builder import __version__
+
+        headers = {"User-Agent": f"builder/{__version__}", "Accept-Encoding": "gzip"}
+        if self._earlier is not None and self._earlier.etag:
+            headers["If-None-Match"] = self._earlier.etag
+        elif self._earlier is not None and _is_strong(self._earlier):
+            headers["If-Modified-Since"] = self._earlier.last_modified
+        return headers
+
+    def _authorization(self) -> str:
+        """From the secrets that the source names, else from those named after the host; a token wins."""
+        op, host = self._op, urlsplit(self._op.url).hostname
+        named = bool(op.auth_header_secret or op.auth_token_secret)
+        header = op.auth_header_secret if named else f"HTTP_AUTH_HEADER_{host}"
+        token = op.auth_token_secret if named else f"HTTP_AUTH_TOKEN_{host}"
+        for name, scheme in ((token, "Bearer "), (header, "")):
+            value = self._access.secret(name) if name else None
+            if value is not None:
+                return scheme + value.decode("latin-1").rstrip("\r\n")
+        if named:
+            raise DownloadFailed(op.url, f"there is no secret `{token or header}`")
+        return ""
+
+
+def _is_success(status: int) -> bool:
+    return 200 <= status < 400 and status != 304
+
+
+def _is_gzip(response: urllib3.BaseHTTPResponse) -> bool:
+    return response.headers.get("content-encoding", "").lower() == "gzip"
+
+
+def _is_unchanged(earlier: HttpFile, response: urllib3.BaseHTTPResponse) -> bool:
+    """Some servers do not look at If-None-Match and send the same ETag again with the whole body."""
+    if response.status == 304:
+        return True
+    etag = response.headers.get("etag", "").removeprefix("W/")
+    return response.status == 200 and etag != "" and etag == earlier.etag.removeprefix("W/")
+
+
+def _is_strong(file: HttpFile) -> bool:
+    """Whether Last-Modified tells versions apart: content may change twice within a second."""
+    modified, sent = _seconds(file.last_modified), _seconds(file.date)
+    return modified is not None and sent is not None and sent - modified >= _STRONG_AFTER
+
+
+def _seconds(date: str) -> int | None:
+    """Of an HTTP date, which is always GMT; None if it is none."""
+    import calendar
+    from email.utils import parsedate
+
+    parsed = parsedate(date)
+    try:
+        return max(0, calendar.timegm(parsed)) if parsed is not None else None
+    except (ValueError, OverflowError):
+        return None
