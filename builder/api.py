@@ -12,10 +12,20 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from builder.build.options import BuildOptions, BuildResult, SecretSource, SshSource
 from builder.engine.events import AnyEvent, Emit, WarningRaised
 from builder.errors import BuilderError
+
+if TYPE_CHECKING:
+    from builder.containers.run import RunOptions
+    from builder.images.summary import HistoryRow, ImageSummary, RemovedImage
+    from builder.sandbox.container import Output
+    from builder.store.builds import Build
+    from builder.store.fsck import Finding
+    from builder.store.gc import PrunePolicy, PruneReport
+    from builder.store.usage import Usage
 
 
 class Builder:
@@ -45,6 +55,92 @@ class Builder:
 
     def check(self, options: BuildOptions) -> tuple[WarningRaised, ...]:
         """The lint findings of the Dockerfile, in order of their place; nothing is built. Raises DockerfileErrors."""
+        raise NotImplementedError
+
+    # -- images and containers ----------------------------------------------------------------------------------
+
+    def images(self) -> tuple[ImageSummary, ...]:
+        """The images of the store by name, the latest first."""
+        raise NotImplementedError
+
+    def history(self, image: str) -> tuple[HistoryRow, ...]:
+        """An image's history, the latest entry first. Raises ImageError if there is no such image."""
+        raise NotImplementedError
+
+    def inspect(self, image: str) -> dict[str, Any]:
+        """An image as `docker image inspect` describes it, every field present. Raises ImageError."""
+        raise NotImplementedError
+
+    def tag(self, source: str, target: str) -> None:
+        """Gives an image of the store another name, which another image may lose by it. Raises ImageError."""
+        raise NotImplementedError
+
+    def remove_image(self, image: str, *, force: bool = False) -> RemovedImage:
+        """Takes a name away; by id or digest all of an image's names, several only with `force`. Raises ImageError."""
+        raise NotImplementedError
+
+    def save(self, images: tuple[str, ...], output: BinaryIO, *, platform: str = "") -> None:
+        """Writes an archive that both `docker load` and OCI tools read. Raises ImageError."""
+        raise NotImplementedError
+
+    def load(self, archive: BinaryIO) -> tuple[str, ...]:
+        """Reads an archive of `docker save` or an OCI layout; the names, or ids where nameless. Raises ImageError."""
+        raise NotImplementedError
+
+    def import_image(self, archive: BinaryIO, *, tag: str = "", changes: tuple[str, ...] = (), message: str = "",
+                     platform: str = "") -> str:
+        """An image of one layer from the (packed) tar of a file system; its id. `changes` are instructions."""
+        raise NotImplementedError
+
+    def pull(self, image: str, *, platform: str = "", on_event: Emit | None = None) -> ImageSummary:
+        """Brings an image into the store. Raises RegistryError, ImageError."""
+        raise NotImplementedError
+
+    def push(self, image: str, on_event: Emit | None = None) -> str:
+        """Sends an image to the registry in its name; the manifest's digest. Raises RegistryError, ImageError."""
+        raise NotImplementedError
+
+    def run(self, image: str, options: RunOptions, output: Output, stdin: BinaryIO | None = None, *,
+            platform: str = "", pull: str = "missing") -> int:
+        """Runs a command in a container of an image, fetched if `pull` says so; the exit status of its process."""
+        raise NotImplementedError
+
+    def login(self, registry: str, username: str, password: str) -> None:
+        """Checks the credentials with the registry and keeps them where docker does. Raises RegistryError."""
+        raise NotImplementedError
+
+    def logout(self, registry: str) -> bool:
+        """Forgets the credentials; False if there were none."""
+        raise NotImplementedError
+
+    # -- the store ----------------------------------------------------------------------------------------------
+
+    def usage(self, filters: tuple[str, ...] = ()) -> list[Usage]:
+        """What takes space, largest first. Raises UsageError for a filter that makes no sense."""
+        raise NotImplementedError
+
+    def prune(self, policy: PrunePolicy) -> PruneReport:
+        """Removes what the policy does not keep, but for what an image, a container or a running build needs."""
+        raise NotImplementedError
+
+    def fsck(self, *, repair: bool = False) -> list[Finding]:
+        """What is wrong with the state folder, mended where `repair` is set."""
+        raise NotImplementedError
+
+    def builds(self, limit: int = 0) -> list[Build]:
+        """The recorded builds, latest first; the last `limit` ones if given."""
+        raise NotImplementedError
+
+    def find_build(self, prefix: str = "") -> Build:
+        """A build by its id or the only one that begins so; the latest for "". Raises StoreError."""
+        raise NotImplementedError
+
+    def step_log(self, build: str, ordinal: int) -> bytes:
+        """All output of a step that ran; b"" for one that did not."""
+        raise NotImplementedError
+
+    def doctor(self) -> list[Any]:
+        """What this machine allows, one probe after the other."""
         raise NotImplementedError
 
 
