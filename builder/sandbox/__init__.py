@@ -19,6 +19,12 @@ def open_sandbox(*, runtime: str = "builtin", state_dir: str, xattr: str = "trus
     caller's own, made if missing; nothing but empty directories stays in it. `xattr` says how layer directories mark
     opaque ones: `trusted` as root, `user` in a user namespace.
     """
+    import os
+
+    if os.geteuid() != 0:
+        from builder.sandbox.rootless import NeedsRoot
+
+        raise NeedsRoot
     if runtime == "builtin":
         from builder.sandbox.builtin import BuiltinSandbox
 

@@ -11,6 +11,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from builder.sandbox.runtime.devices import DeviceGuard
     from builder.sandbox.runtime.wire import ContainerDocument
 
 _LIMITS = ("memory", "memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems", "pids_limit")
@@ -66,16 +67,19 @@ def wants_group(container: ContainerDocument) -> bool:
 class Group:
     """A container's group in every hierarchy that its limits need. The spawner makes and removes it."""
 
-    def __init__(self, container: ContainerDocument, found: tuple[Hierarchy, ...], name: str) -> None:
+    def __init__(self, container: ContainerDocument, found: tuple[Hierarchy, ...], name: str,
+                 guard: DeviceGuard | None) -> None:
         self._dirs: list[str] = []
         self._memory_dir = ""
+        self._guard = None if container["privileged"] else guard
         settings = _version1(container) if found and found[0].name else _version2(container)
         try:
             for controller, values in settings.items():
                 self._limit(container, found, name, controller, values)
             if not self._dirs:
                 for hierarchy in found:
-                    self._make(_parent_dir(container, hierarchy), name)
+                    if "devices" not in hierarchy.controllers:
+                        self._make(_parent_dir(container, hierarchy), name)
         except OSError:
             self.remove()
             raise
@@ -102,6 +106,8 @@ class Group:
         if path not in self._dirs:
             os.makedirs(path, exist_ok=True)
             self._dirs.append(path)
+            if self._guard is not None:
+                self._guard.extend(path)
         return path
 
     def join(self) -> None:

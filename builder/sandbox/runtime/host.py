@@ -6,6 +6,10 @@ import os
 
 from builder.sandbox.runtime import cgroups, facts, kernel, overlay, seccomp, system
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builder.sandbox.runtime.devices import DeviceGuard
+
 
 class Host:
     """Immutable once made; the process must have a mount namespace of its own, where templates are mounted.
@@ -14,16 +18,23 @@ class Host:
     """
 
     __slots__ = (
-        "appends_lowers", "dropped_capabilities", "has_kcore", "hierarchies", "in_user_namespace", "masked_paths",
-        "permitted", "program", "readonly_paths", "scratch_dir", "sys_template", "tty_gid", "userxattr",
+        "appends_lowers", "dropped_capabilities", "groups_denied", "guard", "has_kcore", "hierarchies",
+        "in_user_namespace", "masked_paths", "nodev", "permitted", "program", "readonly_paths", "scratch_dir",
+        "sys_template", "tty_gid", "userxattr",
     )
 
-    def __init__(self, mount_dir: str, *, userxattr: bool) -> None:
+    def __init__(self, mount_dir: str, *, userxattr: bool, hierarchies: tuple[cgroups.Hierarchy, ...],
+                 guard: DeviceGuard | None) -> None:
         self.userxattr = userxattr
         self.appends_lowers = overlay.appends_lowers()
-        self.hierarchies = cgroups.hierarchies()
+        self.hierarchies = hierarchies
         self.program = seccomp.program(kernel.MACHINE)
         self.in_user_namespace = _id_map("uid") != [(0, 0, 0xFFFFFFFF)]
+        self.guard = None if self.in_user_namespace else _entered(guard)
+        """Keeps steps from opening devices; without it, file systems that a step can write to are mounted `nodev`."""
+        self.nodev = kernel.NODEV if self.guard is None else 0
+        self.groups_denied = _read("/proc/self/setgroups").strip() == "deny"
+        """Whether the user namespace has a single id only, so that supplementary groups cannot be set."""
         self.tty_gid = any(first <= 5 < first + count for first, _, count in _id_map("gid"))
         """Whether gid 5, which owns terminals, exists in the user namespace."""
         # The container's /proc and /sys show the same kernel, so what is not there now need not be hidden later.
@@ -50,6 +61,16 @@ class Host:
         os.mkdir(self.sys_template)
         spot = os.open(self.sys_template, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         system.mount_sys(spot, self, privileged=False)
+
+
+def _entered(guard: DeviceGuard | None) -> DeviceGuard | None:
+    try:
+        if guard is not None:
+            guard.enter()
+    except OSError:
+        # Control groups are read-only in many containers.
+        return None
+    return guard
 
 
 def _id_map(kind: str) -> list[tuple[int, int, int]]:

@@ -62,7 +62,7 @@ def failure(what: str) -> OSError:
     return OSError(errno, f"{what}: {os.strerror(errno)}")
 
 
-def _syscall(what: str, number: int, *args: object) -> int:
+def syscall(what: str, number: int, *args: object) -> int:
     result: int = _libc.syscall(number, *args)
     if result < 0:
         raise failure(what)
@@ -116,12 +116,12 @@ def umount(path: str, flags: int) -> None:
 
 
 def pivot_root(new: str, old: str) -> None:
-    _syscall("pivot_root", _own("pivot_root"), os.fsencode(new), os.fsencode(old))
+    syscall("pivot_root", _own("pivot_root"), os.fsencode(new), os.fsencode(old))
 
 
 def new_filesystem(kind: str, options: Options = (), attributes: int = 0) -> int:
     """A file system of `kind`, mounted nowhere yet: the descriptor of its root."""
-    fd = _syscall(f"fsopen `{kind}`", _FSOPEN, kind.encode(), 1)
+    fd = syscall(f"fsopen `{kind}`", _FSOPEN, kind.encode(), 1)
     try:
         for key, value in options:
             text = None if value is None else os.fsencode(value)
@@ -130,7 +130,7 @@ def new_filesystem(kind: str, options: Options = (), attributes: int = 0) -> int
                 raise _explained(fd, f"{kind} option `{key}`" + ("" if value is None else f" = `{value}`"))
         if _libc.syscall(_FSCONFIG, fd, _CREATE, None, None, 0) < 0:
             raise _explained(fd, f"create {kind}")
-        return _syscall(f"fsmount `{kind}`", _FSMOUNT, fd, 1, attributes)
+        return syscall(f"fsmount `{kind}`", _FSMOUNT, fd, 1, attributes)
     finally:
         os.close(fd)
 
@@ -148,24 +148,24 @@ def _explained(fd: int, what: str) -> OSError:
 def clone_mount(path: str, *, at: int = -100, recursive: bool = True) -> int:
     """A private copy of what is mounted at `path` (or of a file or directory), mounted nowhere yet."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
-    return _syscall(f"open_tree `{path}`", _OPEN_TREE, at, os.fsencode(path), flags | (0 if path else _AT_EMPTY_PATH))
+    return syscall(f"open_tree `{path}`", _OPEN_TREE, at, os.fsencode(path), flags | (0 if path else _AT_EMPTY_PATH))
 
 
 def set_attributes(fd: int, attributes: int, *, recursive: bool = False) -> None:
     """Adds mount attributes (RDONLY, NOSUID, ...) to the mount that `fd` is the root of."""
     words = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
-    _syscall("mount_setattr", _MOUNT_SETATTR, fd, b"", flags, words, ctypes.c_size_t(32))
+    syscall("mount_setattr", _MOUNT_SETATTR, fd, b"", flags, words, ctypes.c_size_t(32))
 
 
 def attach(mount: int, target: int) -> None:
     """Puts the detached `mount` over `target`."""
-    _syscall("move_mount", _MOVE_MOUNT, mount, b"", target, b"", 0x04 | 0x40)
+    syscall("move_mount", _MOVE_MOUNT, mount, b"", target, b"", 0x04 | 0x40)
 
 
 def join_new_keyring() -> None:
     """Leaves the caller's session keyring behind."""
-    _syscall("keyctl", _own("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, None)
+    syscall("keyctl", _own("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
@@ -173,7 +173,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     low = 0xFFFFFFFF
     data = (ctypes.c_uint32 * 6)(effective & low, permitted & low, inheritable & low,
                                  effective >> 32, permitted >> 32, inheritable >> 32)
-    _syscall("capset", _own("capset"), header, data)
+    syscall("capset", _own("capset"), header, data)
 
 
 def reset_signals() -> None:
@@ -189,5 +189,5 @@ class _Program(ctypes.Structure):
 
 def install_filter(program: bytes) -> None:
     """Installs a seccomp filter for good; `program` is an array of struct sock_filter."""
-    _syscall("seccomp", _own("seccomp"), _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    syscall("seccomp", _own("seccomp"), _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_SPEC_ALLOW,
              ctypes.byref(_Program(len(program) // 8, program)))

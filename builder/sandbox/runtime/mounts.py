@@ -29,7 +29,9 @@ class Tree:
         self._container = container
         self._sys_template = "" if own_view_of_sys else host.sys_template
         self._scratch_dir = host.scratch_dir
-        self._mounter = Mounter(self._scratch_dir, userxattr=host.userxattr, appends=host.appends_lowers)
+        self._nodev = 0 if container["privileged"] else host.nodev
+        self._mounter = Mounter(self._scratch_dir, userxattr=host.userxattr, appends=host.appends_lowers,
+                                attributes=self._nodev)
         self.root = -1
         self.listeners: list[tuple[int, _socket.socket]] = []
         """Sockets that the step connects to, with the number of their mount."""
@@ -103,15 +105,16 @@ class Tree:
             case "tmpfs":
                 size = (("size", str(mount["size"])),) if mount["size"] else ()
                 options = (("source", "tmpfs"), ("mode", f"{mount['mode']:o}"), *size)
-                return kernel.new_filesystem("tmpfs", options, kernel.NOSUID)
+                return kernel.new_filesystem("tmpfs", options, kernel.NOSUID | self._nodev)
             case "file":
                 return self._open_file(f"{self._scratch_dir}/files/{number}", mount)
             case "socket":
                 return self._open_socket(f"{self._scratch_dir}/files/{number}", number, mount)
             case other:
                 raise OSError(errno.EINVAL, f"unknown kind of mount `{other}`")
-        if mount["readonly"]:
-            kernel.set_attributes(fd, kernel.RDONLY, recursive=True)
+        attributes = self._nodev | (kernel.RDONLY if mount["readonly"] else 0)
+        if attributes:
+            kernel.set_attributes(fd, attributes, recursive=True)
         return fd
 
     def _open_subpath(self, number: int, mount: MountDocument) -> int:

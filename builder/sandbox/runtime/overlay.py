@@ -1,7 +1,8 @@
 """Overlays: stacks of layer directories as one mount, and the stub layer that gives missing mount points a place.
 
 Options keep layers plain, so that an upper directory is a layer independent of what lay below it: no redirects, no
-metadata-only copies, no index. `volatile` leaves out syncs: what a crash cuts short is thrown away anyway.
+metadata-only copies, no index. `volatile` leaves out syncs: what a crash cuts short is thrown away anyway. With
+`userxattr` redirects and metadata-only copies are off and must not be named, as "off" may mean "follow".
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builder.sandbox.runtime.wire import OverlayDocument
 
-_OPTIONS = (("redirect_dir", "off"), ("metacopy", "off"), ("index", "off"))
+_OPTIONS: kernel.Options = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
+_USER_OPTIONS: kernel.Options = (("index", "off"), ("userxattr", None))
 _STRING_LIMIT = 255
 """fsconfig takes no longer strings."""
 
@@ -31,46 +33,44 @@ def appends_lowers() -> bool:
 class Mounter:
     """Mounts overlays below `scratch_dir`, a private tmpfs."""
 
-    def __init__(self, scratch_dir: str, *, userxattr: bool, appends: bool) -> None:
+    def __init__(self, scratch_dir: str, *, userxattr: bool, appends: bool, attributes: int) -> None:
         self._scratch_dir = scratch_dir
-        self._userxattr = userxattr
+        self._attributes = attributes
+        self._options = _USER_OPTIONS if userxattr else _OPTIONS
         self._appends = appends
         self._serial = 0
-        self.empty_dir = f"{scratch_dir}/empty"
 
     def mount(self, overlay: OverlayDocument, *, stub_dir: str = "") -> int:
         """A descriptor of the mounted overlay's root, to be attached. `stub_dir` goes on top of the lower ones."""
         lowers = [d for d in (stub_dir, *reversed(overlay["lowers"])) if d]
-        upper, work = overlay["upper"], overlay["work"]
-        while len(lowers) < (1 if upper else 2):
-            lowers.append(self.empty_dir)
+        while len(lowers) < (1 if overlay["upper"] else 2):
+            lowers.append(f"{self._scratch_dir}/empty")
         held: list[int] = []
+        limit = _STRING_LIMIT if self._appends else 0
         try:
-            if not self._appends:
-                return self._mount_by_page([_short(d, held, 0) for d in lowers], upper, work, held)
-            options: list[tuple[str, str | None]] = [("source", "overlay"), *_OPTIONS]
-            options += [("lowerdir+", _short(d, held)) for d in lowers]
-            if upper:
-                options += [("upperdir", _short(upper, held)), ("workdir", _short(work, held)), ("volatile", None)]
-            if self._userxattr:
-                options.append(("userxattr", None))
-            return kernel.new_filesystem("overlay", tuple(options))
+            shown = [_short(d, held, limit) for d in lowers]
+            options: list[tuple[str, str | None]] = [("source", "overlay"), *self._options]
+            if overlay["upper"]:
+                options += [("upperdir", _short(overlay["upper"], held, limit)),
+                            ("workdir", _short(overlay["work"], held, limit)), ("volatile", None)]
+            if self._appends:
+                options += [("lowerdir+", name) for name in shown]
+                return kernel.new_filesystem("overlay", tuple(options), self._attributes)
+            return self._mount_by_page((*options[1:], ("lowerdir", ":".join(shown))))
         finally:
             for fd in held:
                 os.close(fd)
 
-    def _mount_by_page(self, lowers: list[str], upper: str, work: str, held: list[int]) -> int:
-        """By mount(2), whose options must fit a page: names are those of descriptors, 16 bytes a layer."""
-        options = [f"{key}={value}" for key, value in _OPTIONS] + ["lowerdir=" + ":".join(lowers)]
-        if upper:
-            options += [f"upperdir={_short(upper, held, 0)}", f"workdir={_short(work, held, 0)}", "volatile"]
-        if self._userxattr:
-            options.append("userxattr")
+    def _mount_by_page(self, options: kernel.Options) -> int:
+        """By mount(2), whose options must fit a page: directories go by their descriptors, 16 bytes each."""
         self._serial += 1
         target = f"{self._scratch_dir}/overlay{self._serial}"
         os.mkdir(target)
-        kernel.mount(b"overlay", target, b"overlay", ",".join(options))
-        return os.open(target, os.O_PATH | os.O_CLOEXEC)
+        text = ",".join(key if value is None else f"{key}={value}" for key, value in options)
+        kernel.mount(b"overlay", target, b"overlay", text)
+        fd = os.open(target, os.O_PATH | os.O_CLOEXEC)
+        kernel.set_attributes(fd, self._attributes)
+        return fd
 
 
 def forget_volatile(work: str) -> None:
@@ -81,7 +81,7 @@ def forget_volatile(work: str) -> None:
     os.rmdir(marker_dir)
 
 
-def _short(path: str, held: list[int], limit: int = _STRING_LIMIT) -> str:
+def _short(path: str, held: list[int], limit: int) -> str:
     """A name for `path` of at most `limit` bytes, else that of a descriptor, which is added to `held`."""
     if len(os.fsencode(path)) <= limit:
         return path
@@ -136,7 +136,11 @@ def _copy_attributes(root: int, name: str, path: str) -> os.stat_result:
     fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
     try:
         status = os.fstat(fd)
-        os.chown(path, status.st_uid, status.st_gid)
+        try:
+            os.chown(path, status.st_uid, status.st_gid)
+        except OSError:
+            # An owner that the user namespace does not have; a copy-up of this directory would fail as well.
+            pass
         os.chmod(path, status.st_mode & 0o7777)
         for key in os.listxattr(fd):
             if key.startswith(("trusted.overlay.", "user.overlay.")):

@@ -18,7 +18,7 @@ import os
 import select
 import struct
 
-from builder.sandbox.runtime import cgroups, kernel, step
+from builder.sandbox.runtime import cgroups, devices, kernel, step
 from builder.sandbox.runtime.host import Host
 
 TYPE_CHECKING = False
@@ -38,6 +38,8 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
     os.closerange(socket_fd + 1, 1 << 30)
     requests = _socket.socket(fileno=socket_fd)
     os.set_inheritable(socket_fd, False)
+    hierarchies = cgroups.hierarchies()
+    guard = devices.guard(hierarchies, f"builder-{os.getpid()}-{os.urandom(4).hex()}")
     broken: OSError | None = None
     try:
         kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS)
@@ -48,13 +50,15 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
     if inner:
         requests.close()
         _, status = os.waitpid(inner, 0)
+        if guard is not None:
+            guard.remove()
         os._exit(0 if status == 0 else 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, _SIGKILL)
     kernel.reset_signals()
     # Fewer pages are copied after a fork when the collector leaves what exists alone.
     gc.freeze()
     try:
-        host: Host | OSError = broken or Host(mount_dir, userxattr=userxattr)
+        host: Host | OSError = broken or Host(mount_dir, userxattr=userxattr, hierarchies=hierarchies, guard=guard)
     except OSError as error:
         host = error
     Spawner(requests, host).serve()
@@ -152,7 +156,8 @@ class Spawner:
         group = None
         if cgroups.wants_group(container):
             self._serial += 1
-            group = cgroups.Group(container, self._host.hierarchies, f"{self._group_prefix}-{self._serial}")
+            name = f"{self._group_prefix}-{self._serial}"
+            group = cgroups.Group(container, self._host.hierarchies, name, self._host.guard)
         try:
             pid = self._fork()
         except OSError:

@@ -75,6 +75,8 @@ def _say(text: str) -> None:
 
 
 def _isolate(container: ContainerDocument, host: Host, group: Group | None) -> None:
+    if container["privileged"] and host.guard is not None:
+        host.guard.leave()
     if group is not None:
         group.join()
     flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
@@ -145,9 +147,9 @@ def _confine(container: ContainerDocument, host: Host) -> None:
     gid, groups = container["gid"], container["groups"]
     os.umask(0o022)
     os.chdir(container["cwd"])
-    os.setgroups(groups if gid in groups else (gid, *groups))
-    os.setresgid(gid, gid, gid)
-    os.setresuid(container["uid"], container["uid"], container["uid"])
+    if not host.groups_denied:
+        os.setgroups(groups if gid in groups else (gid, *groups))
+    _become(container["uid"], gid)
     if container["privileged"]:
         # Inheritable and ambient too, so that they survive the start of a program by any user.
         kernel.capset(host.permitted, host.permitted, host.permitted)
@@ -157,6 +159,17 @@ def _confine(container: ContainerDocument, host: Host) -> None:
     elif container["uid"] == 0:
         mask = host.permitted & facts.mask_of(facts.DEFAULT_CAPABILITIES)
         kernel.capset(mask, mask, 0)
+
+
+def _become(uid: int, gid: int) -> None:
+    try:
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        problem = f"user {uid}:{gid} does not exist in this user namespace (see /etc/subuid)"
+        raise OSError(errno.EINVAL, problem) from None
 
 
 def _limit(name: str, soft: int, hard: int) -> None:

@@ -64,7 +64,7 @@ def mount_sys(spot: int, host: Host, *, privileged: bool) -> None:
 def _mount_dev(spot: int, host: Host, container: ContainerDocument) -> int:
     """Mounts /dev with everything in it; returns a descriptor of it."""
     dev = kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "755"), ("size", facts.DEV_SIZE)),
-                                kernel.NOSUID | kernel.STRICTATIME)
+                                kernel.NOSUID | kernel.STRICTATIME | host.nodev)
     _attach(dev, spot)
     owner: Options = (("gid", "5"),) if host.tty_gid else ()
     shm_size = str(container["shm_size"])
@@ -114,10 +114,10 @@ def _mount_in(top: int, name: str, kind: str, options: Options, attributes: int)
 
 
 def _make_node(dev: int, host: Host, name: str, kind: int, number: int) -> None:
-    if not host.in_user_namespace:
+    if host.guard is not None:
         os.mknod(name, kind | 0o666, number, dir_fd=dev)
         return
-    # A user namespace may not make device nodes, but bind the host's.
+    # A node made in a user namespace, or on a `nodev` mount, cannot be opened; the host's, bound here, can.
     os.mknod(name, _REGULAR | 0o666, dir_fd=dev)
     fd = kernel.clone_mount(f"/dev/{name}", recursive=False)
     _attach(fd, os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=dev))

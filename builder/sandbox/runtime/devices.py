@@ -1,0 +1,121 @@
+"""Which devices steps may open: a control group for the spawner and all that it starts.
+
+Steps have CAP_MKNOD, and images may contain device nodes; without this, root in a step could read the host's disks. The
+rules are runc's: any node may be made, only harmless ones opened. Version 1 has a list for that, version 2 a program.
+In a user namespace the kernel itself lets nobody open a node, so no group is made there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+from builder.sandbox.runtime import kernel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builder.sandbox.runtime.cgroups import Hierarchy
+
+OPENABLE = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, -1))
+"""Character devices as (major, minor), minor -1 for all: null, zero, full, random, urandom, tty, console, ptmx, pts."""
+
+_PROG_LOAD, _PROG_ATTACH = 5, 8
+_CGROUP_DEVICE_PROGRAM, _CGROUP_DEVICE_ATTACH, _ALLOW_MULTI = 15, 6, 2
+_MKNOD, _CHARACTER = 1, 2
+_BPF = {"x86_64": 321, "aarch64": 280}
+
+
+class DeviceGuard:
+    """The group. The spawner enters it; the first process of a privileged container leaves it."""
+
+    def __init__(self, devices: Hierarchy, name: str) -> None:
+        self._outside_dir = devices.own_dir().rstrip("/")
+        self._dir = f"{self._outside_dir}/{name}"
+        self.version1 = bool(devices.name)
+        """Whether the rules live in a hierarchy of their own, which limits have nothing to do with."""
+        self._program = -1
+
+    def enter(self) -> None:
+        """Makes the group and moves the calling process into it."""
+        os.mkdir(self._dir)
+        if self.version1:
+            _write(f"{self._dir}/devices.deny", "a")
+            for rule in ("c *:* m", "b *:* m", *(f"c {a}:{'*' if b < 0 else b} rwm" for a, b in OPENABLE)):
+                _write(f"{self._dir}/devices.allow", rule)
+        else:
+            self._program = _load(_program())
+            _attach(self._program, self._dir)
+        _write(f"{self._dir}/cgroup.procs", "0")
+
+    def extend(self, group_dir: str) -> None:
+        """Applies the rules to a container's own group, which is not below this one in version 2."""
+        if not self.version1:
+            _attach(self._program, group_dir)
+
+    def leave(self) -> None:
+        _write(f"{self._outside_dir}/cgroup.procs", "0")
+
+    def remove(self) -> None:
+        """Removes the group once its processes have ended; nothing if it was never made."""
+        try:
+            os.rmdir(self._dir)
+        except OSError:
+            # Never made, or a process of another namespace moved into it: not ours to force.
+            pass
+
+
+def guard(found: tuple[Hierarchy, ...], name: str) -> DeviceGuard | None:
+    """The guard for this machine, not yet entered; None when it has no hierarchy for it."""
+    for hierarchy in found:
+        if not hierarchy.name or "devices" in hierarchy.controllers:
+            return DeviceGuard(hierarchy, name)
+    return None
+
+
+def _program() -> bytes:
+    """eBPF: allowed (1) are making nodes, and opening `OPENABLE`.
+
+    The context is struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor.
+    """
+    allow = struct.pack("=BBhi", 0xB7, 0, 0, 1) + struct.pack("=BBhi", 0x95, 0, 0, 0)
+    code = [
+        struct.pack("=BBhi", 0x61, 0x12, 0, 0),  # r2 = access and type
+        struct.pack("=BBhi", 0x61, 0x14, 4, 0),  # r4 = major
+        struct.pack("=BBhi", 0x61, 0x15, 8, 0),  # r5 = minor
+        struct.pack("=BBhi", 0xBF, 0x23, 0, 0),  # r3 = r2
+        struct.pack("=BBhi", 0x77, 0x03, 0, 16),  # r3 >>= 16: access
+        struct.pack("=BBhi", 0x55, 0x03, 2, _MKNOD),  # nothing but mknod: allow
+        allow,
+        struct.pack("=BBhi", 0x57, 0x02, 0, 0xFFFF),  # r2 &= 0xffff: type
+        struct.pack("=BBhi", 0x15, 0x02, 2, _CHARACTER),
+        struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0),
+    ]
+    for major, minor in OPENABLE:
+        code.append(struct.pack("=BBhi", 0x55, 0x04, 2 if minor < 0 else 3, major))
+        if minor >= 0:
+            code.append(struct.pack("=BBhi", 0x55, 0x05, 2, minor))
+        code.append(allow)
+    code.append(struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0))
+    return b"".join(code)
+
+
+def _load(program: bytes) -> int:
+    text, license_name = ctypes.create_string_buffer(program), ctypes.create_string_buffer(b"Apache-2.0")
+    attributes = struct.pack("=IIQQ", _CGROUP_DEVICE_PROGRAM, len(program) // 8, ctypes.addressof(text),
+                             ctypes.addressof(license_name)).ljust(120, b"\0")
+    return kernel.syscall("bpf load", _BPF[kernel.MACHINE], _PROG_LOAD, attributes, 120)
+
+
+def _attach(program: int, group_dir: str) -> None:
+    fd = os.open(group_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    attributes = struct.pack("=IIII", fd, program, _CGROUP_DEVICE_ATTACH, _ALLOW_MULTI).ljust(120, b"\0")
+    try:
+        kernel.syscall("bpf attach", _BPF[kernel.MACHINE], _PROG_ATTACH, attributes, 120)
+    finally:
+        os.close(fd)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
