@@ -123,7 +123,8 @@ class Decompressor:
             case Packing.GZIP:
                 from isal import igzip_lib
 
-                return self._members(lambda: igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP), igzip_lib.error)
+                damage: type[Exception] = igzip_lib.error
+                return self._members(lambda: igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP), damage)
             case Packing.XZ:
                 from lzma import FORMAT_XZ, LZMADecompressor, LZMAError
 

@@ -43,10 +43,10 @@ class MemberFailed(ImageError):
 class Extraction:
     """A directory being filled. As a context it closes what it opened.
 
-    `below` is what the finished layer will lie on. `pulled` says that the archive is a layer, with nothing known of what
-    it lies on: it may hold whiteouts, and keeps all extended attributes but the system's and the store's own; of other
-    archives only `security.capability` is kept. `owner` overrides that of every member. "record" keeps owners that
-    chown refuses as an attribute.
+    `below` is what the finished layer will lie on. `pulled` says that the archive is a layer, with nothing known of
+    what it lies on: it may hold whiteouts, and keeps all extended attributes but the system's and the store's own; of
+    other archives only `security.capability` is kept. `owner` overrides that of every member. "record" keeps owners
+    that chown refuses as an attribute.
     """
 
     def __init__(

@@ -28,7 +28,9 @@ OWNER_XATTR = "user.builder.owner"
 CAPABILITY_XATTR = "security.capability"
 
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
-_UNPACKABLE = frozenset(f"{prefix}.overlay.{name}" for prefix in ("trusted", "user") for name in ("redirect", "metacopy"))
+_ELSEWHERE = frozenset(
+    {"trusted.overlay.redirect", "trusted.overlay.metacopy", "user.overlay.redirect", "user.overlay.metacopy"}
+)
 _CAPABILITY_V2_SIZE = 20
 
 
@@ -82,7 +84,7 @@ def read_xattrs(path: bytes) -> Xattrs:
     names = os.listxattr(path, follow_symlinks=False)
     if not names:
         return NO_XATTRS
-    if elsewhere := _UNPACKABLE.intersection(names):
+    if elsewhere := _ELSEWHERE.intersection(names):
         raise RedirectInLayer(os.fsdecode(path), min(elsewhere))
     return Xattrs(
         _portable(_getxattr(path, CAPABILITY_XATTR)) if CAPABILITY_XATTR in names else b"",
@@ -99,10 +101,12 @@ def _portable(capability: bytes) -> bytes:
 
 
 def _parse_owner(value: bytes) -> tuple[int, int, int] | None:
-    uid, gid, mode = (value.split(b":") + [b"", b""])[:3]
-    if not (uid.isdigit() and gid.isdigit() and mode.isdigit()):
+    uid, _, rest = value.partition(b":")
+    gid, _, mode = rest.partition(b":")
+    try:
+        return int(uid), int(gid), int(mode, 8) & 0o7777
+    except ValueError:
         return None
-    return int(uid), int(gid), int(mode, 8) & 0o7777
 
 
 def _getxattr(path: str | bytes | int, name: str) -> bytes:

@@ -58,7 +58,8 @@ def pack(
             packer.add(entry)
             entries += 1
         writer.write(tarwrite.END)
-        return Packed(blob=writer.finish(), entries=entries, content=packer.content and packer.content.digest())
+        digest = packer.content.digest() if packer.content else None
+        return Packed(blob=writer.finish(), entries=entries, content=digest)
 
 
 def pack_layer(

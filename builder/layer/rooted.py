@@ -95,13 +95,20 @@ class Root:
         if last in (b"", b".", b".."):
             parent, _, last = _clean(name).rpartition(b"/")
         known = self._parents.get(parent)
-        return (*known, last) if known else (*self.enter(parent, make=make), last)
+        return (*known, last) if known else (*self.enter(parent, make=make, member=name), last)
 
-    def enter(self, name: bytes, *, make: bool = True) -> tuple[bytes, int]:
-        """Canonical path and descriptor of the directory `name`, which is made with its parents if it is missing."""
+    def enter(self, name: bytes, *, make: bool = True, member: bytes = b"") -> tuple[bytes, int]:
+        """Canonical path and descriptor of the directory `name`, which is made with its parents if it is missing.
+
+        What a link names is made only for a layer (as containerd does); an archive's link must lead somewhere
+        (go-archive). Errors speak of `member`.
+        """
+        member = member or name
         done = list(self._base)
         pending = _clean(name).split(b"/")[::-1]
         links = 0
+        linked = len(pending)
+        """What is pending from here on stands in a link's target."""
         while pending:
             part = pending.pop()
             if part in (b"", b"."):
@@ -110,13 +117,21 @@ class Root:
                 del done[max(len(done) - 1, len(self._base)) :]
                 continue
             done.append(part)
-            target = self._step(name, b"/".join(done), make)
+            path = b"/".join(done)
+            try:
+                target = self._step(member, path, make and (self._pulled or len(pending) < linked))
+            except FileNotFoundError:
+                if not make:
+                    raise
+                why = f"lies behind a link to `{os.fsdecode(path)}`, which does not exist"
+                raise MemberRefused(member, why) from None
             if target is None:
                 continue
             links += 1
             if links > MAX_LINKS:
-                raise MemberRefused(name, "lies behind too many symbolic links")
+                raise MemberRefused(member, "lies behind too many symbolic links")
             del done[len(self._base) if target.startswith(b"/") else -1 :]
+            linked = min(linked, len(pending))
             pending += target.split(b"/")[::-1]
         path = b"/".join(done)
         fd = self._descriptor(path)
@@ -156,7 +171,7 @@ class Root:
 
     # -- one step --------------------------------------------------------------------------------------------------
 
-    def _step(self, name: bytes, path: bytes, make: bool) -> bytes | None:
+    def _step(self, member: bytes, path: bytes, make: bool) -> bytes | None:
         """Opens or makes the directory at canonical `path`; the target instead where a link is there."""
         if path in self._open:
             return None
@@ -168,8 +183,8 @@ class Root:
         except FileNotFoundError:
             lower = self._lower(path)
             if lower is None and not make:
-                raise
-            return self._make_parent(name, path, lower)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+            return self._make_parent(member, path, lower)
         except OSError as error:
             if error.errno not in _NOT_A_DIRECTORY:
                 raise
@@ -177,17 +192,17 @@ class Root:
         if stat.S_ISLNK(status.st_mode):
             return os.readlink(last, dir_fd=fd)
         if not is_whiteout(status) or not make:
-            raise MemberRefused(name, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
+            raise MemberRefused(member, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
         self._clear(path, last, fd)
         self._make_opaque_directory(path, last, fd)
         self._imply(path, Attributes(IMPLIED_MODE, 0, 0, None))
         return None
 
-    def _make_parent(self, name: bytes, path: bytes, lower: Entry | None) -> bytes | None:
+    def _make_parent(self, member: bytes, path: bytes, lower: Entry | None) -> bytes | None:
         if lower is not None and lower.is_link:
             return os.fsencode(os.readlink(lower.host))
         if lower is not None and not lower.is_dir:
-            raise MemberRefused(name, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
+            raise MemberRefused(member, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
         parent, _, last = path.rpartition(b"/")
         os.mkdir(last, 0o700, dir_fd=self._descriptor(parent))
         if lower is None:
@@ -245,6 +260,11 @@ class Root:
             os.close(fd)
         self._open.clear()
         self._parents.clear()
+
+
+def is_base(name: bytes) -> bool:
+    """Whether a member's name stands for the base directory itself, like `./`."""
+    return (b".." in name or not name.strip(b"./")) and not _clean(name)
 
 
 def _join(parent: bytes, last: bytes) -> bytes:

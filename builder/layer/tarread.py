@@ -1,7 +1,7 @@
 """Members of a tar stream: V7, USTAR, GNU and pax, with long names, big numbers, extended attributes and sparse files.
 
-Reads what Go's archive/tar reads, for whatever it refuses BuildKit refuses too. Names and targets are bytes as they stand
-in the archive: nothing here makes them safe to use. Global pax headers are skipped, as containerd does.
+Reads what Go's archive/tar reads, for whatever it refuses BuildKit refuses too. Names and targets are bytes as they
+stand in the archive: nothing here makes them safe to use. Global pax headers are skipped, as containerd does.
 Sources: POSIX pax; GNU tar manual, "Basic Tar Format" and "Sparse Formats"; Go archive/tar reader.go.
 """
 
@@ -37,7 +37,7 @@ class BadArchive(ImageError):
 
 
 class Member(msgspec.Struct, gc=False):
-    """One member. Header-only kinds have size 0; `size` is that of the file, which a sparse one stores only parts of."""
+    """One member. `size` is that of the file, of which a sparse one stores only parts; it is 0 for other kinds."""
 
     kind: bytes
     """The type flag; regular files of every kind are b"0"."""
@@ -185,7 +185,7 @@ class TarReader:
         elif member.kind != b"0" or not records:
             return
         elif records.get(b"GNU.sparse.major") == b"1" and records.get(b"GNU.sparse.minor") == b"0":
-            member.sparse, used = map_in_data(lambda: self._data_block())
+            member.sparse, used = map_in_data(self._data_block)
             member.size = _decimal(records.get(b"GNU.sparse.realsize", b""))
             stored -= used
         elif (found := map_in_records(records)) is not None:
@@ -249,7 +249,8 @@ def _check(block: bytes) -> None:
         stored = -1
     blank = block[:148] + b"        " + block[156:]
     # Adler-32's low half is 1 + the sum of the bytes modulo 65521: far cheaper than adding them up here.
-    if ((zlib.adler32(blank) & 0xFFFF) - 1 - stored) % 65521 and sum(b - 256 if b > 127 else b for b in blank) != stored:
+    unsigned = (zlib.adler32(blank) & 0xFFFF) - 1
+    if (unsigned - stored) % 65521 and sum(byte - 256 if byte > 127 else byte for byte in blank) != stored:
         raise ValueError("a header's checksum is wrong")
 
 

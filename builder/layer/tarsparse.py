@@ -20,7 +20,7 @@ _ENTRIES = _MAP_LIMIT // _ENTRY
 def gnu_sparse_map(
     header: bytes, next_block: Callable[[], bytes], number: Callable[[bytes], int]
 ) -> tuple[SparseMap, int]:
-    """The map of an old GNU sparse file (type `S`), four parts in its header and 21 in each block behind, and its size."""
+    """The map and size of an old GNU sparse file (type `S`): four parts in its header, 21 in each block behind."""
     parts = _parts(header[386:482], number)
     more = header[482]
     while more:

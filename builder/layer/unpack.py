@@ -16,7 +16,7 @@ from builder.layer.decompress import ByteSource, decompressor
 from builder.layer.extract import Extraction, OnChownError
 from builder.layer.overlay import OPAQUE_MARKER, WHITEOUT_PREFIX, XattrPrefix
 from builder.layer.prefetch import Prefetch
-from builder.layer.rooted import MemberRefused
+from builder.layer.rooted import MemberRefused, is_base
 from builder.layer.tarread import TarReader
 from builder.oci import DiffID
 
@@ -28,7 +28,9 @@ class DiffIDMismatch(ImageError):
     code = "diff-id-mismatch"
 
     def __init__(self, what: str, expected: DiffID, actual: DiffID) -> None:
-        super().__init__(f"{what} does not hold what the image says", notes=(f"diff id {expected} was expected, not {actual}",))
+        super().__init__(
+            f"{what} does not hold what the image says", notes=(f"its diff id is {actual}, not {expected}",)
+        )
 
 
 class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,10 +66,10 @@ def unpack_layer(
         rest = iter(stream)
         reader = TarReader(rest, what)
         for member in reader:
-            folder, _, last = member.name.rpartition(b"/")
+            folder, _, last = member.name.rstrip(b"/").rpartition(b"/")
             if last.startswith(WHITEOUT_PREFIX):
                 _hide(extraction, member.name, folder, last)
-            elif last or member.name.strip(b"./"):
+            elif not is_base(member.name):
                 extraction.add(member, reader.data())
         for _ in rest:
             pass
