@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Protocol
 
 from builder.errors import ContextError
 from builder.layer.tree import Entry, FileTree
@@ -20,10 +21,20 @@ class TooManyLinks(ContextError):
     code = "too-many-links"
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"`{path}` leads through too many symbolic links", hint="look for a link that points at itself")
+        super().__init__(f"`{path}` leads through too many links", hint="look for a symbolic link that points at itself")
 
 
-def canonical(at: Callable[[str], Entry | None], path: str, *, follow_last: bool = True) -> str:
+class Located(Protocol):
+    """Something at a path: a link, whose target is read at `host`, or anything else."""
+
+    @property
+    def is_link(self) -> bool: ...
+
+    @property
+    def host(self) -> str: ...
+
+
+def canonical(at: Callable[[str], Located | None], path: str, *, follow_last: bool = True) -> str:
     """The canonical form of `path`; `at` looks up canonical paths.
 
     What does not exist is kept as written (`..` still takes one component away), so the answer also says where a new

@@ -98,32 +98,30 @@ def resolve_user(spec: str, tree: FileTree | None) -> Identity:
     return Identity(uid=uid, gid=gid, groups=tuple(groups), home=_home(uid, tree))
 
 
-def resolve_owner(spec: str, tree: FileTree | None) -> tuple[int, int]:
+def resolve_owner(spec: str, tree: FileTree | None, *, strict: bool = True) -> tuple[int, int]:
     """The uid and gid that `--chown=spec` (or WORKDIR under `USER spec`) gives to files.
 
-    A number alone is also the group; a name brings the group of its passwd entry. Raises UnknownUser and UnknownGroup,
-    where BuildKit silently takes 0.
+    A number alone is also the group; a name brings the group of its passwd entry. Raises UnknownUser and UnknownGroup
+    if `strict`; else an unknown user counts as root and an unknown group as none given, as in BuildKit.
     """
     user_part, colon, group_part = spec.partition(":")
     if not user_part or _is_fixed(user_part):
         uid = gid = _fixed(user_part)
     else:
         user = next((u for u in _users(tree) if u.name == user_part), None)
-        if user is None:
+        if user is None and strict:
             raise UnknownUser(user_part)
-        uid, gid = user.uid, user.gid
-    if colon:
-        gid = _fixed(group_part) if not group_part or _is_fixed(group_part) else _group_id(group_part, tree)
-    return uid, gid
-
-
-def files_read(spec: str) -> tuple[str, ...]:
-    """Which of PASSWD and GROUP `resolve_owner` reads for `spec`: what a cache key has to hold."""
-    user_part, _, group_part = spec.partition(":")
-    needed = [PASSWD] if user_part and not _is_fixed(user_part) else []
-    if group_part and not _is_fixed(group_part):
-        needed.append(GROUP)
-    return tuple(needed)
+        uid, gid = (user.uid, user.gid) if user is not None else (0, 0)
+    if not colon:
+        return uid, gid
+    if not group_part or _is_fixed(group_part):
+        return uid, _fixed(group_part)
+    try:
+        return uid, _group_id(group_part, tree)
+    except UnknownGroup:
+        if strict:
+            raise
+        return uid, gid
 
 
 def _is_fixed(text: str) -> bool:

@@ -1,0 +1,188 @@
+"""Fingerprints of files: xxh3-128, seeded with a secret of the store, remembered by what stat says.
+
+They answer "is this the same content as last time" on one machine and never leave it: nothing exported or shared is
+named by them. The secret keeps anyone who does not know it from making two contexts that collide. A file that changed
+within the last RACY seconds is not remembered, for it could change again without a visible change of its ctime.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from typing import Protocol, TypeAlias
+
+import xxhash
+
+from builder.context.local import Unreadable
+from builder.layer.copyfile import capability_of
+from builder.layer.tree import Entry
+
+RACY = 2.0
+"""Seconds: the coarsest time stamps of a common file system (FAT)."""
+
+_FORMAT = 1
+_PIECE = 1 << 20
+_LARGE = 1 << 20
+"""Files from this size on are hashed side by side."""
+_WORKERS = 2
+_WORTH_SAVING = 32
+"""Newly hashed files (or MiB) of one directory that make writing its rows pay: reading them back costs as much."""
+_SPARE_ROWS = 10_000
+
+_Row: TypeAlias = tuple[int, int, int, int, bytes]
+"""size, mtime_ns, ctime_ns, inode, fingerprint"""
+
+
+class StatCache(Protocol):
+    """Where rows outlive the process. Private to the store: what comes back is read with `marshal`."""
+
+    def load_stat_cache(self, name: str) -> bytes | None: ...
+
+    def save_stat_cache(self, name: str, data: bytes) -> None: ...
+
+
+class Fingerprints:
+    """Fingerprints the files of any trees, for one build; `save` keeps what it learnt for the next one.
+
+    `secret` is the store's. Several threads may use one.
+    """
+
+    def __init__(self, secret: bytes, cache: StatCache | None = None) -> None:
+        key = sha256(b"builder fingerprints\n" + secret).digest()
+        self._prefix = key
+        self._seed = int.from_bytes(key[:8], "little")
+        self._cache = cache
+        self._roots: dict[str, _Root] = {}
+        self._lock = threading.Lock()
+
+    def digests(self, entries: Sequence[Entry]) -> list[bytes]:
+        """16 bytes for each of the regular files `entries`: equal for equal content and file capability.
+
+        Raises Unreadable.
+        """
+        found: list[bytes] = []
+        misses: list[int] = []
+        directory, root = "", None
+        for position, entry in enumerate(entries):
+            base = entry.host[: len(entry.host) - len(entry.path)]
+            if root is None or base != directory:
+                directory, root = base, self._root(base)
+            row = root.rows.get(entry.path)
+            status = entry.stat
+            if row is not None and row[:4] == _times(status):
+                root.seen[entry.path] = row
+                found.append(row[4])
+            else:
+                misses.append(position)
+                found.append(b"")
+        for position, digest in self._hash_all([(position, entries[position]) for position in misses]):
+            found[position] = digest
+        return found
+
+    def save(self) -> None:
+        """Keep the rows of directories where much was hashed; call it once, at the end. Raises StoreError."""
+        if self._cache is None:
+            return
+        for directory, root in self._roots.items():
+            if root.hashed_files >= _WORTH_SAVING or root.hashed_bytes >= _WORTH_SAVING << 20:
+                self._cache.save_stat_cache(directory, marshal.dumps((_FORMAT, root.lasting_rows())))
+
+    def _root(self, directory: str) -> _Root:
+        with self._lock:
+            root = self._roots.get(directory)
+            if root is None:
+                data = self._cache.load_stat_cache(directory) if self._cache is not None else None
+                root = self._roots[directory] = _Root(_read_rows(data))
+            return root
+
+    def _hash_all(self, files: list[tuple[int, Entry]]) -> Iterator[tuple[int, bytes]]:
+        large = [(position, entry) for position, entry in files if entry.stat.st_size >= _LARGE]
+        for position, entry in files:
+            if entry.stat.st_size < _LARGE or len(large) < 2:
+                yield position, self._hash(entry)
+        if len(large) > 1:
+            yield from _side_by_side(self._hash, large)
+
+    def _hash(self, entry: Entry) -> bytes:
+        started = time.time_ns()
+        status = entry.stat
+        try:
+            file = os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                digest = self._content_digest(file, status.st_size)
+                if capability := capability_of(file):
+                    digest = xxhash.xxh3_128_digest(self._prefix + digest + capability, self._seed)
+                after = os.fstat(file)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise Unreadable(entry.path, error) from error
+        root = self._root(entry.host[: len(entry.host) - len(entry.path)])
+        root.hashed_files += 1
+        root.hashed_bytes += status.st_size
+        if _times(after) == _times(status):
+            row = (*_times(after), digest)
+            root.rows[entry.path] = row
+            if after.st_ctime_ns + RACY * 1e9 < started:
+                root.seen[entry.path] = row
+            else:
+                root.racy.add(entry.path)
+        return digest
+
+    def _content_digest(self, file: int, size: int) -> bytes:
+        if size < _LARGE:
+            content = os.read(file, size + 1)
+            if len(content) == size:
+                return xxhash.xxh3_128_digest(self._prefix + content, self._seed)
+            os.lseek(file, 0, os.SEEK_SET)
+        state = xxhash.xxh3_128(self._prefix, self._seed)
+        buffer = memoryview(bytearray(_PIECE))
+        while count := os.readv(file, [buffer]):
+            state.update(buffer[:count])
+        return state.digest()
+
+
+class _Root:
+    """The rows of the files below one directory of this machine, by path below it."""
+
+    def __init__(self, rows: dict[str, _Row]) -> None:
+        self.rows = rows
+        self.seen: dict[str, _Row] = {}
+        """The rows that this build needed and that may be kept."""
+        self.racy: set[str] = set()
+        self.hashed_files = 0
+        self.hashed_bytes = 0
+
+    def lasting_rows(self) -> dict[str, _Row]:
+        """What to keep: everything, until rows of files that no build asks for any more outweigh the others."""
+        if len(self.rows) > 2 * len(self.seen) + _SPARE_ROWS:
+            return self.seen
+        return {path: row for path, row in self.rows.items() if path not in self.racy}
+
+
+def _times(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _read_rows(data: bytes | None) -> dict[str, _Row]:
+    """Rows as saved; damage or another format only means that files are hashed again."""
+    if data is None:
+        return {}
+    try:
+        version, rows = marshal.loads(data)
+    except (ValueError, EOFError, TypeError):
+        return {}
+    return rows if version == _FORMAT and isinstance(rows, dict) else {}
+
+
+def _side_by_side(hash_file: Callable[[Entry], bytes], files: list[tuple[int, Entry]]) -> list[tuple[int, bytes]]:
+    """Hash large files in a few threads; xxhash and read(2) run without the interpreter lock."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        digests = pool.map(hash_file, [entry for _, entry in files])
+        return list(zip([position for position, _ in files], digests, strict=True))

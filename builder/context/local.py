@@ -1,0 +1,169 @@
+"""A directory of this machine as a build context: what it holds, less what its ignore file hides.
+
+Read in place, nothing is copied or sent anywhere. Every file counts as owned by 0:0. Symbolic links are files like any
+other here; whoever follows one does so inside the context.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from builder.errors import ContextError
+from builder.language.ignore import IgnoreRules, MatchState
+from builder.layer.resolution import TooManyLinks, canonical
+from builder.layer.tree import Entry
+from builder.layer.view import ABSENT
+
+IGNORE_FILES = (".dockerignore", ".containerignore")
+MAX_IGNORE_FILE = 16 << 20
+
+
+class Unreadable(ContextError):
+    """A file or directory of the context that this user may not read; `path` is relative to the context."""
+
+    code = "context-unreadable"
+
+    def __init__(self, path: str, error: OSError) -> None:
+        super().__init__(f"cannot read `{path or '.'}` in the build context", cause=error.strerror or str(error),
+                         hint="make it readable, or exclude it in .dockerignore")
+
+
+class LocalContext:
+    """The tree under the directory `root`; `rules` hide paths, None hides nothing.
+
+    Nothing outside `root` is ever looked at. Raises Unreadable where a directory cannot be listed.
+    """
+
+    root_owned = True
+
+    def __init__(self, root: str, rules: IgnoreRules | None = None) -> None:
+        self.root = os.path.realpath(root)
+        self._rules = rules
+        self._prefix = self.root.rstrip("/") + "/"
+
+    # -- FileTree ------------------------------------------------------------------------------------------------
+
+    def lstat(self, path: str) -> Entry | None:
+        try:
+            return self._at(canonical(self._at, path, follow_last=False))
+        except TooManyLinks:
+            return None
+
+    def children(self, path: str) -> list[Entry]:
+        directory = self._directory(path)
+        if directory is None:
+            return []
+        if self._rules is None:
+            return self._list(directory.path)
+        state = self._rules.match_parents(directory.path)
+        return [entry for entry in self._list(directory.path) if self._is_visible(entry, state)]
+
+    def walk(self, path: str) -> Iterator[Entry]:
+        directory = self._directory(path)
+        if directory is None:
+            return iter(())
+        if self._rules is None:
+            return self._walk_all(directory.path)
+        return self._walk_visible(directory.path, self._rules, self._rules.match_parents(directory.path))
+
+    # -- what is hidden -------------------------------------------------------------------------------------------
+
+    def excluded_by(self, path: str) -> str | None:
+        """The ignore rule that hides the canonical `path`, in words; None if it is not there at all, or visible."""
+        if self._rules is None or not os.path.lexists(self._prefix + path):
+            return None
+        return self._rules.explain(path)
+
+    def _is_visible(self, entry: Entry, parent: MatchState) -> bool:
+        assert self._rules is not None
+        hidden, state = self._rules.match(entry.path, parent)
+        if not hidden:
+            return True
+        # A directory whose content is partly re-included is visible as the parent of that content.
+        if not entry.is_dir or not self._rules.may_have_inclusions_below(entry.path):
+            return False
+        return next(self._walk_visible(entry.path, self._rules, state), None) is not None
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def _at(self, path: str) -> Entry | None:
+        """The entry at a canonical path."""
+        try:
+            entry = Entry(path, self._prefix + path if path else self.root, os.lstat(self._prefix + path))
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise Unreadable(path, error) from error
+        if not path or self._rules is None:
+            return entry
+        return entry if self._is_visible(entry, self._rules.match_parents(path.rpartition("/")[0])) else None
+
+    def _directory(self, path: str) -> Entry | None:
+        try:
+            entry = self._at(canonical(self._at, path))
+        except TooManyLinks:
+            return None
+        return entry if entry is not None and entry.is_dir else None
+
+    def _list(self, path: str) -> list[Entry]:
+        """Everything in a directory, sorted by the bytes of the names."""
+        prefix = f"{path}/" if path else ""
+        try:
+            with os.scandir(self._prefix + path) as listing:
+                names = [(os.fsencode(item.name), item) for item in listing]
+            names.sort(key=_first)
+            return [Entry(prefix + item.name, item.path, item.stat(follow_symlinks=False)) for _, item in names]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise Unreadable(path, error) from error
+
+    def _walk_all(self, path: str) -> Iterator[Entry]:
+        pending = self._list(path)
+        pending.reverse()
+        while pending:
+            entry = pending.pop()
+            yield entry
+            if stat.S_ISDIR(entry.stat.st_mode):
+                pending.extend(reversed(self._list(entry.path)))
+
+    def _walk_visible(self, path: str, rules: IgnoreRules, state: MatchState) -> Iterator[Entry]:
+        """Without what `rules` hide; a hidden directory is there if something below it is visible."""
+        for entry in self._list(path):
+            hidden, own_state = rules.match(entry.path, state)
+            if not hidden:
+                yield entry
+                if entry.is_dir:
+                    yield from self._walk_visible(entry.path, rules, own_state)
+            elif entry.is_dir and rules.has_exceptions and rules.may_have_inclusions_below(entry.path):
+                below = self._walk_visible(entry.path, rules, own_state)
+                first = next(below, None)
+                if first is not None:
+                    yield entry
+                    yield first
+                    yield from below
+
+
+def _first(pair: tuple[bytes, os.DirEntry[str]]) -> bytes:
+    return pair[0]
+
+
+def find_ignore_file(context_dir: str, dockerfile_path: str) -> tuple[str, str] | None:
+    """The ignore file that goes with a Dockerfile, as (path, text): its own `<Dockerfile>.dockerignore`, also outside
+    the context, before those of the context. None if there is none; `dockerfile_path` may be "".
+    """
+    own = [dockerfile_path + name for name in IGNORE_FILES] if dockerfile_path else []
+    for path in [*own, *(os.path.join(context_dir, name) for name in IGNORE_FILES)]:
+        try:
+            with open(path, "rb") as file:
+                data = file.read(MAX_IGNORE_FILE + 1)
+        except OSError as error:
+            if error.errno in ABSENT:
+                continue
+            raise Unreadable(path, error) from error
+        if len(data) > MAX_IGNORE_FILE:
+            raise ContextError(f"`{path}` is larger than {MAX_IGNORE_FILE >> 20} MiB")
+        return path, data.decode("utf-8", "surrogateescape")
+    return None

@@ -1,0 +1,109 @@
+"""Copying the bytes of one file into a layer.
+
+Copied, never linked: what lies in the store must not change when someone edits the build context. Where the file system
+can share blocks (xfs, btrfs), copy_file_range(2) does so by itself; holes stay holes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from builder.errors import ContextError
+from builder.layer.overlay import CAPABILITY_XATTR
+from builder.layer.tree import Entry
+
+_CHUNK = 1 << 30
+_NO_COPY_RANGE = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO})
+
+
+class SourceChanged(ContextError):
+    """A file is not what it was when the layer was planned: its fingerprint no longer stands for it."""
+
+    code = "source-changed"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"`{path}` changed while it was being copied",
+                         hint="build again when nothing else writes to the files")
+
+
+@contextmanager
+def open_unchanged(source: Entry) -> Iterator[IO[bytes]]:
+    """The regular file `source`, open for reading.
+
+    Raises SourceChanged unless it is, when opened and when closed, exactly the file whose status `source` holds, and
+    ContextError if it cannot be read.
+    """
+    try:
+        fd = os.open(source.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise SourceChanged(source.path) from error
+        raise ContextError(f"cannot read `{source.path}`", cause=error.strerror) from error
+    with open(fd, "rb", buffering=0) as file:
+        expected = _identity(source.stat)
+        if _identity(os.fstat(fd)) != expected:
+            raise SourceChanged(source.path)
+        yield file
+        if _identity(os.fstat(fd)) != expected:
+            raise SourceChanged(source.path)
+
+
+def copy_content(source: Entry, target: int) -> bytes:
+    """Copy the bytes of a regular file to the open file `target`; returns its file capability (b"" for none).
+
+    Raises as `open_unchanged`.
+    """
+    size = source.stat.st_size
+    with open_unchanged(source) as file:
+        if source.stat.st_blocks * 512 < size:
+            _copy_sparse(file.fileno(), target, size)
+        elif size:
+            _copy_range(file.fileno(), target, 0, size)
+        return capability_of(file.fileno())
+
+
+def capability_of(file: int | str) -> bytes:
+    try:
+        return os.getxattr(file, CAPABILITY_XATTR)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP):
+            return b""
+        raise
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _copy_range(source: int, target: int, start: int, end: int) -> None:
+    position = start
+    while position < end:
+        try:
+            count = os.copy_file_range(source, target, min(end - position, _CHUNK), position, position)
+        except OSError as error:
+            if error.errno not in _NO_COPY_RANGE:
+                raise
+            os.lseek(target, position, os.SEEK_SET)
+            count = os.sendfile(target, source, position, min(end - position, _CHUNK))
+        if count == 0:
+            return
+        position += count
+
+
+def _copy_sparse(source: int, target: int, size: int) -> None:
+    """Copy the data of a file with holes and leave the holes."""
+    os.ftruncate(target, size)
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(source, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        position = os.lseek(source, start, os.SEEK_HOLE)
+        _copy_range(source, target, start, position)

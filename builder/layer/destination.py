@@ -1,0 +1,199 @@
+"""Where a COPY puts things: the new layer as it takes shape over its parent.
+
+Copying is first played through here, in memory. The parent is looked at only through `Destination`, and everything that
+it contributes to the layer is written down as a *fact*; two parents with equal facts get equal layers. What cannot be
+done (a file over a directory, a directory over a file) is refused here, so a plan that exists can be written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import stat
+
+import msgspec
+
+from builder.errors import ContextError
+from builder.layer.resolution import canonical
+from builder.layer.tree import Entry, FileTree
+
+NEW_DIRECTORY_MODE = 0o755
+_OF_THE_HOST = ("trusted.overlay.", "user.overlay.", "user.builder.", "security.")
+"""Attributes of directories that belong to the store's machinery or to the host's security module, not to an image."""
+
+
+class CannotCopy(ContextError):
+    """The destination is of a kind that the source cannot replace."""
+
+    code = "copy-conflict"
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the new layer."""
+
+    path: str
+    mode: int
+    """Type and permission bits, as in st_mode."""
+    uid: int
+    gid: int
+    mtime_ns: int | None
+    """None for the time of writing."""
+    source: Entry | None = None
+    """Where bytes, link target and device number come from; None for a directory of the destination."""
+    keeps_capability: bool = False
+    """BuildKit loses the capabilities of files of a build context, and keeps those of files of images."""
+    below: Entry | None = None
+    """The parent's directory at this path, whose extended attributes stay."""
+    linked: tuple[int, int] | None = None
+    """Equal for the names of one file: (number of the copied tree, inode)."""
+
+    @property
+    def is_dir(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_link(self) -> bool:
+        return stat.S_ISLNK(self.mode)
+
+    @property
+    def host(self) -> str:
+        assert self.source is not None
+        return self.source.host
+
+
+class Destination:
+    """A layer under construction. `parent` is None for a layer that looks at nothing (scratch, --link)."""
+
+    def __init__(self, parent: FileTree | None) -> None:
+        self.items: dict[str, Item] = {}
+        """By path; parents before what is in them."""
+        self.facts: dict[str, str] = {}
+        """What the layer takes from its parent, by path, in words; equal facts make equal layers."""
+        self._parent = parent
+
+    def at(self, path: str) -> Item | Entry | None:
+        """What is at a canonical path: planned so far, else in the parent."""
+        item = self.items.get(path)
+        if item is not None or self._parent is None:
+            return item
+        above = self.items.get(path.rpartition("/")[0]) if path else None
+        if above is not None and above.below is None:
+            return None
+        return self._parent.lstat(path)
+
+    def resolve(self, path: str) -> str:
+        """Canonical form of a destination path, links followed inside the image. Raises TooManyLinks."""
+        return canonical(self.at, path)
+
+    def make_directories(self, path: str, mode: int, owner: tuple[int, int]) -> None:
+        """The directory at a canonical path and its parents; new ones get `mode` and `owner`. Raises CannotCopy."""
+        for prefix in _with_parents(path):
+            found = self.at(prefix)
+            if found is None:
+                self._create(prefix, mode if prefix else NEW_DIRECTORY_MODE, owner if prefix else (0, 0))
+            elif not found.is_dir:
+                raise CannotCopy(f"mkdir `/{prefix}`: not a directory")
+            elif not isinstance(found, Item):
+                self._keep(found)
+
+    def put(self, item: Item) -> None:
+        """A file, link or device, replacing what is there. Raises CannotCopy over a directory."""
+        found = self.at(item.path)
+        if found is not None and found.is_dir:
+            raise CannotCopy(f"cannot replace directory `/{item.path}` with a file")
+        self.items[item.path] = item
+
+    def put_directory(self, item: Item) -> None:
+        """A directory with its own attributes, merged with what is there. Raises CannotCopy over anything else."""
+        found = self.at(item.path)
+        if found is None:
+            self.items[item.path] = item
+            return
+        if not found.is_dir:
+            raise CannotCopy(f"cannot copy to non-directory: `/{item.path}`")
+        below = found.below if isinstance(found, Item) else found
+        if below is not None and (xattrs := _xattr_digest(below)):
+            self.facts[item.path] = f"xattrs {xattrs}"
+        self.items[item.path] = msgspec.structs.replace(item, below=below)
+
+    def imply_directory(self, item: Item, source_mode: int) -> None:
+        """A directory that something below it needs: new ones are as `item`, existing ones only get `source_mode`."""
+        found = self.at(item.path)
+        if found is None:
+            self.items[item.path] = item
+            return
+        if not found.is_dir:
+            raise CannotCopy(f"cannot copy to non-directory: `/{item.path}`")
+        if not isinstance(found, Item):
+            self._keep(found)
+        self.items[item.path] = msgspec.structs.replace(self.items[item.path], mode=source_mode)
+
+    def set_mtime(self, path: str, mtime_ns: int) -> None:
+        """Of a directory that is planned already."""
+        self.items[path] = msgspec.structs.replace(self.items[path], mtime_ns=mtime_ns)
+
+    def drop_untouched(self) -> None:
+        """Forget directories that the layer would hold for nothing: equal to the parent's, with nothing new in them.
+
+        BuildKit's layers leave them out too; the time of such a directory is not changed by a copy.
+        """
+        needed = {""}
+        for path, item in reversed(list(self.items.items())):
+            below = item.below
+            if path not in needed and below is not None and (item.mode, item.uid, item.gid) == (
+                below.stat.st_mode, below.stat.st_uid, below.stat.st_gid
+            ):
+                self.facts[path] = f"{self.facts.get(path, '')} unchanged".strip()
+                del self.items[path]
+            elif path:
+                needed.add(path.rpartition("/")[0])
+
+    def _keep(self, entry: Entry) -> None:
+        """A directory of the parent that the layer has to hold: overlayfs shows the attributes of the topmost one."""
+        status = entry.stat
+        xattrs = _xattr_digest(entry)
+        self.facts[entry.path] = (
+            f"directory {stat.S_IMODE(status.st_mode):04o} {status.st_uid}:{status.st_gid}"
+            + (f" xattrs {xattrs}" if xattrs else "")
+        )
+        self.items[entry.path] = Item(path=entry.path, mode=status.st_mode, uid=status.st_uid, gid=status.st_gid,
+                                      mtime_ns=status.st_mtime_ns, below=entry)
+
+    def _create(self, path: str, mode: int, owner: tuple[int, int]) -> None:
+        self.facts[path] = "absent"
+        self.items[path] = Item(path=path, mode=stat.S_IFDIR | mode, uid=owner[0], gid=owner[1], mtime_ns=None)
+
+    def watch_below(self, path: str) -> None:
+        """Make facts of the parent's directories and links below `path`: an archive's members may meet any of them."""
+        if self._parent is None:
+            return
+        digest = hashlib.sha256()
+        for entry in self._parent.walk(path):
+            if not (entry.is_dir or entry.is_link):
+                continue
+            status = entry.stat
+            target = os.readlink(entry.host) if entry.is_link else ""
+            row = (entry.path, status.st_mode, status.st_uid, status.st_gid, target, _xattr_digest(entry))
+            digest.update(os.fsencode(repr(row)) + b"\n")
+        self.facts[posixpath.join(path, "**")] = f"directories and links {digest.hexdigest()[:32]}"
+
+
+def _with_parents(path: str) -> list[str]:
+    parts = path.split("/") if path else []
+    return ["/".join(parts[:depth]) for depth in range(len(parts) + 1)]
+
+
+def kept_xattrs(entry: Entry) -> dict[str, bytes]:
+    """The extended attributes of a directory of the parent that belong to the image."""
+    if entry.is_link:
+        return {}
+    names = os.listxattr(entry.host, follow_symlinks=False)
+    return {name: os.getxattr(entry.host, name, follow_symlinks=False) for name in sorted(names)
+            if not name.startswith(_OF_THE_HOST)}
+
+
+def _xattr_digest(entry: Entry) -> str:
+    """"" if there are none to keep."""
+    kept = kept_xattrs(entry)
+    return hashlib.sha256(repr(kept).encode()).hexdigest()[:16] if kept else ""
