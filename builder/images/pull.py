@@ -90,10 +90,13 @@ class LayerSource:
             missing = [position for position, layer in enumerate(found) if layer is None]
             with ThreadPoolExecutor(min(_PARALLEL, len(missing)), "pull") as pool:
                 futures = {position: pool.submit(transfer.layer, position) for position in missing}
-                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-                if failure := next((error for future in done if (error := future.exception())), None):
+                try:
+                    done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+                    if failure := next((error for future in done if (error := future.exception())), None):
+                        raise failure
+                except BaseException:
                     transfer.stop()
-                    raise failure
+                    raise
             layers: list[LayerId] = []
             for position, layer in enumerate(found):
                 layers.append(layer or transfer.commit(futures[position].result(), position, layers))
