@@ -1,13 +1,15 @@
 """Stored images as OCI layouts, in a tar or a folder; with `manifest.json` the tar is one that `docker load` takes.
 
-The tar is what containerd's exporter writes: sorted names, owner 0:0, time 0. Blobs are checked as they leave the
-store, but for those that this process has just made.
+The tar is what containerd's exporter writes: sorted names, owner 0:0, time 0. Every blob is checked as it leaves the
+store, on a second thread while the kernel copies it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -67,10 +69,10 @@ def named(descriptor: Descriptor, names: Iterable[Reference], created: str) -> t
 
 
 def write_archive(store: Store, entries: tuple[Descriptor, ...], out: BinaryIO, *, docker: bool,
-                  fetch: FetchBlob, fresh: frozenset[Digest] = frozenset()) -> None:
+                  fetch: FetchBlob) -> None:
     """Writes the images of `entries` (of index.json) as a tar. `docker` adds manifest.json.
 
-    `fresh` names blobs that need no check. Raises StoreError, ImageError and what `fetch` raises.
+    Raises StoreError, ImageError and what `fetch` raises; what was written by then is no good.
     """
     contents = [collect(store, entry) for entry in _distinct(entries)]
     blobs = {blob.digest: blob for content in contents for blob in content.blobs}
@@ -78,33 +80,34 @@ def write_archive(store: Store, entries: tuple[Descriptor, ...], out: BinaryIO, 
     if docker:
         files["manifest.json"] = (_docker_manifest(entries, contents), 0o644)
     out.write(_header(tarwrite.DIRECTORY, "blobs/", 0o755) + _header(tarwrite.DIRECTORY, "blobs/sha256/", 0o755))
-    for digest in sorted(blobs):
-        _require(store, blobs[digest], fetch)
-        size = store.blob_size(digest)
-        out.write(_header(tarwrite.FILE, blob_name(digest), 0o444, size))
-        _copy_blob(store, digest, out, verify=digest not in fresh)
-        out.write(tarwrite.padding(size))
+    with _Copier(store, fetch) as copier:
+        for digest in sorted(blobs):
+            size = copier.require(blobs[digest])
+            out.write(_header(tarwrite.FILE, blob_name(digest), 0o444, size))
+            copier.copy(digest, out)
+            out.write(tarwrite.padding(size))
     for name, (data, mode) in sorted(files.items()):
         out.write(_header(tarwrite.FILE, name, mode, len(data)) + data + tarwrite.padding(len(data)))
     out.write(tarwrite.END)
 
 
-def write_folder(store: Store, entries: tuple[Descriptor, ...], path: str, *, fetch: FetchBlob,
-                 fresh: frozenset[Digest] = frozenset()) -> None:
+def write_folder(store: Store, entries: tuple[Descriptor, ...], path: str, *, fetch: FetchBlob) -> None:
     """Puts the images into a layout folder, beside those that are there; an entry of the same name is replaced.
 
     Raises StoreError, ImageError, OSError and what `fetch` raises.
     """
     blobs_dir = os.path.join(path, "blobs", "sha256")
     os.makedirs(blobs_dir, exist_ok=True)
-    for entry in _distinct(entries):
-        for blob in collect(store, entry).blobs:
-            target = os.path.join(blobs_dir, blob.digest.removeprefix("sha256:"))
-            if not os.path.exists(target):
-                _require(store, blob, fetch)
-                with open(f"{target}.partial", "wb") as file:
-                    _copy_blob(store, blob.digest, file, verify=blob.digest not in fresh)
-                os.replace(f"{target}.partial", target)
+    blobs = {blob.digest: blob for entry in _distinct(entries) for blob in collect(store, entry).blobs}
+    targets = {digest: os.path.join(blobs_dir, digest.removeprefix("sha256:")) for digest in blobs}
+    missing = [digest for digest, target in targets.items() if not os.path.exists(target)]
+    with _Copier(store, fetch) as copier:
+        for digest in missing:
+            copier.require(blobs[digest])
+            with open(f"{targets[digest]}.partial", "wb") as file:
+                copier.copy(digest, file)
+    for digest in missing:
+        os.replace(f"{targets[digest]}.partial", targets[digest])
     tagged = [e if REF_NAME in e.annotations else _with(e, {REF_NAME: "latest"}) for e in entries]
     kept = [old for old in _existing(path) if all(_name(old) != _name(new) for new in tagged)]
     _replace(os.path.join(path, "oci-layout"), _LAYOUT)
@@ -141,19 +144,39 @@ def _header(kind: bytes, name: str, mode: int, size: int = 0) -> bytes:
     return tarwrite.header(kind, name.encode(), mode=mode, uid=0, gid=0, mtime=0, size=size)
 
 
-def _require(store: Store, blob: Descriptor, fetch: FetchBlob) -> None:
-    if not store.has_blob(blob.digest):
-        fetch(blob)
+class _Copier:
+    """Copies blobs out of the store and proves them meanwhile: leaving the block raises BlobDamaged for a bad one."""
 
+    def __init__(self, store: Store, fetch: FetchBlob) -> None:
+        self._store = store
+        self._fetch = fetch
+        self._pool = ThreadPoolExecutor(1, "verify")
+        self._checks: list[Future[None]] = []
 
-def _copy_blob(store: Store, digest: Digest, out: BinaryIO, *, verify: bool) -> None:
-    if not verify:
-        with open(store.blob_path(digest), "rb", buffering=0) as file:
+    def require(self, blob: Descriptor) -> int:
+        """Sees that the blob is stored; its size."""
+        if not self._store.has_blob(blob.digest):
+            self._fetch(blob)
+        return self._store.blob_size(blob.digest)
+
+    def copy(self, digest: Digest, out: BinaryIO) -> None:
+        self._checks.append(self._pool.submit(self._verify, digest))
+        with open(self._store.blob_path(digest), "rb", buffering=0) as file:
             copy_between(file, out)
-        return
-    with store.open_blob(digest) as reader:
-        while chunk := reader.read(_CHUNK):
-            out.write(chunk)
+
+    def __enter__(self) -> _Copier:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._pool.shutdown(cancel_futures=error is not None)
+        if error is None:
+            for check in self._checks:
+                check.result()
+
+    def _verify(self, digest: Digest) -> None:
+        with self._store.open_blob(digest) as reader:
+            while reader.read(_CHUNK):
+                pass
 
 
 def _distinct(entries: Iterable[Descriptor]) -> list[Descriptor]:

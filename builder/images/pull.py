@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from builder.images.access import RegistryAccess
 from builder.images.errors import LayerNotStored
 from builder.oci import Descriptor, DiffID
 from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage, SourceImage
 from builder.reference import Reference
+from builder.registry.access import RegistryAccess
 
 if TYPE_CHECKING:
     from builder.images.transfer import Readable

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.errors import RegistryError, StoreError
-from builder.images.access import RegistryAccess
 from builder.images.errors import NotAnImage, NotInStore
 from builder.images.manifest import find_platform, manifest_type
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Platform
 from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage
 from builder.reference import Reference
+from builder.registry.access import RegistryAccess
 
 if TYPE_CHECKING:
     from builder.store import Store

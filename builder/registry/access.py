@@ -1,9 +1,11 @@
-"""The way from this room to registries: one client for all, made when the first request needs it."""
+"""The way to registries for the rooms above: one client for all, made when the first request needs it."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from builder.oci import Descriptor
 from builder.reference import Reference
@@ -34,3 +36,8 @@ class RegistryAccess:
     def head(self, reference: Reference, *, retry: bool) -> Descriptor:
         """What the tag names in its registry now. Raises RegistryError."""
         return quick_head(reference, self.settings) or self.client.head_manifest(reference, retry=retry)
+
+    def insecure(self, domain: str) -> RegistryAccess:
+        """Access that also trusts this registry without TLS or with an unknown certificate."""
+        widened = self.settings.insecure | {domain}
+        return RegistryAccess(msgspec.structs.replace(self.settings, insecure=widened))
