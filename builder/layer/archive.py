@@ -50,10 +50,11 @@ def extract_archive(
 ) -> tuple[str, ...]:
     """Unpacks `source` into the directory `destination` of the layer directory `layer_dir`.
 
-    What is there already stays unless a member replaces it. `below` is what the layer lies on: parents that only it has are copied up with their attributes, links of it are
-    followed. `owner` (uid, gid) is that of every member, not of omitted parents. `limit` bounds the unpacked size.
-    Bytes behind the archive's end are not looked at. Returns the devices that this process may not make. Raises
-    BadArchive, MemberRefused, MemberFailed, ArchiveDamaged, ArchiveTooLarge (all ImageErrors).
+    What is there already stays unless a member replaces it. `below` is what the layer lies on: parents that only it has
+    are copied up with their attributes, links of it are followed. `owner` (uid, gid) is that of every member, not of
+    omitted parents. `limit` bounds the unpacked size. Bytes behind the archive's end are not looked at. Returns the
+    devices that this process may not make. Raises BadArchive, MemberRefused, MemberFailed, ArchiveDamaged,
+    ArchiveTooLarge (all ImageErrors).
     """
     with Extraction(layer_dir, below=below, xattr_prefix=xattr_prefix, on_chown_error=on_chown_error) as making:
         base = _make_destination(making, destination)

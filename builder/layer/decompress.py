@@ -123,7 +123,7 @@ class Decompressor:
             case Packing.GZIP:
                 from isal import igzip_lib
 
-                damage: type[Exception] = igzip_lib.error
+                damage: Any = igzip_lib.error  # its stub takes the class for an instance
                 return self._members(lambda: igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP), damage)
             case Packing.XZ:
                 from lzma import FORMAT_XZ, LZMADecompressor, LZMAError

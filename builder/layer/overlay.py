@@ -74,6 +74,15 @@ def set_opaque(path: str | bytes | int, xattr_prefix: XattrPrefix) -> None:
     os.setxattr(path, f"{xattr_prefix}.overlay.opaque", b"y")
 
 
+def clear_opaque(path: str | bytes) -> bool:
+    """Takes the marks of an opaque directory away; whether it had one."""
+    names = [name for name in os.listxattr(path, follow_symlinks=False) if name in _OPAQUE]
+    was_opaque = bool(names) and is_opaque(path)
+    for name in names:
+        os.removexattr(path, name, follow_symlinks=False)
+    return was_opaque
+
+
 def set_owner(path: str | bytes | int, uid: int, gid: int, mode: int) -> None:
     """Records an owner that chown refused. Only files and directories can carry it (xattr(7))."""
     os.setxattr(path, OWNER_XATTR, b"%d:%d:%o" % (uid, gid, mode))

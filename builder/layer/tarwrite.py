@@ -1,8 +1,8 @@
 """Headers of layer tars: the bytes that Go's archive/tar writes for BuildKit.
 
-The same tree therefore has the same diff id whoever packed it. Headers are USTAR; what does not fit (long or
-non-ASCII names, big ids and sizes, times outside 0..2^33, extended attributes) goes into one pax header before it.
-Owner names are empty, times are whole seconds, every header is pure ASCII.
+The same tree therefore has the same diff id whoever packed it. Headers are USTAR, with long names cut in two if that
+is all; what does not fit (long or non-ASCII names, big ids and sizes, times outside 0..2^33, extended attributes) goes
+into one pax header before it. Owner names are empty, times are whole seconds, every header is pure ASCII.
 Sources: POSIX pax; Go archive/tar writer.go; containerd pkg/archive ChangeWriter.
 """
 
@@ -20,11 +20,9 @@ FILE, HARD_LINK, SYMLINK, CHAR_DEVICE, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1
 _NAME_SIZE = 100
 _PREFIX_SIZE = 155
 _TAIL_SIZE = 356
-_PREFIX_AT = 189
-"""Where the prefix starts in the tail, the part of a header behind its checksum."""
+"""The part of a header behind its checksum."""
 _ID_LIMIT = 1 << 21
 _SIZE_LIMIT = 1 << 33
-_NO_DEVICE = b"0000000\0" * 2
 _MAGIC = b"ustar\x0000" + bytes(64)
 _BLANK_CHECKSUM = 8 * ord(" ")
 
@@ -49,6 +47,7 @@ def header(
 ) -> bytes:
     """The header of one member, with its pax header where it needs one. A directory's name ends in a slash."""
     records = []
+    prefix = b""
     if gid >= _ID_LIMIT:
         records.append((b"gid", b"%d" % gid))
         gid = 0
@@ -59,30 +58,25 @@ def header(
     if not 0 <= mtime < _SIZE_LIMIT:
         records.append((b"mtime", b"%d" % mtime))
         mtime = 0
-    if len(name) > _NAME_SIZE or not name.isascii():
-        records.append((b"path", name))
     if size >= _SIZE_LIMIT:
         records.append((b"size", b"%d" % size))
         size = 0
     if uid >= _ID_LIMIT:
         records.append((b"uid", b"%d" % uid))
         uid = 0
-    block = _block(
-        _field(name),
-        _numbers(mode, uid, gid) + _sizes(size, mtime),
-        _tail(kind, _field(link), device),
-    )
+    rest = name
+    if len(name) > _NAME_SIZE or not name.isascii():
+        prefix, rest = (b"", name) if records else _split(name)
+        if not prefix:
+            records.append((b"path", name))
+    numbers = _numbers(mode, uid, gid) + _sizes(size, mtime)
+    block = _block(_field(rest), numbers, _tail(kind, _field(link), device, prefix))
     return _pax(name, records) + block if records else block
 
 
 def whiteout(name: bytes) -> bytes:
     """The header that hides `name` (a path whose last part starts with `.wh.`): an empty file with no attributes."""
-    prefix, rest = _split(name)
-    if not prefix:
-        return header(FILE, name, mode=0, uid=0, gid=0, mtime=0)
-    tail = _tail(FILE, bytes(_NAME_SIZE), (0, 0))
-    start = tail[: _PREFIX_AT] + prefix
-    return _block(_field(rest), _numbers(0, 0, 0) + _sizes(0, 0), start + tail[len(start) :])
+    return header(FILE, name, mode=0, uid=0, gid=0, mtime=0)
 
 
 def _block(name: bytes, numbers: bytes, tail: bytes) -> bytes:
@@ -113,9 +107,8 @@ def _sizes(size: int, mtime: int) -> bytes:
 
 
 @functools.lru_cache(maxsize=64)
-def _tail(kind: bytes, link: bytes, device: tuple[int, int]) -> bytes:
-    numbers = _NO_DEVICE if device == (0, 0) else b"%07o\0%07o\0" % device
-    return (kind + link + _MAGIC + numbers).ljust(_TAIL_SIZE, b"\0")
+def _tail(kind: bytes, link: bytes, device: tuple[int, int], prefix: bytes) -> bytes:
+    return (b"%b%b%b%07o\0%07o\0%b" % (kind, link, _MAGIC, *device, prefix)).ljust(_TAIL_SIZE, b"\0")
 
 
 def _pax(name: bytes, records: list[tuple[bytes, bytes]]) -> bytes:
@@ -141,10 +134,8 @@ def _ascii(text: bytes) -> bytes:
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:
-    """A long name as USTAR's prefix and rest; the prefix is empty where the name is short or cannot be cut."""
-    if len(name) <= _NAME_SIZE or not name.isascii():
-        return b"", name
-    cut = name.rfind(b"/", 0, min(len(name), _PREFIX_SIZE + 1))
-    if cut <= 0 or len(name) - cut - 1 > _NAME_SIZE:
+    """A long name as USTAR's prefix and rest; the prefix is empty where it cannot be cut."""
+    cut = name.rfind(b"/", 0, min(len(name) - 1, _PREFIX_SIZE + 1))
+    if cut <= 0 or len(name) - cut - 1 > _NAME_SIZE or not name.isascii():
         return b"", name
     return name[:cut], name[cut + 1 :]
