@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 
+LOG_STREAM = 3
+"""What an OCI runtime logs, delivered like output."""
+
 
 class SetupFailed(SandboxError):
     """The container could not be made; the step's program never ran."""
@@ -44,8 +47,9 @@ class RuntimeDied(SandboxError):
 class Session:
     """Streams between a container and its caller; a context manager that ends the container if it still runs."""
 
-    def __init__(self, container: Container, output: Output, stdin: BinaryIO | None) -> None:
+    def __init__(self, container: Container, output: Output, stdin: BinaryIO | None, *, with_log: bool = False) -> None:
         self._container = container
+        self._outputs = (1, 2, LOG_STREAM) if with_log else (1, 2)
         self._output = output
         self._control, self._their_control = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self._streams: dict[int, int] = {}
@@ -58,17 +62,20 @@ class Session:
         self._relay: SocketRelay | None = None
         self._listen(self._control.fileno())
 
-    def descriptors(self) -> tuple[int, int, int, int]:
-        """Control socket, standard input, output and error for the container's side; gone after `handed_over`."""
+    def descriptors(self) -> tuple[int, ...]:
+        """Control socket, standard input, output, error, and log if there is one: the container's side of everything.
+
+        Gone after `handed_over`.
+        """
         stdin = self._open_stdin()
         outputs = []
-        for stream in (1, 2):
+        for stream in self._outputs:
             reader, writer = os.pipe2(os.O_CLOEXEC)
             self._streams[reader] = stream
             self._listen(reader)
             outputs.append(writer)
         self._theirs += [stdin, *outputs]
-        return (self._their_control.fileno(), stdin, outputs[0], outputs[1])
+        return (self._their_control.fileno(), stdin, *outputs)
 
     def handed_over(self) -> None:
         """Closes the container's side of everything in this process."""

@@ -11,6 +11,8 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from builder.sandbox.runtime.devices import DeviceGuard
     from builder.sandbox.runtime.wire import ContainerDocument
 
@@ -128,17 +130,29 @@ class Group:
 
     def remove(self) -> None:
         """Removes the group; its processes must have ended."""
-        for path in self._dirs:
-            for _ in range(50):
-                try:
-                    os.rmdir(path)
-                except OSError as error:
-                    if error.errno != errno.EBUSY:
-                        break
-                    time.sleep(0.002)
-                else:
-                    break
+        remove(self._dirs)
         self._dirs.clear()
+
+
+def remove(group_dirs: Iterable[str]) -> None:
+    """Removes groups whose processes have ended or are just ending; those that are not there are fine."""
+    for path in group_dirs:
+        for _ in range(50):
+            try:
+                os.rmdir(path)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    break
+                time.sleep(0.002)
+            else:
+                break
+
+
+def paths_of(path: str) -> tuple[str, ...]:
+    """The directories of a group named by an OCI `cgroupsPath`, and of its parent, in every hierarchy there is."""
+    top = "/sys/fs/cgroup"
+    return tuple(f"{top_dir}{p}" for top_dir in (top, *(f"{top}/{name}" for name in os.listdir(top)))
+                 for p in (path, os.path.dirname(path)))
 
 
 def _parent_dir(container: ContainerDocument, hierarchy: Hierarchy) -> str:

@@ -48,6 +48,20 @@ PRIVILEGED_LOOPS = 8
 """How many loop devices above the first free one --security=insecure gets."""
 
 
+def lowered(soft: int, hard: int, highest: int) -> tuple[int, int]:
+    """The nearest limits to (soft, hard) under `highest`, for who may not raise limits; -1 is none."""
+    if highest >= 0 and (hard < 0 or hard > highest):
+        hard = highest
+    if hard >= 0 and (soft < 0 or soft > hard):
+        soft = hard
+    return soft, hard
+
+
+def names_of(mask: int) -> tuple[str, ...]:
+    """The capabilities that these bits stand for, those unknown here left out."""
+    return tuple(name for number, name in enumerate(CAPABILITIES) if mask >> number & 1)
+
+
 def mask_of(names: frozenset[str]) -> int:
     """The bits that stand for these capabilities."""
     return sum(1 << number for number, name in enumerate(CAPABILITIES) if name in names)

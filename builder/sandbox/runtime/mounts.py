@@ -32,21 +32,36 @@ class Tree:
         self._nodev = 0 if container["privileged"] else host.nodev
         self._mounter = Mounter(self._scratch_dir, userxattr=host.userxattr, appends=host.appends_lowers,
                                 attributes=self._nodev)
+        self._sources: list[int] = []
         self.root = -1
         self.listeners: list[tuple[int, _socket.socket]] = []
         """Sockets that the step connects to, with the number of their mount."""
 
-    def mount(self) -> None:
-        """Mounts everything below a private root, which `enter` then makes the root of this process."""
+    def prepare(self) -> None:
+        """Mounts the root where nobody else sees it, and opens what is to be mounted in it."""
         _attach_at(kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "0700"))), self._scratch_dir)
         for name in ("empty", "root", "files"):
             os.mkdir(f"{self._scratch_dir}/{name}", 0o755)
-        sources = [self._open_source(number, mount) for number, mount in enumerate(self._container["mounts"])]
-        self._mount_root(sources)
+        self._sources = [self._open_source(number, mount) for number, mount in enumerate(self._container["mounts"])]
+        self._mount_root()
+
+    def complete(self) -> None:
+        """Mounts everything else in the root, which `enter` then makes the root of this process."""
         system.mount_system(self.root, self._host, self._container, sys_template=self._sys_template)
-        for mount, source in zip(self._container["mounts"], sources, strict=True):
+        for mount, source in zip(self._container["mounts"], self._sources, strict=True):
             self._mount_source(mount, source)
         self._make_working_directory(self.root, uid=0, gid=0)
+
+    def expose(self, binds_dir: str) -> None:
+        """Instead of `complete`: puts what is to be mounted into `binds_dir`, by number, for an OCI runtime."""
+        os.mkdir(binds_dir, 0o755)
+        top = os.open(binds_dir, os.O_PATH | os.O_CLOEXEC)
+        for number, source in enumerate(self._sources):
+            place = paths.walk(top, str(number))
+            spot = _make_spot(place, directory=paths.is_directory(source))
+            kernel.attach(source, spot)
+            os.close(spot)
+        os.close(top)
 
     def enter(self) -> None:
         """Makes the tree the root of this process and lets go of everything else."""
@@ -58,12 +73,12 @@ class Tree:
             kernel.set_attributes(self.root, kernel.RDONLY)
         os.close(self.root)
 
-    def _mount_root(self, sources: list[int]) -> None:
+    def _mount_root(self) -> None:
         overlay = self._container["root"]
         root = self._mounter.mount(overlay)
         if overlay["upper"]:
             self._make_working_directory(root, uid=self._container["uid"], gid=self._container["gid"])
-        stubs = self._plan_stubs(root, sources)
+        stubs = self._plan_stubs(root)
         if stubs.used:
             os.close(root)
             if overlay["upper"]:
@@ -76,10 +91,10 @@ class Tree:
         """Makes a missing one, as BuildKit does: in the image it is the user's, in a mount it is root's."""
         os.close(paths.make_directories(paths.walk(root, self._container["cwd"]), uid=uid, gid=gid))
 
-    def _plan_stubs(self, root: int, sources: list[int]) -> StubLayer:
+    def _plan_stubs(self, root: int) -> StubLayer:
         stubs = StubLayer(f"{self._scratch_dir}/stubs")
         covered: list[tuple[str, ...]] = [(name,) for name in _SYSTEM_DIRS]
-        for mount, source in zip(self._container["mounts"], sources, strict=True):
+        for mount, source in zip(self._container["mounts"], self._sources, strict=True):
             place = paths.walk(root, mount["target"])
             inside = any(place.names[: len(other)] == other for other in covered)
             if place.missing and not inside:

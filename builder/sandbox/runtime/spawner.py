@@ -5,8 +5,8 @@ it dies, for whatever reason, the kernel ends every step with it. It dies when t
 the kernel does too when the caller is killed. Mounts live in namespaces of their own and vanish with them.
 
 A request on the seqpacket socket is five descriptors: a memory file with the container, the control socket, standard
-input, output and error. Answers go to the control socket: what `step` sends, then ("exit", status, oom killed). Closing
-the control socket ends the container.
+input, output and error; a sixth one, if an OCI runtime is to run the container, takes its log. Answers go to the
+control socket: what `step` sends, then ("exit", status, oom killed). Closing the control socket ends the container.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import os
 import select
 import struct
 
-from builder.sandbox.runtime import cgroups, devices, kernel, step
+from builder.sandbox.runtime import bundle, cgroups, devices, kernel, step
 from builder.sandbox.runtime.host import Host
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from builder.sandbox.runtime.wire import ContainerDocument
 
-_REQUEST_FDS = 5
+_MOST_FDS = 6
 _SIGKILL = 9
 
 
@@ -68,13 +68,16 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
 class _Running:
     """A container that has been forked and not yet reported."""
 
-    __slots__ = ("control", "group", "pid", "pidfd")
+    __slots__ = ("control", "group", "leftovers", "pid", "pidfd")
 
-    def __init__(self, pid: int, control: _socket.socket, group: cgroups.Group | None) -> None:
+    def __init__(self, pid: int, control: _socket.socket, group: cgroups.Group | None,
+                 leftovers: tuple[str, ...]) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.control = control
         self.group = group
+        self.leftovers = leftovers
+        """Groups of an OCI runtime, which it removes itself unless it was killed."""
 
     def kill(self) -> None:
         os.kill(self.pid, _SIGKILL)
@@ -86,6 +89,7 @@ class _Running:
         if self.group is not None:
             oom_killed = self.group.oom_killed()
             self.group.remove()
+        cgroups.remove(self.leftovers)
         _answer(self.control, ("exit", code if code >= 0 else 128 - code, oom_killed))
         os.close(self.pidfd)
 
@@ -133,16 +137,17 @@ class Spawner:
 
     def _take_request(self) -> bool:
         """Starts one container; False when the caller is gone."""
-        space = _socket.CMSG_SPACE(_REQUEST_FDS * 4)
+        space = _socket.CMSG_SPACE(_MOST_FDS * 4)
         data, ancillary, _, _ = self._requests.recvmsg(64, space, _socket.MSG_CMSG_CLOEXEC)
         if not data:
             return False
-        fds = struct.unpack(f"{_REQUEST_FDS}i", ancillary[0][2])
+        rights = ancillary[0][2]
+        fds = struct.unpack(f"{len(rights) // 4}i", rights)
         document, control = fds[0], _socket.socket(fileno=fds[1])
         try:
             with open(document, "rb") as file:
                 container: ContainerDocument = marshal.loads(file.read())
-            self._start(container, control, fds[2:])
+            self._start(container, control, fds[2:5], fds[5:])
         except OSError as error:
             _answer(control, ("error", error.errno or 0, error.strerror or str(error), error.filename or ""))
         finally:
@@ -150,11 +155,12 @@ class Spawner:
                 os.close(fd)
         return True
 
-    def _start(self, container: ContainerDocument, control: _socket.socket, stdio: tuple[int, int, int]) -> None:
+    def _start(self, container: ContainerDocument, control: _socket.socket, stdio: tuple[int, int, int],
+               log: tuple[int, ...]) -> None:
         if isinstance(self._host, OSError):
             raise self._host
         group = None
-        if cgroups.wants_group(container):
+        if cgroups.wants_group(container) and "oci" not in container:
             self._serial += 1
             name = f"{self._group_prefix}-{self._serial}"
             group = cgroups.Group(container, self._host.hierarchies, name, self._host.guard)
@@ -164,9 +170,12 @@ class Spawner:
             if group is not None:
                 group.remove()
             raise
+        if pid == 0 and log:
+            bundle.run(container, self._host, control, stdio, log[0])
         if pid == 0:
             step.run(container, self._host, group, control, stdio)
-        running = _Running(pid, control, group)
+        leftovers = cgroups.paths_of(container["oci"]["cgroups_path"]) if log else ()
+        running = _Running(pid, control, group, leftovers)
         self._by_pidfd[running.pidfd] = self._by_control[control.fileno()] = running
         self._poll.register(running.pidfd, select.POLLIN)
         self._poll.register(control.fileno(), 0)

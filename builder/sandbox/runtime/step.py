@@ -48,24 +48,28 @@ def run(container: ContainerDocument, host: Host, group: Group | None, control: 
         _isolate(container, host, group)
         own_view = container["privileged"] or container["network"] == "none" or group is not None
         tree = Tree(host, container, own_view_of_sys=own_view)
-        tree.mount()
+        tree.prepare()
+        tree.complete()
         tree.enter()
         for number, listener in tree.listeners:
-            _send(control, ("socket", number), listener.fileno())
-        _connect(container, control, stdio)
+            send(control, ("socket", number), listener.fileno())
+        connect(container, control, stdio)
+        if container["terminal"]:
+            _bind_console()
         _confine(container, host)
         _execute(container)
     except NoProgram as error:
         status = error.status
         _say(f"{error}\n")
     except OSError as error:
-        _send(control, ("error", error.errno or 0, error.strerror or str(error), error.filename or ""))
+        send(control, ("error", error.errno or 0, error.strerror or str(error), error.filename or ""))
     except BaseException as error:
-        _send(control, ("bug", f"{type(error).__name__}: {error}"))
+        send(control, ("bug", f"{type(error).__name__}: {error}"))
     os._exit(status)
 
 
-def _send(control: _socket.socket, message: tuple[str | int, ...], *fds: int) -> None:
+def send(control: _socket.socket, message: tuple[str | int, ...], *fds: int) -> None:
+    """Tells the caller something, with descriptors for it to keep."""
     rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds))]
     control.sendmsg([marshal.dumps(message)], rights if fds else [])
 
@@ -103,18 +107,11 @@ def _raise_loopback() -> None:
     probe.close()
 
 
-def _connect(container: ContainerDocument, control: _socket.socket, stdio: tuple[int, int, int]) -> None:
+def connect(container: ContainerDocument, control: _socket.socket, stdio: tuple[int, int, int]) -> None:
     """Standard streams, which belong to the step's user as they do in runc, so that /dev/stderr can be opened."""
     os.setsid()
     if container["terminal"]:
-        master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        name = _unlock_slave(master)
-        slave = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        _send(control, ("terminal",), master)
-        fcntl.ioctl(slave, _TIOCSCTTY, 0)
-        os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC, 0o600))
-        console = os.open("/dev/console", os.O_PATH | os.O_CLOEXEC)
-        kernel.attach(kernel.clone_mount(name, recursive=False), console)
+        slave = _open_terminal(control)
         stdio = (slave, slave, slave)
     # Copies above 2 first: one of the three may itself be 0, 1 or 2.
     copies = [os.dup(fd) for fd in stdio]
@@ -126,6 +123,24 @@ def _connect(container: ContainerDocument, control: _socket.socket, stdio: tuple
                 os.fchown(number, container["uid"], -1)
             except OSError:
                 continue
+
+
+def _open_terminal(control: _socket.socket) -> int:
+    """A terminal of this mount namespace's /dev/pts, which controls this process; the caller gets its other side."""
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    name = _unlock_slave(master)
+    slave = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    send(control, ("terminal",), master)
+    fcntl.ioctl(slave, _TIOCSCTTY, 0)
+    return slave
+
+
+def _bind_console() -> None:
+    """Makes /dev/console the terminal that standard input is, as runc does."""
+    os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC, 0o600))
+    spot = os.open("/dev/console", os.O_PATH | os.O_CLOEXEC)
+    kernel.attach(kernel.clone_mount(os.ttyname(0), recursive=False), spot)
+    os.close(spot)
 
 
 def _unlock_slave(master: int) -> str:
@@ -180,9 +195,7 @@ def _limit(name: str, soft: int, hard: int) -> None:
         resource.setrlimit(number, (soft, hard))
     except (OSError, ValueError):
         # Without CAP_SYS_RESOURCE the hard limit cannot rise: as near to what was asked as is allowed.
-        highest = resource.getrlimit(number)[1]
-        bound = highest if hard < 0 or (0 <= highest < hard) else hard
-        resource.setrlimit(number, (bound if soft < 0 or soft > bound >= 0 else soft, bound))
+        resource.setrlimit(number, facts.lowered(soft, hard, resource.getrlimit(number)[1]))
 
 
 def _execute(container: ContainerDocument) -> NoReturn:

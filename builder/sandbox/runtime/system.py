@@ -78,7 +78,7 @@ def _mount_dev(spot: int, host: Host, container: ContainerDocument) -> int:
         os.mkdir("net", 0o755, dir_fd=dev)
         for name, major, minor in facts.PRIVILEGED_DEVICES:
             _make_node(dev, host, name, _CHARACTER, os.makedev(major, minor))
-        for number in range(_free_loop() + facts.PRIVILEGED_LOOPS):
+        for number in range(free_loop() + facts.PRIVILEGED_LOOPS):
             _make_node(dev, host, f"loop{number}", _BLOCK, os.makedev(7, number))
     for name, target in facts.DEVICE_LINKS:
         os.symlink(target, name, dir_fd=dev)
@@ -161,7 +161,7 @@ def _attach(mount: int, spot: int) -> None:
     os.close(spot)
 
 
-def _free_loop() -> int:
+def free_loop() -> int:
     """The number of the first loop device that is not in use; 0 when that cannot be known."""
     try:
         fd = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class OverlayDocument(TypedDict):
@@ -33,6 +33,15 @@ class RlimitDocument(TypedDict):
     hard: int
 
 
+class RuntimeDocument(TypedDict):
+    """An OCI runtime that is to run the container in our stead."""
+
+    command: str
+    name: str
+    cgroups_path: str
+    config: bytes
+
+
 class ContainerDocument(TypedDict):
     root: OverlayDocument
     argv: tuple[str, ...]
@@ -58,3 +67,4 @@ class ContainerDocument(TypedDict):
     cpuset_mems: str
     pids_limit: int
     terminal: bool
+    oci: NotRequired[RuntimeDocument]
