@@ -20,11 +20,12 @@ PRINTS = ("ast", "plan", "keys")
 
 
 def run(invocation: Invocation) -> int:
-    from builder.cli.build_options import build_options
-
     flags = invocation.flags
     call = _call(invocation)
     mode = _progress_mode(invocation)
+
+    from builder.cli.build_options import build_options
+
     options = build_options(flags, invocation.arguments[0])
     if flags.given("print"):
         return _print(invocation, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ SUMMARIES = {
     "build": "Build an image from a Dockerfile",
     "builds": "List builds",
     "why": "Say why the steps of a build ran",
+    "logs": "Print what the steps of a build printed",
     "images": "List images",
     "history": "Show the history of an image",
     "inspect": "Show images in full",
@@ -41,7 +43,8 @@ ALIASES = {
     "b": "build", "buildx build": "build", "image build": "build", "image ls": "images", "image list": "images",
     "image history": "history", "image inspect": "inspect", "image tag": "tag", "image rm": "rmi",
     "image remove": "rmi", "image pull": "pull", "image push": "push", "image save": "save", "image load": "load",
-    "image import": "import", "system df": "du", "container run": "run",
+    "image import": "import", "system df": "du", "container run": "run", "buildx du": "du", "buildx prune": "prune",
+    "builder prune": "prune", "history ls": "builds", "history logs": "logs",
 }
 """Docker's other names of the same commands."""
 
@@ -82,6 +85,10 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
         """The state folder, opened; without root, this process is first moved into a user namespace."""
         from builder.api import Builder
 
+        if os.geteuid() != 0:
+            from builder.sandbox.rootless import enter
+
+            enter()
         return Builder(self.flags.text("root") or None, runtime=self.flags.text("runtime", "builtin"))
 
 

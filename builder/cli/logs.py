@@ -1,0 +1,29 @@
+"""`builder logs`: what the steps of a build printed, never clipped."""
+
+from __future__ import annotations
+
+import sys
+
+from builder.cli.commands import Command, Invocation
+from builder.cli.flags import Flag
+from builder.cli.why import matching
+
+
+def run(invocation: Invocation) -> int:
+    with invocation.open() as builder:
+        build = builder.find_build(invocation.flags.text("build"))
+        steps = matching(build.steps, invocation.arguments[0]) if invocation.arguments else build.steps
+        out = sys.stdout.buffer
+        for step in steps:
+            log = builder.step_log(build.id, step.ordinal) if step.log else b""
+            if not log:
+                continue
+            if len(steps) > 1:
+                out.write(f"{step.name}\n".encode())
+            out.write(log if log.endswith(b"\n") else log + b"\n")
+    return 0
+
+
+COMMAND = Command(
+    usage="logs [OPTIONS] [STEP]", run=run, arguments=(0, 1),
+    flags=(Flag("build", "Which build (default: the last one)", short="b", metavar="id"),))
