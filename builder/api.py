@@ -19,9 +19,12 @@ from builder.engine.events import AnyEvent, Emit, WarningRaised
 from builder.errors import BuilderError
 
 if TYPE_CHECKING:
+    from builder.build.session import BuildSession
     from builder.containers.run import RunOptions
     from builder.images.summary import HistoryRow, ImageSummary, RemovedImage
-    from builder.sandbox.container import Output
+    from builder.registry.access import RegistryAccess
+    from builder.sandbox.container import Output, Sandbox
+    from builder.store import Store
     from builder.store.builds import Build
     from builder.store.fsck import Finding
     from builder.store.gc import PrunePolicy, PruneReport
@@ -32,8 +35,11 @@ class Builder:
     """An open state folder and a sandbox. A context manager; usable from several threads."""
 
     def __init__(self, root: str | None = None, *, runtime: str = "builtin") -> None:
+        """Opens nothing yet; the state folder is opened, or made, by the first call that needs it."""
         self.root = root or default_root()
         self.runtime = runtime
+        self._store: Store | None = None
+        self._registries: RegistryAccess | None = None
 
     def __enter__(self) -> Builder:
         return self
@@ -43,15 +49,57 @@ class Builder:
         self.close()
 
     def close(self) -> None:
-        """Ends running steps and closes the store. Idempotent."""
+        """Closes the store. Idempotent."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    @property
+    def store(self) -> Store:
+        """The state folder. Raises StoreError."""
+        if self._store is None:
+            from builder.store import Store
+
+            self._store = Store.open(self.root)
+        return self._store
+
+    @property
+    def registries(self) -> RegistryAccess:
+        if self._registries is None:
+            from builder.registry.access import RegistryAccess
+
+            self._registries = RegistryAccess()
+        return self._registries
+
+    def _open_sandbox(self) -> Sandbox:
+        from builder.sandbox import open_sandbox
+
+        return open_sandbox(runtime=self.runtime, state_dir=os.path.join(self.root, "sandbox"),
+                            xattr=self.store.xattr_prefix)
+
+    def _session(self, options: BuildOptions, on_event: Emit | None = None) -> BuildSession:
+        from builder.build.session import BuildSession, Tools
+        from builder.images.pull import LayerSource
+
+        tools = Tools(self.store, self._open_sandbox, self.registries, LayerSource(self.store, self.registries))
+        return BuildSession(tools, options, on_event)
+
+    # -- builds --------------------------------------------------------------------------------------------------
 
     def build(self, options: BuildOptions, on_event: Emit | None = None) -> BuildResult:
         """Builds and exports. Raises BuilderError; what had been built before stays in the cache."""
-        raise NotImplementedError
+        return self._session(options, on_event).run()
 
     def print_build(self, options: BuildOptions, what: str) -> str:
-        """The value between two rooms as text: `ast`, `plan` or `keys`."""
-        raise NotImplementedError
+        """The value between two rooms as text: `ast`, `plan` or `keys`. Nothing is run."""
+        session = self._session(options)
+        if what == "ast":
+            from builder.language.dump import dump as dump_dockerfile
+
+            return dump_dockerfile(session.dockerfile())
+        from builder.plan.dump import dump as dump_plan
+
+        return "\n".join(dump_plan(planned) for planned in session.plans())
 
     def check(self, options: BuildOptions) -> tuple[WarningRaised, ...]:
         """The lint findings of the Dockerfile, in order of their place; nothing is built. Raises DockerfileErrors."""

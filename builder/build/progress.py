@@ -38,6 +38,10 @@ class Progress:
             raise
         self.emit(events.VertexDone(time=time.time(), vertex=number))
 
+    def say(self, vertex: int, text: str) -> None:
+        """Something that `vertex` did, for its list of what happened."""
+        self.emit(events.VertexProgress(time=time.time(), vertex=vertex, item=text, current=0, done=True))
+
     def name_plan(self, plan: Plan) -> int:
         """Announces a plan's vertices; returns the number of its first."""
         first = self.reserve(len(plan.vertices))

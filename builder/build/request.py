@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 from builder.build.options import BuildOptions, SshSource
 from builder.errors import ContextError, UsageError
+from builder.export.outputs import Annotation, AnnotationTarget
 from builder.lint.linter import parse_bool
 from builder.oci import Platform
 from builder.plan.options import PlanOptions
@@ -83,6 +85,24 @@ def ssh_sockets(sources: tuple[SshSource, ...]) -> Callable[[str], str | None]:
         return source.paths[0] if source.paths else os.environ.get("SSH_AUTH_SOCK")
 
     return find
+
+
+_ANNOTATION = re.compile(r"(?:(?P<targets>[a-z,-]+)(?:\[(?P<platform>[^\]]+)\])?:)?(?P<key>[^=:]+)=(?P<value>.*)", re.DOTALL)
+
+
+def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
+    """`[type[platform]:]key=value` as --annotation has it; the type is `manifest` by default. Raises UsageError."""
+    found = []
+    for text in options.annotations:
+        match = _ANNOTATION.fullmatch(text)
+        if match is None:
+            raise UsageError(f"invalid annotation `{text}`", hint="write it as [type:]key=value")
+        platform = parse_platform(match["platform"]) if match["platform"] else None
+        for target in (match["targets"] or "manifest").split(","):
+            if target not in set(AnnotationTarget):
+                raise UsageError(f"unknown annotation type `{target}`", notes=(f"known: {', '.join(AnnotationTarget)}",))
+            found.append(Annotation(AnnotationTarget(target), platform, match["key"], match["value"]))
+    return tuple(found)
 
 
 def _network(options: BuildOptions) -> Network:

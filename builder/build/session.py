@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import msgspec
 
-from builder.build.exporting import Exports, export
 from builder.build.inputs import Inputs, open_inputs
 from builder.build.options import BuildOptions, BuildResult
 from builder.build.progress import Progress
-from builder.build.request import plan_options, platforms_of, secret_reader, source_date_epoch, ssh_sockets
+from builder.build.request import annotations_of, plan_options, platforms_of, secret_reader, source_date_epoch, ssh_sockets
 from builder.build.world import BuildWorld
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.engine import events
-from builder.engine.resources import FetchImage, Resources
+from builder.engine.resources import Resources, Transfer
 from builder.engine.results import Result, Snapshot
 from builder.engine.solver import Outcome, Solver
 from builder.errors import Cancelled
-from builder.export.outputs import parse_output
+from builder.export.exporting import Exported, Exporter
+from builder.export.image import ImageSource
+from builder.export.outputs import Output, OutputType, parse_output
+from builder.images.pull import LayerSource
 from builder.images.resolve import Pull, Resolver
 from builder.language.instructions import Dockerfile
 from builder.language.parser import parse
+from builder.layer.view import MergedView
 from builder.lint.linter import LintConfig, Linter
 from builder.oci import Platform
 from builder.plan.planner import plan
-from builder.plan.vertices import Plan
+from builder.plan.vertices import Plan, SourceImage
+from builder.registry.access import RegistryAccess
 from builder.sandbox.container import Sandbox
 from builder.source import Location
 from builder.store import Store
 from builder.store.builds import BuildId, BuildState, Step
 from builder.store.builds import Outcome as StepOutcome
+from builder.store.layers import LayerId
 
 DEFAULT_JOBS = 16
 
@@ -44,8 +50,15 @@ class Tools(msgspec.Struct, frozen=True):
 
     store: Store
     sandbox: Callable[[], Sandbox]
-    resolver: Callable[[Callable[[str], None]], Resolver]
-    fetch_image: FetchImage
+    registries: RegistryAccess
+    layers: LayerSource
+
+
+class Solved(msgspec.Struct, frozen=True):
+    """A plan and the layers of its image, those of the base included."""
+
+    plan: Plan
+    snapshot: Snapshot
 
 
 class BuildSession:
@@ -67,7 +80,7 @@ class BuildSession:
                                       target=options.target, platform=",".join(options.platforms))
             self._progress.emit(events.BuildStarted(time=time.time(), build=build))
             try:
-                result = self._build(build, Exports(tags=options.tags, outputs=tuple(outputs)), stack)
+                result = self._build(build, outputs, stack)
             except BaseException as error:
                 self._end(build, _ended(error), str(error))
                 raise
@@ -87,7 +100,8 @@ class BuildSession:
         with ExitStack() as stack:
             return self._read(stack)[1]
 
-    def _build(self, build: BuildId, exports: Exports, stack: ExitStack) -> BuildResult:
+    def _build(self, build: BuildId, outputs: Sequence[Output], stack: ExitStack) -> BuildResult:
+        options = self._options
         inputs, dockerfile, world = self._read(stack)
         platforms = self._platforms()
         plans = [self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1)
@@ -95,14 +109,28 @@ class BuildSession:
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
         resources = self._resources(build, world, fingerprints)
         stack.callback(resources.close)
-        solved = []
-        for planned in plans:
-            solved.append((planned, self._solve(planned, resources, build)))
+        solved = [Solved(planned, self._solve(planned, resources, build)) for planned in plans]
         fingerprints.save()
-        images = [(planned, _layers(planned, results)) for planned, results in solved]
-        exported = export(self._tools.store, images, exports, self._options, self._progress)
+        exported = self._export(solved, outputs)
         return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
                            metadata=exported.metadata, warnings=self._warnings)
+
+    def _export(self, solved: Sequence[Solved], outputs: Sequence[Output]) -> Exported:
+        """Carries out all outputs; without any the image stays in the store."""
+        options, tools = self._options, self._tools
+        with self._progress.internal("exporting to image") as vertex:
+            exporter = Exporter(tools.store, tools.registries, tools.layers, now=time.time(), note=self._note,
+                                step=lambda text: self._progress.say(vertex, text))
+            sources = [_source(one) for one in solved]
+            exported = Exported()
+            for output in outputs or (Output(type=OutputType.IMAGE),):
+                image = msgspec.structs.replace(
+                    output.image, annotations=(*output.image.annotations, *annotations_of(options)))
+                output = msgspec.structs.replace(output, names=output.names or options.tags, image=image)
+                one = exporter.export(output, sources, lambda position: MergedView(
+                    [tools.store.layer_dir(layer) for layer in solved[position].snapshot.layers]))
+                exported = one if one.digest or not exported.digest else exported
+            return exported
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -113,7 +141,7 @@ class BuildSession:
         with self._progress.internal(f"[internal] load build definition from {shown}"):
             inputs = open_inputs(options.context, options.dockerfile, options.stdin, scratch)
             dockerfile = parse(inputs.dockerfile)
-        resolver = self._tools.resolver(self._note)
+        resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
                            pull=Pull(options.pull))
         return inputs, dockerfile, world
@@ -141,16 +169,19 @@ class BuildSession:
         return Resources(
             store=tools.store, cache=Cache(tools.store), sandbox=tools.sandbox, fingerprints=fingerprints,
             contexts=world.trees, secret=secret_reader(self._options), ssh_socket=ssh_sockets(self._options.ssh),
-            fetch_image=tools.fetch_image, emit=self._progress.emit, build=build)
+            fetch_image=self._fetch_image, emit=self._progress.emit, build=build)
 
-    def _solve(self, planned: Plan, resources: Resources, build: BuildId) -> Mapping[int, Result]:
+    def _solve(self, planned: Plan, resources: Resources, build: BuildId) -> Snapshot:
         first = self._progress.name_plan(planned)
         solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first)
         try:
-            return solver.solve()
+            return _layers(planned, solver.solve())
         finally:
             for outcome in solver.outcomes:
                 self._tools.store.add_step(build, _step(planned, outcome))
+
+    def _fetch_image(self, op: SourceImage, progress: Transfer, cancelled: threading.Event) -> tuple[LayerId, ...]:
+        return self._tools.layers.ensure_layers(op, progress=progress, cancelled=cancelled)
 
     def _note(self, text: str) -> None:
         self._progress.emit(events.WarningRaised(time=time.time(), rule="", message=text))
@@ -158,6 +189,13 @@ class BuildSession:
     def _end(self, build: BuildId, state: BuildState, error: str = "", image: str = "") -> None:
         self._tools.store.end_build(build, state, error=error, image=image)
         self._progress.emit(events.BuildDone(time=time.time(), build=build, ok=state is BuildState.DONE))
+
+
+def _source(solved: Solved) -> ImageSource:
+    plan, base = solved.plan, solved.plan.base
+    below = len(base.layers) if base else 0
+    return ImageSource(platform=plan.platform, config=plan.config, history=plan.history,
+                       layers=solved.snapshot.layers[below:], base=base, epoch=plan.epoch)
 
 
 def _layers(planned: Plan, results: Mapping[int, Result]) -> Snapshot:

@@ -21,7 +21,7 @@ from builder.store.layers import LayerId
 
 Transfer: TypeAlias = Callable[[str, int, int, bool], None]
 """Told of a transfer: what, bytes so far, bytes in all, whether it is done."""
-FetchImage: TypeAlias = Callable[[SourceImage, Transfer], tuple[LayerId, ...]]
+FetchImage: TypeAlias = Callable[[SourceImage, Transfer, threading.Event], tuple[LayerId, ...]]
 
 
 class Resources:

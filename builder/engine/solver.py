@@ -13,16 +13,19 @@ from collections import deque
 
 import msgspec
 
-from builder.cache.key import CacheKey, key_of
+from builder.cache.key import LIST, CacheKey, Parts, key_of
 from builder.engine import events
 from builder.engine.ops.prepare import prepare
 from builder.engine.ops.sources import pull
 from builder.engine.ops.work import Work
+from builder.engine.logs import StepLog
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.errors import BuilderError, Cancelled
 from builder.plan.vertices import Plan, SourceContext, SourceImage, Vertex
 from builder.store.layers import LayerId
+
+_NOT_ASKED = "the cache was not asked (--no-cache)"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +113,6 @@ class Solver:
             else:
                 error.at(vertex.location)
                 emit(events.VertexFailed(time=time.time(), vertex=number, error=error.message))
-                self.outcomes.append(Outcome(vertex=index, state="failed"))
             result = error
         except BaseException as error:
             result = error
@@ -123,18 +125,23 @@ class Solver:
                 return LocalFiles(name, self._resources.contexts[name])
             case SourceImage():
                 return pull(vertex.op, self._resources, self._first + index)
+        base = inputs[0].layers if _has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
         work = prepare(vertex.op, inputs, self._resources)
+        try:
+            return Snapshot((*base, self._layer(index, vertex, work)))
+        finally:
+            work.close()
+
+    def _layer(self, index: int, vertex: Vertex, work: Work) -> LayerId:
         parts = work.parts()
         key = key_of(work.kind, parts)
-        base = inputs[0].layers if _has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
         layer = None if vertex.ignore_cache else self._cached(index, key)
-        if layer is None:
-            with self._resources.store.lock(f"key-{key}"):
-                # another build may have made it while this one waited
-                layer = None if vertex.ignore_cache else self._cached(index, key)
-                if layer is None:
-                    layer = self._run(index, vertex, work, parts, key)
-        return Snapshot((*base, layer))
+        if layer is not None:
+            return layer
+        with self._resources.store.lock(f"key {key}", self._resources.cancelled):
+            # another build may have made it while this one waited
+            layer = None if vertex.ignore_cache else self._cached(index, key)
+            return layer or self._run(index, vertex, work, parts, key)
 
     def _cached(self, index: int, key: CacheKey) -> LayerId | None:
         record = self._resources.cache.lookup(key)
@@ -144,27 +151,44 @@ class Solver:
         self.outcomes.append(Outcome(vertex=index, key=key, state="cached", layer=record.layer))
         return record.layer
 
-    def _run(self, index: int, vertex: Vertex, work: Work, parts: dict[str, object], key: CacheKey) -> LayerId:
+    def _run(self, index: int, vertex: Vertex, work: Work, parts: Parts, key: CacheKey) -> LayerId:
         resources, number = self._resources, self._first + index
-        why = resources.cache.explain(work.kind, parts, vertex.name)
-        if vertex.ignore_cache:
-            why = "the cache was not asked (--no-cache)"
+        name = _instruction(vertex)
+        parts = {**parts, **work.lists(), **self._base(index)}
+        why = _NOT_ASKED if vertex.ignore_cache else resources.cache.explain(work.kind, parts, name)
         started = time.time()
         resources.emit(events.VertexStarted(time=started, vertex=number, why=why))
-
-        def log(stream: int, data: bytes) -> None:
-            resources.emit(events.VertexLog(time=time.time(), vertex=number, stream=stream, data=data))
-
-        with resources.store.stage_layer() as staged:
-            work.fill(staged, log)
+        with StepLog(resources, number) as log, resources.store.stage_layer() as staged:
+            try:
+                work.fill(staged, log)
+            except BuilderError:
+                self.outcomes.append(Outcome(vertex=index, key=key, state="failed", why=why,
+                                             seconds=time.time() - started))
+                raise
             if resources.cancelled.is_set():
                 raise Cancelled("the build was cancelled")
             layer = staged.commit(description=vertex.name)
         seconds = time.time() - started
-        resources.cache.save(key, work.kind, parts, layer, name=vertex.name, build=resources.build, seconds=seconds)
+        resources.cache.save(key, work.kind, parts, layer, name=name, build=resources.build, seconds=seconds)
         self.outcomes.append(Outcome(vertex=index, key=key, state="run", why=why, seconds=seconds, layer=layer))
         resources.emit(events.VertexDone(time=time.time(), vertex=number))
         return layer
+
+    def _base(self, index: int) -> Parts:
+        """The image at the bottom of a vertex: explanations call it by its name."""
+        vertices = self._plan.vertices
+        while True:
+            vertex = vertices[index]
+            if isinstance(vertex.op, SourceImage):
+                return {f"base{LIST}": [vertex.op.name, vertex.op.digest, len(vertex.op.diff_ids)]}
+            if not _has_parent(vertex):
+                return {}
+            index = vertex.inputs[0]
+
+
+def _instruction(vertex: Vertex) -> str:
+    """A vertex' name without its place in the stage: equal instructions of other builds have it too."""
+    return vertex.name.split("] ", 1)[1] if vertex.name.startswith("[") and "] " in vertex.name else vertex.name
 
 
 def _has_parent(vertex: Vertex) -> bool:

@@ -43,6 +43,7 @@ class RunPlanner:
         masked = tuple(m.env for m in mounts if isinstance(m, v.SecretMount) and m.env)
         op = v.Run(
             argv=tuple(argv), env=tuple(f"{key}={value}" for key, value in planner.scope.env.items()),
+            arg_names=tuple(dict.fromkeys(key for key, _ in planner.scope.args)),
             cwd=planner.config.working_dir or "/", has_parent=node.root is not None, user=planner.config.user,
             mounts=mounts, files=self._files,
             network=v.Network(instruction.network) if instruction.network else options.network,

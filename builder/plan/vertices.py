@@ -232,10 +232,12 @@ class Ulimit(msgspec.Struct, frozen=True):
 class Run(Op, frozen=True, kw_only=True):
     """RUN: a process in a sandbox over the parent (input 0; absent for scratch); its writes are one new layer."""
 
-    unkeyed = frozenset({"proxy_env", "ulimits", "shm_size", "cgroup_parent", "resources"})
+    unkeyed = frozenset({"arg_names", "has_parent", "proxy_env", "ulimits", "shm_size", "cgroup_parent", "resources"})
     argv: tuple[str, ...]
     env: tuple[str, ...]
     """`key=value`, ARG values included, in order."""
+    arg_names: tuple[str, ...] = ()
+    """Which of them are build args, for explanations."""
     cwd: str
     has_parent: bool
     user: str = ""

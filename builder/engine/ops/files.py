@@ -19,18 +19,24 @@ class CopyWork:
     kind = "copy"
 
     def __init__(self, op: Copy, inputs: Sequence[Result], resources: Resources) -> None:
+        self._op = op
         self._fingerprints = resources.fingerprints
         self._parent = resources.tree(inputs[0]) if op.has_parent else None
         self._plan = plan_copy(op, [resources.tree(inputs[source.input]) for source in op.sources], self._parent)
 
     def parts(self) -> Parts:
-        return self._plan.key_parts(self._fingerprints)
+        parts = self._plan.key_parts(self._fingerprints)
+        parts["below"] = sorted(parts.pop("parent").items())
+        return {**parts, "sources": [list(source.paths) for source in self._op.sources], "link": self._op.link}
 
-    def manifest(self) -> list[tuple[str, str]]:
-        return self._plan.manifest(self._fingerprints)
+    def lists(self) -> Parts:
+        return {"files.list": self._plan.manifest(self._fingerprints)}
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
         self._plan.write(layer.diff, parent=self._parent)
+
+    def close(self) -> None:
+        pass
 
 
 class MakeDirectoryWork:
@@ -43,13 +49,18 @@ class MakeDirectoryWork:
         self._plan = plan_mkdir(op, self._parent)
 
     def parts(self) -> Parts:
-        return self._plan.key_parts()
+        parts = self._plan.key_parts()
+        parts["below"] = sorted(parts.pop("parent").items())
+        return parts
 
-    def manifest(self) -> list[tuple[str, str]]:
-        return []
+    def lists(self) -> Parts:
+        return {}
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
         self._plan.write(layer.diff, parent=self._parent)
+
+    def close(self) -> None:
+        pass
 
 
 class InlineWork:
@@ -63,9 +74,12 @@ class InlineWork:
     def parts(self) -> Parts:
         return op_parts(self._op)
 
-    def manifest(self) -> list[tuple[str, str]]:
-        return []
+    def lists(self) -> Parts:
+        return {}
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
         write_inline(self._op.files, layer.diff)
+
+    def close(self) -> None:
+        pass
 

@@ -6,12 +6,12 @@ import contextlib
 import os
 import posixpath
 from collections.abc import Sequence
-from typing import Any
 
+from builder.cache.key import LIST, Parts
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.errors import ContextError, SandboxError
-from builder.layer.copying import plan_copy
+from builder.layer.copying import CopyPlan, plan_copy
 from builder.plan.vertices import (
     BindMount,
     CacheMount,
@@ -48,32 +48,34 @@ class RunMounts:
         self._inputs = inputs
         self._resources = resources
 
-    def keyed(self) -> list[dict[str, Any]]:
-        """What of each mount decides about the result: a bind mount's content, of the others only their place."""
-        keyed: list[dict[str, Any]] = []
-        for mount in self._mounts:
-            match mount:
-                case BindMount():
-                    keyed.append({"type": "bind", "target": mount.target, "source": mount.source,
-                                  "content": self._content(mount), "readonly": mount.readonly})
-                case CacheMount():
-                    keyed.append({"type": "cache", "target": mount.target, "readonly": mount.readonly})
-                case TmpfsMount():
-                    keyed.append({"type": "tmpfs", "target": mount.target, "size": mount.size})
-                case SecretMount() | SshMount():
-                    kind = "secret" if isinstance(mount, SecretMount) else "ssh"
-                    keyed.append({"type": kind, "id": mount.id, "target": mount.target,
-                                  "env": getattr(mount, "env", ""),
-                                  "mode": mount.mode, "uid": mount.uid, "gid": mount.gid})
-        return keyed
+    def digests(self) -> Parts:
+        """What each bind mount, and the `from` of each cache mount, selects."""
+        return {f"mount:{mount.target}": self._content(mount) for mount in self._taking()}
 
-    def _content(self, mount: BindMount) -> list[str]:
+    def lists(self) -> Parts:
+        """The files behind the digests."""
+        return {f"mount:{mount.target}{LIST}": plan.manifest(self._resources.fingerprints)
+                for mount in self._taking() if (plan := self._selected(mount)) is not None}
+
+    def _taking(self) -> list[BindMount | CacheMount]:
+        return [mount for mount in self._mounts
+                if isinstance(mount, BindMount) or (isinstance(mount, CacheMount) and mount.input is not None)]
+
+    def _content(self, mount: BindMount | CacheMount) -> str:
+        selected = self._selected(mount)
+        if selected is None:
+            source = self._inputs[mount.input or 0]
+            assert isinstance(source, Snapshot)
+            return " ".join(source.layers)
+        return str(selected.key_parts(self._resources.fingerprints)["files"])
+
+    def _selected(self, mount: BindMount | CacheMount) -> CopyPlan | None:
+        """The files of a mount; None for a whole snapshot, which its layers identify."""
+        assert mount.input is not None
         source = self._inputs[mount.input]
         if isinstance(source, Snapshot) and mount.source == "/":
-            return list(source.layers)
-        parts = plan_copy(_selection(mount), [self._resources.tree(source)], None).key_parts(
-            self._resources.fingerprints)
-        return [str(parts["files"])]
+            return None
+        return plan_copy(_selection(mount), [self._resources.tree(source)], None)
 
     def open(self, stack: contextlib.ExitStack) -> tuple[list[ContainerMount], list[str]]:
         """The sandbox' mounts and the variables that secrets bring; `stack` gives them back after the run.
@@ -159,7 +161,7 @@ class RunMounts:
             env.append(f"SSH_AUTH_SOCK={target}")
 
 
-def _selection(mount: BindMount) -> Copy:
+def _selection(mount: BindMount | CacheMount) -> Copy:
     """What a bind mount takes, said as a copy to `/m`: a directory's contents, or one file."""
     source = CopySource(input=0, paths=(posixpath.normpath(mount.source),), literal=True)
     return Copy(sources=(source,), destination="/m", has_parent=False)

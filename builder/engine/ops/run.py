@@ -37,10 +37,10 @@ class RunWork:
         self._mounts = RunMounts(op.mounts, inputs, resources)
 
     def parts(self) -> Parts:
-        return {**op_parts(self._op), "mounts": self._mounts.keyed(), "parent": list(self._layers)}
+        return {**op_parts(self._op), **self._mounts.digests(), "parent": list(self._layers)}
 
-    def manifest(self) -> list[tuple[str, str]]:
-        return []
+    def lists(self) -> Parts:
+        return {"args.list": list(self._op.arg_names), **self._mounts.lists()}
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
         tail = _Tail()
@@ -54,6 +54,9 @@ class RunWork:
             container = self._container(layer, mounts, secret_env)
             ended = self._resources.sandbox().run(container, output)
         self._check(ended, tail)
+
+    def close(self) -> None:
+        pass
 
     def _container(self, layer: StagedLayer, mounts: Sequence[ContainerMount], secret_env: Sequence[str]) -> Container:
         op, view = self._op, self._resources.view(self._layers)

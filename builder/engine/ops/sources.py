@@ -1,33 +1,116 @@
-"""Sources from elsewhere: image layers, URLs and git repositories."""
+"""Sources from elsewhere: image layers, URLs and git repositories.
+
+URLs and git references move, so each build asks again what they are now; the key holds what they are, not where.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 import time
 
-from builder.cache.key import Parts, op_parts
-from builder.context.git import GitFetcher
-from builder.context.http import HttpFetcher
+import msgspec
+
+from builder.cache.key import Parts
 from builder.engine import events
 from builder.engine.ops.work import Log
 from builder.engine.resources import Resources
 from builder.engine.results import Snapshot
 from builder.plan.vertices import SourceGit, SourceHttp, SourceImage
-from builder.store.layers import LayerId, StagedLayer
+from builder.store.layers import StagedLayer
 
 
 def pull(op: SourceImage, resources: Resources, vertex: int) -> Snapshot:
     """The image's layers, fetched and unpacked where the store lacks them. Raises ImageError, RegistryError."""
     emit = resources.emit
-    present = [resources.store.find_layer(diff_id) for diff_id in op.diff_ids]
-    if None not in present:
-        emit(events.VertexCached(time=time.time(), vertex=vertex))
-        return Snapshot(tuple(layer for layer in present if layer is not None))
-    emit(events.VertexStarted(time=time.time(), vertex=vertex))
+    started = threading.Event()
 
     def progress(item: str, current: int, total: int, done: bool) -> None:
+        if not started.is_set():
+            started.set()
+            emit(events.VertexStarted(time=time.time(), vertex=vertex))
         emit(events.VertexProgress(time=time.time(), vertex=vertex, item=item, current=current, total=total, done=done))
 
-    layers: tuple[LayerId, ...] = resources.fetch_image(op, progress)
-    emit(events.VertexDone(time=time.time(), vertex=vertex))
+    layers = resources.fetch_image(op, progress, resources.cancelled)
+    if started.is_set():
+        emit(events.VertexDone(time=time.time(), vertex=vertex))
+    else:
+        emit(events.VertexCached(time=time.time(), vertex=vertex))
     return Snapshot(layers)
+
+
+class HttpWork:
+    """A file from a URL. The server is asked each time; without a change it sends nothing, and the layer serves on."""
+
+    kind = "sourcehttp"
+
+    def __init__(self, op: SourceHttp, resources: Resources) -> None:
+        from builder.context.http import HttpAccess
+
+        self._op = op
+        self._resources = resources
+        self._access = HttpAccess(secret=resources.secret, cancelled=resources.cancelled)
+        self._memory = f"http {hashlib.sha256(msgspec.json.encode(op)).hexdigest()}"
+        self._download: StagedLayer | None = None
+
+    def parts(self) -> Parts:
+        from builder.context.http import HttpFile, Status, fetch_http
+
+        store = self._resources.store
+        known = store.load_stat_cache(self._memory)
+        earlier = msgspec.json.decode(known, type=HttpFile) if known else None
+        staged = store.stage_layer()
+        file = fetch_http(self._op, staged.diff, self._access, earlier=earlier)
+        if file.status is Status.FRESH:
+            self._download = staged
+            store.save_stat_cache(self._memory, msgspec.json.encode(file))
+        else:
+            staged.discard()
+        return {"content": file.digest, "filename": file.filename, "mtime": file.mtime}
+
+    def lists(self) -> Parts:
+        return {}
+
+    def fill(self, layer: StagedLayer, log: Log) -> None:
+        from builder.context.http import fetch_http
+
+        if self._download is None:  # the layer was pruned, though the server has nothing new
+            fetch_http(self._op, layer.diff, self._access)
+            return
+        for name in os.listdir(self._download.diff):
+            os.rename(os.path.join(self._download.diff, name), os.path.join(layer.diff, name))
+
+    def close(self) -> None:
+        if self._download is not None:
+            self._download.discard()
+
+
+class GitWork:
+    """A git tree, keyed by the commit that the reference names now."""
+
+    kind = "sourcegit"
+
+    def __init__(self, op: SourceGit, resources: Resources) -> None:
+        from builder.context.git import GitAccess, resolve_git
+
+        self._op = op
+        self._access = GitAccess(cache_dir=os.path.join(resources.store.root, "git"), secret=resources.secret,
+                                 ssh_socket=resources.ssh_socket("default"), cancelled=resources.cancelled)
+        self._revision = resolve_git(op, self._access)
+
+    def parts(self) -> Parts:
+        from builder.context.git import git_key
+
+        return {"content": git_key(self._op, self._revision)}
+
+    def lists(self) -> Parts:
+        return {}
+
+    def fill(self, layer: StagedLayer, log: Log) -> None:
+        from builder.context.git import fetch_git
+
+        fetch_git(self._op, self._revision, layer.diff, self._access)
+
+    def close(self) -> None:
+        pass

@@ -21,14 +21,16 @@ class Work(Protocol):
         """What the result depends on, by name; `cache.key` has the vocabulary. Raises BuilderError."""
         ...
 
-    def manifest(self) -> list[tuple[str, str]]:
-        """What stands behind a digest of many files among the parts, as (path, description) pairs; else empty.
-
-        Asked for only when a record is made or a miss is explained."""
+    def lists(self) -> Parts:
+        """The `.list` parts: what stands behind digests, to explain misses. Asked for only on a miss."""
         ...
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
         """Makes the layer's files in `layer.diff`. Raises BuilderError; the caller throws the layer away then."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what `parts` may have taken. Called once, whether the key was found or not."""
         ...
 
 
