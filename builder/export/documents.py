@@ -55,7 +55,8 @@ def index_bytes(manifests: Iterable[Descriptor], annotations: Mapping[str, str],
 
 def descriptor_fields(descriptor: Descriptor) -> dict[str, Any]:
     """A descriptor as JSON fields, in Go's order."""
-    fields: dict[str, Any] = {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
+    fields: dict[str, Any] = {"mediaType": str(descriptor.media_type), "digest": descriptor.digest,
+                              "size": descriptor.size}
     if descriptor.annotations:
         fields["annotations"] = _sorted(descriptor.annotations)
     if descriptor.platform:

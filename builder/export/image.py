@@ -29,7 +29,8 @@ _OCI = {MediaType.DOCKER_LAYER: MediaType.OCI_LAYER, MediaType.DOCKER_LAYER_GZIP
 _DOCKER = {oci: docker for docker, oci in _OCI.items()}
 _COMPRESSIONS = {MediaType.OCI_LAYER: Compression.UNCOMPRESSED, MediaType.OCI_LAYER_GZIP: Compression.GZIP,
                  MediaType.OCI_LAYER_ZSTD: Compression.ZSTD}
-_INTERNAL_ANNOTATIONS = ("containerd.io/uncompressed", "containerd.io/distribution.source.", "buildkit/")
+_REWRITTEN = "buildkit/rewritten-timestamp"
+_INTERNAL_ANNOTATIONS = ("containerd.io/uncompressed", "containerd.io/distribution.source.", "buildkit/createdat")
 
 
 class BaseLayers(Protocol):
@@ -151,7 +152,8 @@ class Assembler:
         clamp = self._epoch(source) if options.rewrite_timestamp else None
         packed = [layer_blob(self._store, layer, options.compression, level=options.compression_level,
                              clamp_mtime=clamp) for layer in source.layers]
-        return [(layer.descriptor, layer.diff_id) for layer in packed]
+        marks = {} if clamp is None else {_REWRITTEN: str(clamp)}
+        return [(msgspec.structs.replace(layer.descriptor, annotations=marks), layer.diff_id) for layer in packed]
 
     def _origins(self, source: ImageSource) -> list[LayerOrigin]:
         base = source.base
