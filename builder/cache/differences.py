@@ -1,0 +1,195 @@
+"""How the parts of two keys differ, told part by part, the most telling ones first.
+
+Values are quoted as they are but for their length. Each function here returns sentences without a full stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from builder.cache.key import LIST, Parts
+
+Rows: TypeAlias = Callable[[Any], list[Any] | None]
+"""Gives the rows of a list of the older parts, None if they are lost."""
+
+_SHOWN_NAMES = 5
+_SHOWN_TEXT = 60
+_ORDER = ("argv", "scripts", "words", "destination", "path", "env", "files", "mounts")
+_LAST = "parent"
+_WORDS = {
+    "cwd": "the working directory", "user": "the user", "network": "the network mode", "security": "the security mode",
+    "hostname": "the host name", "hosts": "the list of extra hosts", "devices": "the list of devices",
+    "path": "the path", "destination": "the destination", "words": "the source paths", "owner": "the owner",
+    "mode": "--chmod", "exclude": "--exclude", "parents": "--parents", "link": "--link", "platform": "the platform",
+    "remote": "the repository", "ref": "the git ref", "subdir": "the folder in the repository", "url": "the URL",
+    "checksum": "--checksum", "keep_git_dir": "--keep-git-dir", "filename": "the file name",
+    "content": "the content", "diff_ids": "the layers",
+}
+
+
+def differences(old: Parts, new: Parts, old_rows: Rows) -> list[str]:
+    """All differences from `old` to `new`; [] if the keyed parts are equal."""
+    changed = [name for name in {**new, **old} if not name.endswith(LIST) and old.get(name) != new.get(name)]
+    return [sentence for name in sorted(changed, key=_rank) for sentence in _part(name, old, new, old_rows)]
+
+
+def clip(text: str, around: int = 0) -> str:
+    """The text on one line, cut to the neighbourhood of a position where it is long."""
+    text = text.replace("\n", "\\n")
+    if len(text) <= _SHOWN_TEXT:
+        return text
+    start = max(0, min(around - _SHOWN_TEXT // 3, len(text) - _SHOWN_TEXT))
+    end = start + _SHOWN_TEXT
+    return ("..." if start else "") + text[start:end] + ("..." if end < len(text) else "")
+
+
+def is_shell_form(argv: list[str]) -> bool:
+    """Whether the last word is a script for the shell that the others start."""
+    return len(argv) > 1 and argv[-2] in {"-c", "-lc", "-ec", "-xc"}
+
+
+def _rank(name: str) -> tuple[int, str]:
+    if name == _LAST:
+        return len(_ORDER) + 1, name
+    return (_ORDER.index(name) if name in _ORDER else len(_ORDER)), name
+
+
+def _part(name: str, old: Parts, new: Parts, old_rows: Rows) -> Iterable[str]:
+    before, after = old.get(name), new.get(name)
+    match name:
+        case "argv":
+            return _argv(before or [], after or [])
+        case "env":
+            return _env(before or [], after or [], {*old.get("args.list", ()), *new.get("args.list", ())})
+        case "files":
+            return _files(old_rows(old.get("files.list")), new.get("files.list"))
+        case "mounts":
+            return _mounts(before or [], after or [])
+        case "parent" if isinstance(before, dict) and isinstance(after, dict):
+            return _facts(before, after)
+        case "parent":
+            return _parent(old, new)
+        case "scripts":
+            return ["the here-document changed"]
+        case _ if name.startswith("secret:"):
+            return [f"secret `{name.partition(':')[2]}` changed"]
+        case _:
+            return [_value(_WORDS.get(name, f"`{name}`"), before, after)]
+
+
+def _value(what: str, before: Any, after: Any) -> str:
+    if isinstance(before, bool) and isinstance(after, bool):
+        return f"{what} was {'added' if after else 'removed'}"
+    old, new = _text(before), _text(after)
+    if not old or not new:
+        return f"{what} {new or old} was {'added' if new else 'removed'}"
+    return f"{what} changed {old} -> {new}"
+
+
+def _text(value: Any) -> str:
+    """A value as it is shown: "" for one that is not there."""
+    if isinstance(value, list):
+        if value and all(isinstance(member, int) for member in value):
+            return ":".join(map(str, value))
+        return " ".join(text for member in value if (text := _text(member)))
+    return "" if value in (None, "") else f'"{clip(str(value))}"'
+
+
+def _change(before: str, after: str) -> str:
+    """Two long texts, each cut to where they begin to differ."""
+    at = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
+    return f"`{clip(before, at)}` -> `{clip(after, at)}`"
+
+
+def _argv(before: list[str], after: list[str]) -> Iterable[str]:
+    if is_shell_form(before) and is_shell_form(after):
+        if before[:-1] != after[:-1]:
+            yield f"shell changed: {_change(' '.join(before[:-1]), ' '.join(after[:-1]))}"
+        before, after = before[-1:], after[-1:]
+    if before != after:
+        yield f"instruction changed: {_change(' '.join(before), ' '.join(after))}"
+
+
+def _env(before: list[list[str]], after: list[list[str]], args: set[str]) -> Iterable[str]:
+    old, new = {name: value for name, value in before}, {name: value for name, value in after}  # noqa: C416
+    for name in [*new, *(name for name in old if name not in new)]:
+        what = f"build arg {name}" if name in args else f"environment variable {name}"
+        if name not in old:
+            yield f"{what} was added"
+        elif name not in new:
+            yield f"{what} was removed"
+        elif old[name] != new[name]:
+            yield f'{what} changed "{clip(old[name])}" -> "{clip(new[name])}"'
+    if old == new:
+        yield "the order of environment variables changed"
+
+
+def _files(before: list[list[str]] | None, after: list[list[str]] | None) -> list[str]:
+    """From the lists of files; they are not known where a record was made without one."""
+    if before is None or after is None:
+        return ["the files that it takes changed"]
+    old, new = {path: _description(text) for path, text in before}, {path: _description(text) for path, text in after}
+    both = [path for path in new if path in old and new[path] != old[path]]
+    groups = (
+        ("changed", [path for path in both if old[path][1] != new[path][1]]),
+        ("changed mode or owner", [path for path in both if old[path][1] == new[path][1]]),
+        ("added", [path for path in new if path not in old]),
+        ("removed", [path for path in old if path not in new]),
+    )
+    told = [f"{len(paths)} file{'' if len(paths) == 1 else 's'} {what}: {_names(paths)}"
+            for what, paths in groups if paths]
+    return told or ["the order or the names under which it takes files changed"]
+
+
+def _description(text: str) -> tuple[str, str]:
+    """What stands for mode and owner, and what stands for the bytes."""
+    rest, _, content = text.rpartition(" ")
+    return rest, content
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - _SHOWN_NAMES
+    shown = ", ".join(clip(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), len(name))
+                      for name in names[:_SHOWN_NAMES])
+    return shown + (f" and {more} more" if more > 0 else "")
+
+
+def _parent(old: Parts, new: Parts) -> Iterable[str]:
+    old_base, new_base = old.get("base.list"), new.get("base.list")
+    if old_base and new_base and old_base[1] != new_base[1]:
+        if old_base[0] != new_base[0]:
+            return [f"base image changed: `{old_base[0]}` -> `{new_base[0]}`"]
+        return [f"base image `{new_base[0]}` changed: {old_base[1][:19]} -> {new_base[1][:19]}"]
+    before, after = old.get("parent") or [], new.get("parent") or []
+    if len(before) != len(after):
+        return ["the number of steps before it changed"]
+    if before[:-1] == after[:-1]:
+        return ["the step before it produced a different layer"]
+    return ["an earlier step produced a different layer"]
+
+
+def _facts(before: dict[str, str], after: dict[str, str]) -> Iterable[str]:
+    for path in {**after, **before}:
+        was, now = before.get(path, "not looked at"), after.get(path, "not looked at")
+        if was != now:
+            yield f"in the image below, `/{path}` was {clip(was)} and is {clip(now)}"
+
+
+def _mounts(before: list[Parts], after: list[Parts]) -> Iterable[str]:
+    old, new = ({_mount_name(mount): mount for mount in mounts} for mounts in (before, after))
+    for name in {**new, **old}:
+        if name not in old:
+            yield f"{name} was added"
+        elif name not in new:
+            yield f"{name} was removed"
+        elif old[name] != new[name]:
+            fields = [field for field in new[name] if old[name].get(field) != new[name][field]]
+            yield f"{name} changed its {', '.join(fields)}"
+    if old == new:
+        yield "the order of mounts changed"
+
+
+def _mount_name(mount: Parts) -> str:
+    place = f" at `{mount['target']}`" if mount.get("target") else ""
+    return f"{mount.get('type')} mount" + (place or f" `{mount.get('id', '')}`")

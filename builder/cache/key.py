@@ -1,0 +1,102 @@
+"""Cache keys: sha256 over a canonical encoding of (format, kind of vertex, parts).
+
+A part has a name and a JSON-able value. `op_parts` makes those that the op itself gives; whoever solves the vertex adds
+what it found out about the inputs. The names are a vocabulary, because misses are explained with them:
+
+    run            argv, env (pairs in order), cwd, user, network, security, hostname, devices, hosts, scripts
+                   mounts        as in the op, with the content that a bind mount selects
+                   parent        ids of the layers below, bottom first
+                   secret:ID     keyed hash of a secret's value, where the user asked for it
+    copy           words (last components of the source paths), destination, owner, mode, exclude, parents
+                   files         digest of what will be copied, explained by files.list
+                   parent        what it sees of the image below, by path, in words (`layer.copying`: narrow keys)
+    makedirectory  path, owner, parent (as for copy)
+    source...      the op's fields; content (a digest), where they do not say it all
+    any            platform      "linux/amd64", where the result depends on it
+
+A name that ends in `.list` is no part of the key; it only explains one that is, or names something for people:
+
+    files.list     the files behind `files`: pairs (path, description), the description's last word stands for the bytes
+    args.list      names of the variables in `env` that are build args
+    base.list      name and manifest digest of the base image
+
+What is not keyed (BuildKit's rules): times, names and places of instructions, labels and other config of the image,
+proxy variables, resource limits, addresses of extra hosts, values of secrets, ids and sharing of cache mounts, the
+input numbers of mounts (what they select is keyed instead).
+
+Digests inside parts may be xxhash fingerprints seeded by the store's secret: such a key is good on this machine only.
+Before a key leaves it, every digest in it has to be sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NewType, TypeAlias
+
+import msgspec
+
+from builder.plan.vertices import AnyOp, Mount, Run
+
+CacheKey = NewType("CacheKey", str)
+Parts: TypeAlias = dict[str, Any]
+
+FORMAT = 1
+LIST = ".list"
+_UNKEYED_OF_MOUNTS = {"cache": frozenset({"id", "sharing", "input", "source"}), "bind": frozenset({"input", "source"})}
+
+
+def key_of(kind: str, parts: Parts) -> CacheKey:
+    """The key of a vertex of that kind. The order of parts does not matter, that of their values does."""
+    keyed = {name: value for name, value in parts.items() if not name.endswith(LIST)}
+    return CacheKey(hashlib.sha256(encode([FORMAT, kind, keyed])).hexdigest())
+
+
+def kind_of(op: AnyOp) -> str:
+    """The kind of vertex as it stands in keys and records: `run`, `copy`, ..."""
+    return str(op.__struct_config__.tag)
+
+
+def op_parts(op: AnyOp) -> Parts:
+    """The parts that the op itself gives: its keyed fields, and what explains them."""
+    return _run_parts(op) if isinstance(op, Run) else _keyed_fields(op)
+
+
+def encode(value: Any) -> bytes:
+    """Canonical JSON: one value, one byte string, also for file names that are not UTF-8."""
+    try:
+        return msgspec.json.encode(value, order="sorted")
+    except UnicodeEncodeError:
+        import json
+
+        # Escapes lone surrogates, which no text that msgspec encodes can contain: still one encoding for each value.
+        return json.dumps(msgspec.to_builtins(value), sort_keys=True, separators=(",", ":")).encode()
+
+
+def decode(data: bytes) -> Any:
+    """The value of `encode`'s bytes, with lists for tuples."""
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        import json
+
+        return json.loads(data)
+
+
+def _run_parts(op: Run) -> Parts:
+    parts = _keyed_fields(op)
+    parts["env"] = [list(variable.partition("=")[::2]) for variable in op.env]
+    parts["hosts"] = [name for name, _ in parts.pop("extra_hosts")]
+    parts["scripts"] = parts.pop("files")
+    parts["mounts"] = [_mount_parts(mount) for mount in op.mounts]
+    parts["args.list"] = list(op.arg_names)
+    return parts
+
+
+def _mount_parts(mount: Mount) -> Parts:
+    fields: Parts = msgspec.to_builtins(mount)
+    unkeyed = _UNKEYED_OF_MOUNTS.get(fields["type"], frozenset())
+    return {name: value for name, value in fields.items() if name not in unkeyed}
+
+
+def _keyed_fields(op: AnyOp) -> Parts:
+    return {name: msgspec.to_builtins(getattr(op, name)) for name in op.__struct_fields__ if name not in op.unkeyed}

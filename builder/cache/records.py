@@ -1,0 +1,123 @@
+"""The cache: from a key to the layer it stands for, and from a miss to its reason.
+
+A lookup reads one row. The parts of a key are a document beside it. A `.list` in them may have a hundred thousand rows;
+it is cut into pieces where the hash of a row's path says so: a list with one row changed shares all pieces but one with
+the list before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from builder.cache.explain import Earlier, explain
+from builder.cache.key import LIST, CacheKey, Parts, decode, encode, key_of
+from builder.store import Store
+from builder.store.layers import LayerId
+from builder.store.records import Document, Record
+
+_PIECE_ROWS = 512  # on average
+_SMALL_LIST = 64  # rows: shorter lists stay within the parts
+_CANDIDATES = 24
+
+
+class _Pieces(msgspec.Struct, frozen=True):
+    """Stands for a list in a stored document."""
+
+    pieces: tuple[str, ...]
+
+
+class Cache:
+    """The records of one store; usable from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def lookup(self, key: CacheKey) -> Record | None:
+        """The record of a key whose layer is there, and stays while a lease is held.
+
+        A record whose layer was lost is a miss from then on.
+        """
+        record = self._store.get_record(key)
+        if record is None or record.layer is None:
+            return None
+        if not self._store.has_layer(record.layer):
+            self._store.forget_layer(record.layer, "damaged")
+            return None
+        return record
+
+    def save(self, key: CacheKey, kind: str, parts: Parts, layer: LayerId, *, name: str, build: str = "",
+             seconds: float = 0.0) -> None:
+        """Notes what the key stands for, in place of what it stood for before."""
+        documents, root = self._documents(parts)
+        self._store.put_record(Record(key=key, kind=kind, name=name, layer=layer, parts=root, build=build,
+                                      seconds=seconds), documents)
+
+    def explain(self, kind: str, parts: Parts, name: str) -> str:
+        """Why `lookup` found nothing, in words for people: `build arg VERSION changed "1.2" -> "1.3"`."""
+        key = key_of(kind, parts)
+        own = self._store.get_record(key)
+        records = self._store.recent_records(kind, _CANDIDATES, name) + self._store.recent_records(kind, _CANDIDATES)
+        earlier = {record.key: record for record in ([own] if own else []) + records}
+        return explain(kind, parts, name, [Earlier(record, self.parts(record), self.rows)
+                                           for record in earlier.values()], key=key)
+
+    def parts(self, record: Record) -> Parts:
+        """The parts of a record's key, long lists as references for `rows`; {} if they are lost."""
+        data = self._document(record.parts)
+        parts = decode(data) if data else {}
+        return parts if isinstance(parts, dict) else {}
+
+    def rows(self, value: Any) -> list[Any] | None:
+        """A list as `parts` returned it, with all its rows; None if they are lost."""
+        if not isinstance(value, dict):
+            return value if isinstance(value, list) else None
+        rows: list[Any] = []
+        for piece in value.get("pieces", ()):
+            data = self._document(piece)
+            if data is None:
+                return None
+            rows += decode(data)
+        return rows
+
+    def _document(self, hash: str) -> bytes | None:
+        data = self._store.get_document(hash) if hash else None
+        with contextlib.suppress(zlib.error):
+            return None if data is None else zlib.decompress(data)
+        return None
+
+    def _documents(self, parts: Parts) -> tuple[list[Document], str]:
+        """What has to be stored for the parts, and the hash of their document."""
+        pieces: dict[str, bytes] = {}
+        short = dict(parts)
+        for name, value in parts.items():
+            if name.endswith(LIST) and len(value) > _SMALL_LIST:
+                found = [(_hash(data), data) for data in map(encode, _cut(value))]
+                short[name] = _Pieces(tuple(hash for hash, _ in found))
+                pieces.update(found)
+        encoded = encode(short)
+        root = _hash(encoded)
+        new = self._store.missing_documents([root, *pieces])
+        documents = [Document(hash, zlib.compress(data, 1)) for hash, data in pieces.items() if hash in new]
+        if root in new:
+            documents.append(Document(root, zlib.compress(encoded, 1), tuple(pieces)))
+        return documents, root
+
+
+def _cut(rows: list[Any]) -> Iterator[list[Any]]:
+    """Pieces of the list that begin and end at the same paths whatever else is in the list."""
+    start = 0
+    for at, row in enumerate(rows):
+        if at > start and zlib.crc32(str(row[0]).encode("utf-8", "surrogatepass")) % _PIECE_ROWS == 0:
+            yield rows[start:at]
+            start = at
+    yield rows[start:]
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

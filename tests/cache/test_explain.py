@@ -1,0 +1,156 @@
+"""Misses in words: each case is an earlier step, what changed of it, and the sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from builder.cache.key import Parts, key_of
+from builder.cache.records import Cache
+from builder.store import Store
+
+SHELL = ["/bin/sh", "-c"]
+RUN: Parts = {
+    "argv": [*SHELL, "pip install a"], "env": [["PATH", "/bin"], ["VERSION", "1.2"], ["MODE", "fast"]],
+    "args.list": ["VERSION"], "cwd": "/src", "user": "", "network": "default", "security": "sandbox", "hosts": [],
+    "scripts": [], "mounts": [{"type": "cache", "target": "/root/.cache", "mode": 493}], "parent": ["l1", "l2", "l3"],
+    "base.list": ["debian:bookworm", "sha256:" + "ab" * 32],
+}
+FILES = [["setup.cfg", "644 0:0 11"], ["src/a.py", "644 0:0 22"], ["src/b.py", "644 0:0 33"]]
+COPY: Parts = {
+    "words": [["src"]], "destination": "/app/", "owner": None, "mode": "", "exclude": [], "parents": False,
+    "parent": {"": "directory 0755 0:0", "app": "absent"}, "files": "d1", "files.list": FILES,
+}
+
+
+def many(count: int) -> list[list[str]]:
+    return [[f"f{n}", "644 0:0 1"] for n in range(count)]
+
+
+CASES: list[tuple[str, Parts, dict[str, Any], str]] = [
+    ("run", RUN, {"argv": [*SHELL, "pip install b"]}, "instruction changed: `pip install a` -> `pip install b`"),
+    ("run", RUN, {"argv": ["/bin/bash", "-c", "pip install a"]}, "shell changed: `/bin/sh -c` -> `/bin/bash -c`"),
+    ("run", RUN, {"argv": ["pip", "install", "a"]},
+     "instruction changed: `/bin/sh -c pip install a` -> `pip install a`"),
+    ("run", RUN, {"argv": [*SHELL, "pip install a\nb"]}, "instruction changed: `pip install a` -> `pip install a\\nb`"),
+    ("run", RUN, {"env": [["PATH", "/bin"], ["VERSION", "1.3"], ["MODE", "fast"]]},
+     'build arg VERSION changed "1.2" -> "1.3"'),
+    ("run", RUN, {"env": [["PATH", "/bin"], ["VERSION", "1.2"], ["MODE", "slow"]]},
+     'environment variable MODE changed "fast" -> "slow"'),
+    ("run", RUN, {"env": [["PATH", "/bin"], ["VERSION", "1.2"], ["MODE", "fast"], ["X", "1"]]},
+     "environment variable X was added"),
+    ("run", RUN, {"env": [["PATH", "/bin"], ["MODE", "fast"]], "args.list": []}, "build arg VERSION was removed"),
+    ("run", RUN, {"env": [["VERSION", "1.2"], ["PATH", "/bin"], ["MODE", "fast"]]},
+     "the order of environment variables changed"),
+    ("run", RUN, {"cwd": "/app"}, 'the working directory changed "/src" -> "/app"'),
+    ("run", RUN, {"user": "app"}, 'the user "app" was added'),
+    ("run", RUN | {"user": "app"}, {"user": ""}, 'the user "app" was removed'),
+    ("run", RUN, {"network": "none"}, 'the network mode changed "default" -> "none"'),
+    ("run", RUN, {"hosts": ["db"]}, 'the list of extra hosts "db" was added'),
+    ("run", RUN, {"scripts": [{"name": "EOF", "content": "x", "mode": 493}]}, "the here-document changed"),
+    ("run", RUN, {"mounts": []}, "cache mount at `/root/.cache` was removed"),
+    ("run", RUN, {"mounts": [*RUN["mounts"], {"type": "secret", "id": "token", "target": ""}]},
+     "secret mount `token` was added"),
+    ("run", RUN, {"mounts": [{"type": "cache", "target": "/root/.cache", "mode": 448}]},
+     "cache mount at `/root/.cache` changed its mode"),
+    ("run", RUN, {"secret:token": "h1"}, "secret `token` changed"),
+    ("run", RUN, {"parent": ["l1", "l2", "l9"]}, "the step before it produced a different layer"),
+    ("run", RUN, {"parent": ["l1", "l8", "l9"]}, "an earlier step produced a different layer"),
+    ("run", RUN, {"parent": ["l1", "l2"]}, "the number of steps before it changed"),
+    ("run", RUN, {"parent": ["m1", "m2", "m3"], "base.list": ["debian:bookworm", "sha256:" + "cd" * 32]},
+     "base image `debian:bookworm` changed: sha256:abababababab -> sha256:cdcdcdcdcdcd"),
+    ("run", RUN, {"parent": ["m1", "m2", "m3"], "base.list": ["debian:trixie", "sha256:" + "cd" * 32]},
+     "base image changed: `debian:bookworm` -> `debian:trixie`"),
+    ("run", RUN, {"platform": "linux/arm64"}, 'the platform "linux/arm64" was added'),
+    ("run", RUN, {"unheard": 1}, '`unheard` "1" was added'),
+    ("run", RUN, {"argv": [*SHELL, "pip install b"], "user": "app", "parent": ["l1", "l2", "l9"]},
+     'instruction changed: `pip install a` -> `pip install b`; the user "app" was added; '
+     "the step before it produced a different layer"),
+    ("run", RUN, {"argv": [*SHELL, "pip install b"], "user": "app", "cwd": "/", "network": "none", "hosts": ["x"],
+                  "parent": ["l9"]},
+     'instruction changed: `pip install a` -> `pip install b`; the working directory changed "/src" -> "/"; '
+     'the list of extra hosts "x" was added; the network mode changed "default" -> "none"; and 2 more differences'),
+    ("copy", COPY, {"files": "d2", "files.list": [["setup.cfg", "644 0:0 19"], ["src/a.py", "644 0:0 29"], FILES[2]]},
+     "2 files changed: setup.cfg, src/a.py"),
+    ("copy", COPY, {"files": "d2", "files.list": [*FILES, ["x", "644 0:0 1"]]}, "1 file added: x"),
+    ("copy", COPY, {"files": "d2", "files.list": []}, "3 files removed: setup.cfg, src/a.py, src/b.py"),
+    ("copy", COPY, {"files": "d2", "files.list": [FILES[0], ["src/a.py", "755 0:0 22"], FILES[2]]},
+     "1 file changed mode or owner: src/a.py"),
+    ("copy", COPY, {"files": "d2", "files.list": [FILES[0], ["src/b.py", "644 0:0 9"], ["c", "644 0:0 1"]]},
+     "1 file changed: src/b.py; 1 file added: c; 1 file removed: src/a.py"),
+    ("copy", COPY, {"files": "d2", "files.list": [*FILES, *many(17)]},
+     "17 files added: f0, f1, f2, f3, f4 and 12 more"),
+    ("copy", COPY, {"files": "d2", "files.list": [*FILES, ["\udcff.txt", "644 0:0 1"]]}, "1 file added: \ufffd.txt"),
+    ("copy", {**COPY, "files.list": many(3000), "files": "d0"}, {"files": "d2", "files.list": many(2999)},
+     "1 file removed: f2999"),
+    ("copy", COPY, {"destination": "/srv/"}, 'the destination changed "/app/" -> "/srv/"'),
+    ("copy", COPY, {"owner": [1000, 1000]}, "the owner 1000:1000 was added"),
+    ("copy", COPY, {"mode": "755"}, '--chmod "755" was added'),
+    ("copy", COPY, {"parents": True}, "--parents was added"),
+    ("copy", COPY, {"exclude": ["*.md"]}, '--exclude "*.md" was added'),
+    ("copy", COPY, {"words": [["src", "README"]]}, 'the source paths changed "src" -> "src" "README"'),
+    ("copy", COPY, {"parent": {"": "directory 0755 0:0", "app": "directory 0700 1:1"}},
+     "in the image below, `/app` was absent and is directory 0700 1:1"),
+    ("makedirectory", {"path": "/app", "owner": [0, 0], "parent": {"app": "absent"}}, {"owner": [5, 5]},
+     "the owner changed 0:0 -> 5:5"),
+]
+
+
+@pytest.mark.parametrize(("kind", "before", "change", "sentence"), CASES)
+def test_difference(store: Store, kind: str, before: Parts, change: Parts, sentence: str) -> None:
+    save(store, kind, before)
+    assert Cache(store).explain(kind, {**before, **change}, "step") == sentence
+
+
+def save(store: Store, kind: str, parts: Parts, name: str = "step") -> None:
+    with store.stage_layer() as staged:
+        layer = staged.commit()
+    Cache(store).save(key_of(kind, parts), kind, parts, layer, name=name)
+
+
+def test_nothing_earlier(store: Store) -> None:
+    assert Cache(store).explain("run", RUN, "step") == "no earlier build of this step"
+    save(store, "copy", COPY)
+    assert Cache(store).explain("run", RUN, "step") == "no earlier build of this step"
+
+
+def test_long_texts_are_shown_where_they_differ(store: Store) -> None:
+    before = "apt-get update && apt-get install -y " + " ".join(f"package{n}" for n in range(30))
+    save(store, "run", RUN | {"argv": [*SHELL, before]})
+    said = Cache(store).explain("run", RUN | {"argv": [*SHELL, before.replace("package17", "package99")]}, "step")
+    assert said == ("instruction changed: `...15 package16 package17 package18 package19 package20 package...` -> "
+                    "`...15 package16 package99 package18 package19 package20 package...`")
+
+
+def test_same_name_comes_first(store: Store) -> None:
+    save(store, "run", RUN | {"cwd": "/far", "user": "far", "parent": ["x"]}, "RUN mine")
+    save(store, "run", RUN | {"cwd": "/near"}, "RUN other")
+    assert Cache(store).explain("run", RUN, "RUN mine").startswith('the working directory changed "/far" -> "/src"')
+    assert Cache(store).explain("run", RUN, "RUN new") == 'the working directory changed "/near" -> "/src"'
+
+
+def test_most_shared_parts_come_first_then_the_newest(store: Store) -> None:
+    save(store, "run", RUN | {"cwd": "/1"})
+    save(store, "run", RUN | {"cwd": "/2", "user": "x"})
+    assert Cache(store).explain("run", RUN, "step") == 'the working directory changed "/1" -> "/src"'
+    save(store, "run", RUN | {"cwd": "/3"})
+    assert Cache(store).explain("run", RUN, "step") == 'the working directory changed "/3" -> "/src"'
+
+
+def test_an_unlike_step_of_another_name_is_no_earlier_build(store: Store) -> None:
+    save(store, "run", RUN | {"argv": [*SHELL, "apt-get update"]}, "RUN apt-get update")
+    assert Cache(store).explain("run", RUN, "RUN pip install a") == "no earlier build of this step"
+    save(store, "run", RUN | {"argv": [*SHELL, "pip install z"]}, "RUN pip install z")
+    assert Cache(store).explain("run", RUN, "RUN pip install a") == (
+        "instruction changed: `pip install z` -> `pip install a`")
+
+
+def test_records_without_parts(store: Store) -> None:
+    with store.stage_layer() as staged:
+        layer = staged.commit()
+    cache = Cache(store)
+    cache.save(key_of("run", {}), "run", {}, layer, name="step")
+    store.db.execute("DELETE FROM documents")
+    assert cache.explain("run", RUN, "step") == (
+        "it is not known any more what the earlier build of this step was made of")
