@@ -216,11 +216,11 @@ def _is_strong(file: HttpFile) -> bool:
 
 def _seconds(date: str) -> int | None:
     """Of an HTTP date, which is always GMT; None if it is none."""
-    import calendar
+    from datetime import UTC, datetime
     from email.utils import parsedate
 
     parsed = parsedate(date)
     try:
-        return max(0, calendar.timegm(parsed)) if parsed is not None else None
+        return max(0, int(datetime(*parsed[:6], tzinfo=UTC).timestamp())) if parsed is not None else None
     except (ValueError, OverflowError):
         return None

@@ -15,11 +15,13 @@ _BLOCK = 512
 _CHECKSUM = slice(148, 156)
 
 
-def remote_source(text: str, *, keep_git_dir: bool = False, commit_times: bool = False) -> SourceGit | SourceHttp | None:
+def remote_source(text: str, *, keep_git_dir: bool = False,
+                  commit_times: bool = False) -> SourceGit | SourceHttp | None:
     """The source that a context written as `text` is; None for a path of this machine.
 
-    `keep_git_dir` (BUILDKIT_CONTEXT_KEEP_GIT_DIR) and `commit_times` (set with SOURCE_DATE_EPOCH) apply where the URL
-    says nothing else. Raises InvalidGitRef.
+    A git context keeps its .git if the URL or `keep_git_dir` (BUILDKIT_CONTEXT_KEEP_GIT_DIR) says so. Its files have
+    the commit's time with `commit_times` (set when there is a SOURCE_DATE_EPOCH) unless the URL says otherwise. Raises
+    InvalidGitRef.
     """
     git = parse_git_ref(text)
     if git is not None:
@@ -35,7 +37,7 @@ def remote_source(text: str, *, keep_git_dir: bool = False, commit_times: bool =
 def is_archive(head: bytes) -> bool:
     """Whether a build context that came over HTTP is a tar, judged by its first HEAD_SIZE bytes.
 
-    If it is, its entries are the context. If not, the file is the Dockerfile, and the context holds it and nothing else.
+    If it is, its entries are the context. If not, the file is the Dockerfile, and the context holds nothing else.
     """
     return head.startswith(_MAGIC) or _is_tar_header(head[:_BLOCK])
 
