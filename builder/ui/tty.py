@@ -107,7 +107,7 @@ def frame(trace: Trace, now: float, size: tuple[int, int], palette: Palette, *, 
 
 def _header(trace: Trace, now: float, width: int, title: str, final: bool) -> str:
     done, total = trace.completed, len(trace.vertices)
-    seconds = max(now - (trace.started or now), 0.0)
+    seconds = max(now - trace.started, 0.0) if trace.started is not None else 0.0
     text = f"[+] Building {seconds:.1f}s ({done}/{total})" + (" FINISHED" if final and done == total else "")
     gap = width - len(text) - len(title) - 1
     return clip(text + (" " * gap + title if title and gap > 0 else ""), width)
