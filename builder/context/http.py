@@ -68,6 +68,8 @@ class HttpFile(msgspec.Struct, frozen=True, kw_only=True):
     last_modified: str = ""
     date: str = ""
     """Headers of the answer, as sent."""
+    checksum: str = ""
+    """What the file was verified against."""
     status: Status = Status.FRESH
 
     @property
@@ -88,12 +90,15 @@ def fetch_http(op: SourceHttp, target_dir: str, access: HttpAccess, *, earlier: 
     """Downloads `op.url` into a new file of `target_dir` with mode 0600.
 
     With `earlier`, nothing is written if the server says that it still holds: the result is `earlier` with that status.
+    A server is not asked about a file that was verified against the same checksum.
     Connections that break are tried again. Raises BadStatus, ChecksumMismatch, DownloadFailed and Cancelled; then there
     is no file.
     """
     if split_url(op.url) is None or not urlsplit(op.url).hostname:
         raise DownloadFailed(op.url, "this is no valid URL")
-    if earlier is not None and op.checksum and op.checksum != earlier.digest:
+    if earlier is not None and op.checksum:
+        if op.checksum in {earlier.checksum, earlier.digest}:
+            return _unchanged(earlier, op)
         earlier = None
     download = _Download(op, target_dir, access, earlier)
     for pause in _PAUSES:
@@ -132,7 +137,7 @@ class _Download:
 
     def _take(self, response: urllib3.BaseHTTPResponse) -> HttpFile:
         if self._earlier is not None and _is_unchanged(self._earlier, response):
-            return msgspec.structs.replace(self._earlier, filename=self._name, status=Status.UNCHANGED)
+            return _unchanged(self._earlier, self._op)
         if not _is_success(response.status) and not self._op.checksum:
             raise BadStatus(self._op.url, response.status)
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
@@ -140,7 +145,8 @@ class _Download:
             digest, size = self._write(response, fd)
             headers = response.headers
             file = HttpFile(filename=self._name, digest=digest, size=size, etag=headers.get("etag", ""),
-                            last_modified=headers.get("last-modified", ""), date=headers.get("date", ""))
+                            last_modified=headers.get("last-modified", ""), date=headers.get("date", ""),
+                            checksum=self._op.checksum)
             os.utime(self._path, (file.mtime, file.mtime))
         except BaseException:
             os.unlink(self._path)
@@ -190,6 +196,10 @@ class _Download:
         if named:
             raise DownloadFailed(op.url, f"there is no secret `{token or header}`")
         return ""
+
+
+def _unchanged(earlier: HttpFile, op: SourceHttp) -> HttpFile:
+    return msgspec.structs.replace(earlier, filename=safe_filename(op.filename), status=Status.UNCHANGED)
 
 
 def _is_success(status: int) -> bool:

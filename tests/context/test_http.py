@@ -272,6 +272,15 @@ def test_a_checksum_wins_over_an_etag(server: FileServer, tmp_path: Path) -> Non
     assert fetch_http(op, str(tmp_path), ACCESS, earlier=before).status is Status.FRESH
 
 
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_what_was_verified_needs_no_server(tmp_path: Path, server: FileServer, algorithm: str) -> None:
+    server.routes["/f"] = Answer(BODY)
+    op = source(f"{server.url}/f", checksum=digest(BODY, algorithm))
+    before = fetch_http(op, str(tmp_path), ACCESS)
+    file = fetch_http(op, str(tmp_path), ACCESS, earlier=before)
+    assert (file.status, file.digest, len(server.requests)) == (Status.UNCHANGED, digest(BODY), 1)
+
+
 # -- credentials ---------------------------------------------------------------------------------------------------
 
 
