@@ -99,12 +99,12 @@ class Plain:
 
     def _give_floor(self, now: float) -> None:
         """Lets one speak: of those that have something to say the first, else one that has been running quietly."""
-        for vertex in self._waiting.values():
-            if vertex.log or vertex.items or now - (vertex.started or now) >= _QUIET_SECONDS:
-                return self._show(vertex, now)
-        for vertex in self._trace.vertices.values():
-            if vertex.running and vertex.number not in self._waiting:
-                return self._show(vertex, now)
+        talking = (vertex for vertex in self._waiting.values()
+                   if vertex.log or vertex.items or vertex.seconds(now) >= _QUIET_SECONDS)
+        quiet = (vertex for vertex in self._trace.vertices.values()
+                 if vertex.running and vertex.number not in self._waiting)
+        if (vertex := next(talking, None) or next(quiet, None)) is not None:
+            self._show(vertex, now)
 
     def _tick(self) -> None:
         with self._lock:
