@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from builder.build.options import BuildOptions, BuildResult, SecretSource, SshSource
 from builder.engine.events import AnyEvent, Emit, WarningRaised
 from builder.errors import BuilderError
+from builder.platforms import host_platform, parse_platform
+from builder.reference import Reference
 
 if TYPE_CHECKING:
     from builder.build.session import BuildSession
     from builder.containers.run import RunOptions
+    from builder.images.catalog import Catalog
+    from builder.images.pull import LayerSource
     from builder.images.summary import HistoryRow, ImageSummary, RemovedImage
     from builder.registry.access import RegistryAccess
     from builder.sandbox.container import Output, Sandbox
@@ -71,6 +75,18 @@ class Builder:
             self._registries = RegistryAccess()
         return self._registries
 
+    @property
+    def catalog(self) -> Catalog:
+        """The images of the store."""
+        from builder.images.catalog import Catalog
+
+        return Catalog(self.store)
+
+    def _layers(self) -> LayerSource:
+        from builder.images.pull import LayerSource
+
+        return LayerSource(self.store, self.registries)
+
     def _open_sandbox(self) -> Sandbox:
         from builder.sandbox import open_sandbox
 
@@ -79,9 +95,8 @@ class Builder:
 
     def _session(self, options: BuildOptions, on_event: Emit | None = None) -> BuildSession:
         from builder.build.session import BuildSession, Tools
-        from builder.images.pull import LayerSource
 
-        tools = Tools(self.store, self._open_sandbox, self.registries, LayerSource(self.store, self.registries))
+        tools = Tools(self.store, self._open_sandbox, self.registries, self._layers())
         return BuildSession(tools, options, on_event)
 
     # -- builds --------------------------------------------------------------------------------------------------
@@ -103,93 +118,144 @@ class Builder:
 
     def check(self, options: BuildOptions) -> tuple[WarningRaised, ...]:
         """The lint findings of the Dockerfile, in order of their place; nothing is built. Raises DockerfileErrors."""
-        raise NotImplementedError
+        return self._session(options).check()
 
     # -- images and containers ----------------------------------------------------------------------------------
 
     def images(self) -> tuple[ImageSummary, ...]:
         """The images of the store by name, the latest first."""
-        raise NotImplementedError
+        return tuple(self.catalog.list())
 
     def history(self, image: str) -> tuple[HistoryRow, ...]:
         """An image's history, the latest entry first. Raises ImageError if there is no such image."""
-        raise NotImplementedError
+        return tuple(self.catalog.history(image))
 
     def inspect(self, image: str) -> dict[str, Any]:
         """An image as `docker image inspect` describes it, every field present. Raises ImageError."""
-        raise NotImplementedError
+        return self.catalog.inspect(image)
 
     def tag(self, source: str, target: str) -> None:
         """Gives an image of the store another name, which another image may lose by it. Raises ImageError."""
-        raise NotImplementedError
+        self.catalog.tag(source, target)
 
     def remove_image(self, image: str, *, force: bool = False) -> RemovedImage:
         """Takes a name away; by id or digest all of an image's names, several only with `force`. Raises ImageError."""
-        raise NotImplementedError
+        return self.catalog.remove(image, force=force)
 
     def save(self, images: tuple[str, ...], output: BinaryIO, *, platform: str = "") -> None:
         """Writes an archive that both `docker load` and OCI tools read. Raises ImageError."""
-        raise NotImplementedError
+        from builder.images.save import save_images
+
+        save_images(self.store, [self.catalog.find(image).name for image in images], output, self._layers(),
+                    platform=parse_platform(platform) if platform else None)
 
     def load(self, archive: BinaryIO) -> tuple[str, ...]:
         """Reads an archive of `docker save` or an OCI layout; the names, or ids where nameless. Raises ImageError."""
-        raise NotImplementedError
+        from builder.images.load import load_archive
+
+        loaded = load_archive(self.store, archive)
+        return tuple(name for image in loaded for name in image.names or (image.descriptor.digest,))
 
     def import_image(self, archive: BinaryIO, *, tag: str = "", changes: tuple[str, ...] = (), message: str = "",
                      platform: str = "") -> str:
         """An image of one layer from the (packed) tar of a file system; its id. `changes` are instructions."""
-        raise NotImplementedError
+        from builder.build.changes import apply_changes
+        from builder.images.importing import import_rootfs
+
+        name = str(Reference.parse(tag).with_default_tag()) if tag else ""
+        return import_rootfs(
+            self.store, archive, self._layers(), platform=parse_platform(platform) if platform else host_platform(),
+            names=(name,) if name else (), config=apply_changes(changes), message=message).digest
 
     def pull(self, image: str, *, platform: str = "", on_event: Emit | None = None) -> ImageSummary:
         """Brings an image into the store. Raises RegistryError, ImageError."""
-        raise NotImplementedError
+        from builder.build.transfers import pull
+
+        return pull(self.store, self.registries, self._layers(), self.catalog, image,
+                    parse_platform(platform) if platform else host_platform(), on_event)
 
     def push(self, image: str, on_event: Emit | None = None) -> str:
         """Sends an image to the registry in its name; the manifest's digest. Raises RegistryError, ImageError."""
-        raise NotImplementedError
+        from builder.build.transfers import push
+
+        return push(self.store, self.registries, self._layers(), self.catalog, image, on_event)
 
     def run(self, image: str, options: RunOptions, output: Output, stdin: BinaryIO | None = None, *,
             platform: str = "", pull: str = "missing") -> int:
         """Runs a command in a container of an image, fetched if `pull` says so; the exit status of its process."""
-        raise NotImplementedError
+        from builder.build.transfers import layers_of
+        from builder.containers.run import run_image
+
+        wanted = parse_platform(platform) if platform else host_platform()
+        with self.store.lease():
+            layers, config = layers_of(self.store, self.registries, self._layers(), image, wanted, pull)
+            sandbox = self._open_sandbox()
+            try:
+                return run_image(self.store, sandbox, layers, config, options, output, stdin).status
+            finally:
+                sandbox.close()
 
     def login(self, registry: str, username: str, password: str) -> None:
         """Checks the credentials with the registry and keeps them where docker does. Raises RegistryError."""
-        raise NotImplementedError
+        from builder.registry.client import RegistryClient
+        from builder.registry.credentials import Credentials
+        from builder.registry.credentials import login as keep
+        from builder.registry.settings import RegistrySettings
+
+        RegistryClient(RegistrySettings(credentials={registry: (username, password)})).check_login(registry)
+        keep(registry, Credentials(username, password))
 
     def logout(self, registry: str) -> bool:
         """Forgets the credentials; False if there were none."""
-        raise NotImplementedError
+        from builder.registry.credentials import logout as forget
+
+        return forget(registry)
 
     # -- the store ----------------------------------------------------------------------------------------------
 
     def usage(self, filters: tuple[str, ...] = ()) -> list[Usage]:
         """What takes space, largest first. Raises UsageError for a filter that makes no sense."""
-        raise NotImplementedError
+        from builder.store.usage import du
+
+        return du(self.store, filters)
 
     def prune(self, policy: PrunePolicy) -> PruneReport:
         """Removes what the policy does not keep, but for what an image, a container or a running build needs."""
-        raise NotImplementedError
+        from builder.store.gc import prune
+
+        return prune(self.store, policy)
 
     def fsck(self, *, repair: bool = False) -> list[Finding]:
         """What is wrong with the state folder, mended where `repair` is set."""
-        raise NotImplementedError
+        from builder.store.fsck import fsck
+
+        return fsck(self.store, repair=repair)
 
     def builds(self, limit: int = 0) -> list[Build]:
         """The recorded builds, latest first; the last `limit` ones if given."""
-        raise NotImplementedError
+        return self.store.builds(limit)
 
     def find_build(self, prefix: str = "") -> Build:
         """A build by its id or the only one that begins so; the latest for "". Raises StoreError."""
-        raise NotImplementedError
+        from builder.store.builds import find_build
+
+        return find_build(self.store, prefix)
 
     def step_log(self, build: str, ordinal: int) -> bytes:
         """All output of a step that ran; b"" for one that did not."""
-        raise NotImplementedError
+        from builder.store.builds import BuildId
+
+        try:
+            with open(self.store.log_path(BuildId(build), ordinal), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
 
     def doctor(self) -> list[Any]:
         """What this machine allows, one probe after the other."""
-        raise NotImplementedError
+        from builder.sandbox.probe import probe
+
+        return list(probe().lines())
 
 
 def build(options: BuildOptions, *, root: str | None = None, on_event: Emit | None = None) -> BuildResult:

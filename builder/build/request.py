@@ -24,7 +24,8 @@ def platforms_of(options: BuildOptions) -> tuple[Platform, ...]:
     return tuple(dict.fromkeys(parse_platform(word) for word in words if word))
 
 
-def plan_options(options: BuildOptions, platform: Platform | None, *, several: bool = False) -> PlanOptions:
+def plan_options(options: BuildOptions, platform: Platform | None, *, several: bool = False,
+                 all_stages: bool = False) -> PlanOptions:
     """Raises UsageError for values that make no sense."""
     args = options.build_args
     host = host_platform()
@@ -37,7 +38,7 @@ def plan_options(options: BuildOptions, platform: Platform | None, *, several: b
         hostname=args.get("BUILDKIT_SANDBOX_HOSTNAME", ""), ulimits=tuple(_ulimit(text) for text in options.ulimits),
         shm_size=options.shm_size, cgroup_parent=options.cgroup_parent,
         resources=tuple(options.resources.items()), cache_namespace=args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
-        allow=frozenset(options.allow))
+        allow=frozenset(options.allow), all_stages=all_stages)
 
 
 def source_date_epoch(options: BuildOptions) -> int | None:

@@ -100,6 +100,18 @@ class BuildSession:
         with ExitStack() as stack:
             return self._read(stack)[1]
 
+    def check(self) -> tuple[events.WarningRaised, ...]:
+        """The findings of the checks for the target, or without one for all stages; nothing is built."""
+        found: list[events.WarningRaised] = []
+        self._progress = Progress(lambda event: found.append(event) if isinstance(event, events.WarningRaised) else None)
+        with ExitStack() as stack:
+            stack.enter_context(self._tools.store.lease())
+            inputs, dockerfile, world = self._read(stack)
+            for platform in self._platforms():
+                self._plan(dockerfile, world, inputs, platform, several=len(self._platforms()) > 1,
+                           all_stages=not self._options.target)
+        return tuple(found)
+
     def _build(self, build: BuildId, outputs: Sequence[Output], stack: ExitStack) -> BuildResult:
         options = self._options
         inputs, dockerfile, world = self._read(stack)
@@ -150,12 +162,12 @@ class BuildSession:
         return list(platforms_of(self._options)) or [None]
 
     def _plan(self, dockerfile: Dockerfile, world: BuildWorld, inputs: Inputs, platform: Platform | None, *,
-              several: bool) -> Plan:
+              several: bool, all_stages: bool = False) -> Plan:
         check = self._options.build_args.get("BUILDKIT_DOCKERFILE_CHECK") or dockerfile.directive("check") or ""
         linter = Linter(LintConfig.parse(check))
         try:
-            return plan(dockerfile, plan_options(self._options, platform, several=several), world, linter,
-                        epoch=source_date_epoch(self._options))
+            options = plan_options(self._options, platform, several=several, all_stages=all_stages)
+            return plan(dockerfile, options, world, linter, epoch=source_date_epoch(self._options))
         finally:
             for finding in linter.findings:
                 self._warnings += 1

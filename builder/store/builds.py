@@ -156,3 +156,20 @@ def _reported(root: str) -> Iterator[None]:
     except OSError as error:
         raise_if_full(root, error)
         raise
+
+
+class AmbiguousBuild(StoreError):
+    code = "ambiguous-build"
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(f"several builds have ids that begin with `{prefix}`", hint="give more of the id")
+
+
+def find_build(builds: Builds, prefix: str = "") -> Build:
+    """A build by its id or by the beginning of one; the latest for "". Raises BuildMissing, AmbiguousBuild."""
+    found = [build for build in builds.build_ids() if build.startswith(prefix)]
+    if not found:
+        raise BuildMissing(prefix or "latest")
+    if prefix and len(found) > 1 and prefix not in found:
+        raise AmbiguousBuild(prefix)
+    return builds.get_build(BuildId(prefix) if prefix in found else found[0])
