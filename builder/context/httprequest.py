@@ -68,10 +68,14 @@ def shown_url(url: str) -> str:
 
 
 def broken(error: Exception) -> BrokenConnection:
-    """urllib3's errors, without the address of an object that it puts in front of some of its messages."""
-    from urllib3.exceptions import NewConnectionError, SSLError
+    """What urllib3 says, without the objects that it puts into its messages."""
+    from urllib3.exceptions import IncompleteRead, NewConnectionError, SSLError
 
-    text = str(error)
+    cause = error.args[1] if len(error.args) > 1 else None
+    if isinstance(cause, IncompleteRead):
+        size = cause.partial + (cause.expected or 0)
+        return BrokenConnection(f"unexpected EOF after {cause.partial} of {size} bytes", may_pass=True)
+    text = str(error.args[0]) if isinstance(cause, Exception) else str(error)
     reason = text.partition(": ")[2] if text.startswith(("<", "HTTP")) and ": " in text else text
     return BrokenConnection(reason, may_pass=not isinstance(error, NewConnectionError | SSLError))
 

@@ -167,7 +167,7 @@ def test_redirect_to_where_nothing_is(server: FileServer, tmp_path: Path, locati
 
 def test_truncated(server: FileServer, tmp_path: Path) -> None:
     server.routes["/f"] = Answer(BODY * 9, cut=20)
-    with pytest.raises(DownloadFailed):
+    with pytest.raises(DownloadFailed, match=r"unexpected EOF after 124 of 144 bytes$"):
         fetch_http(source(f"{server.url}/f"), str(tmp_path), ACCESS)
     assert len(server.requests) == 3
     assert not list(tmp_path.iterdir())
