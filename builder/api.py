@@ -124,7 +124,7 @@ class Builder:
 
     def images(self) -> tuple[ImageSummary, ...]:
         """The images of the store by name, the latest first."""
-        return tuple(self.catalog.list())
+        return tuple(self.catalog.summaries())
 
     def history(self, image: str) -> tuple[HistoryRow, ...]:
         """An image's history, the latest entry first. Raises ImageError if there is no such image."""

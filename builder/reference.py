@@ -1,4 +1,4 @@
-"""Image references as Docker normalises them: `debian` is `docker.io/library/debian:latest` (distribution/reference)."""
+"""Image references as Docker normalises them: `debian` is `docker.io/library/debian:latest`."""
 
 from __future__ import annotations
 

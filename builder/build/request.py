@@ -88,7 +88,8 @@ def ssh_sockets(sources: tuple[SshSource, ...]) -> Callable[[str], str | None]:
     return find
 
 
-_ANNOTATION = re.compile(r"(?:(?P<targets>[a-z,-]+)(?:\[(?P<platform>[^\]]+)\])?:)?(?P<key>[^=:]+)=(?P<value>.*)", re.DOTALL)
+_ANNOTATION = re.compile(
+    r"(?:(?P<targets>[a-z,-]+)(?:\[(?P<platform>[^\]]+)\])?:)?(?P<key>[^=:]+)=(?P<value>.*)", re.DOTALL)
 
 
 def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
@@ -101,7 +102,7 @@ def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
         platform = parse_platform(match["platform"]) if match["platform"] else None
         for target in (match["targets"] or "manifest").split(","):
             if target not in set(AnnotationTarget):
-                raise UsageError(f"unknown annotation type `{target}`", notes=(f"known: {', '.join(AnnotationTarget)}",))
+                raise UsageError(f"unknown annotation type `{target}`", hint=f"one of {', '.join(AnnotationTarget)}")
             found.append(Annotation(AnnotationTarget(target), platform, match["key"], match["value"]))
     return tuple(found)
 

@@ -13,7 +13,14 @@ import msgspec
 from builder.build.inputs import Inputs, open_inputs
 from builder.build.options import BuildOptions, BuildResult
 from builder.build.progress import Progress
-from builder.build.request import annotations_of, plan_options, platforms_of, secret_reader, source_date_epoch, ssh_sockets
+from builder.build.request import (
+    annotations_of,
+    plan_options,
+    platforms_of,
+    secret_reader,
+    source_date_epoch,
+    ssh_sockets,
+)
 from builder.build.world import BuildWorld
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
@@ -103,7 +110,12 @@ class BuildSession:
     def check(self) -> tuple[events.WarningRaised, ...]:
         """The findings of the checks for the target, or without one for all stages; nothing is built."""
         found: list[events.WarningRaised] = []
-        self._progress = Progress(lambda event: found.append(event) if isinstance(event, events.WarningRaised) else None)
+
+        def keep(event: events.AnyEvent) -> None:
+            if isinstance(event, events.WarningRaised):
+                found.append(event)
+
+        self._progress = Progress(keep)
         with ExitStack() as stack:
             stack.enter_context(self._tools.store.lease())
             inputs, dockerfile, world = self._read(stack)
@@ -113,7 +125,6 @@ class BuildSession:
         return tuple(found)
 
     def _build(self, build: BuildId, outputs: Sequence[Output], stack: ExitStack) -> BuildResult:
-        options = self._options
         inputs, dockerfile, world = self._read(stack)
         platforms = self._platforms()
         plans = [self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1)
@@ -220,7 +231,7 @@ def _layers(planned: Plan, results: Mapping[int, Result]) -> Snapshot:
 
 def _step(planned: Plan, outcome: Outcome) -> Step:
     return Step(ordinal=outcome.vertex, name=planned.vertices[outcome.vertex].name, outcome=StepOutcome(outcome.state),
-                key=outcome.key, why=outcome.why, seconds=outcome.seconds, layer=outcome.layer or None,
+                key=outcome.key, why=outcome.why, seconds=outcome.seconds, layer=outcome.layer,
                 log=f"{outcome.vertex}.log" if outcome.state != "cached" else "")
 
 

@@ -34,7 +34,7 @@ def pull(store: Store, registries: RegistryAccess, layers: LayerSource, catalog:
         for layer in image.layers:
             layers.fetch_blob(image, layer)
     row = catalog.find(str(reference))
-    return next(summary for summary in catalog.list() if summary.digest == row.descriptor.digest
+    return next(summary for summary in catalog.summaries() if summary.digest == row.descriptor.digest
                 and summary.name == reference.familiar)
 
 

@@ -34,7 +34,8 @@ class BuildWorld:
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
-        return self._remember(str(reference), platform, lambda: self._resolver.resolve(reference, platform, pull=self._pull))
+        return self._remember(str(reference), platform,
+                              lambda: self._resolver.resolve(reference, platform, pull=self._pull))
 
     def named_context(self, name: str, platform: Platform) -> NamedContext | None:
         if name.lower() in {"scratch", "context"}:

@@ -20,7 +20,8 @@ class StepLog:
 
     def __call__(self, stream: int, data: bytes) -> None:
         if self._file is None:
-            self._file = open(self._resources.store.log_path(self._resources.build, self._vertex), "ab", buffering=0)
+            path = self._resources.store.log_path(self._resources.build, self._vertex)
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed in __exit__
         self._file.write(data)
         self._resources.emit(events.VertexLog(time=time.time(), vertex=self._vertex, stream=stream, data=data))
 

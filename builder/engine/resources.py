@@ -12,12 +12,11 @@ from builder.engine.events import Emit
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
-from builder.sandbox.container import Sandbox
 from builder.plan.vertices import SourceImage
+from builder.sandbox.container import Sandbox
 from builder.store import Store
 from builder.store.builds import BuildId
 from builder.store.layers import LayerId
-
 
 Transfer: TypeAlias = Callable[[str, int, int, bool], None]
 """Told of a transfer: what, bytes so far, bytes in all, whether it is done."""

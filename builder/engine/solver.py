@@ -15,10 +15,10 @@ import msgspec
 
 from builder.cache.key import LIST, CacheKey, Parts, key_of
 from builder.engine import events
+from builder.engine.logs import StepLog
 from builder.engine.ops.prepare import prepare
 from builder.engine.ops.sources import pull
 from builder.engine.ops.work import Work
-from builder.engine.logs import StepLog
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.errors import BuilderError, Cancelled
@@ -37,7 +37,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """cached, run or failed."""
     why: str = ""
     seconds: float = 0.0
-    layer: str = ""
+    layer: LayerId | None = None
 
 
 class Solver:

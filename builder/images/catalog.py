@@ -64,7 +64,7 @@ class Catalog:
         return find_platform(image.name, image.descriptor, platform or self._shown_platform(image.descriptor),
                              lambda descriptor: self._store.read_blob(descriptor.digest))
 
-    def list(self) -> Iterator[ImageSummary]:
+    def summaries(self) -> Iterator[ImageSummary]:
         """All names, latest first; images whose documents are damaged are left out (fsck tells of them)."""
         for image in self._store.images():
             try:

@@ -1,4 +1,4 @@
-"""The checks that need only the text: casing, names, deprecated forms. Those that need values are made while planning."""
+"""The checks that need only the text: casing, names, deprecated forms. Others are made while planning."""
 
 from __future__ import annotations
 

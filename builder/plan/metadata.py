@@ -153,7 +153,8 @@ class MetadataPlanner:
         planner.commit(f"VOLUME {goformat.plain_list(paths)}")
 
     def _expose(self, statement: Statement, words: list[str]) -> None:
-        planner, ports = self._planner, []
+        planner = self._planner
+        ports: list[str] = []
         for word in words:
             spec = PortSpec(word)
             ports += spec.ports

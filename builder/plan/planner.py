@@ -15,7 +15,7 @@ from builder.language.words import Words
 from builder.lint import rules
 from builder.lint.checks import check_text
 from builder.lint.linter import Linter, did_you_mean
-from builder.oci import ContainerConfig, ImageConfig
+from builder.oci import ContainerConfig, ImageConfig, Platform
 from builder.plan import vertices as v
 from builder.plan.copying import CopyPlanner
 from builder.plan.errors import BlankBaseName, NoStages, PlanError, UnknownTarget
@@ -140,7 +140,7 @@ class _Planner:
                                     did_you_mean(name, self._declared), comments=statement.comments)
         return expansion.result
 
-    def _stage_platform(self, stage: i.Stage) -> v.Platform:
+    def _stage_platform(self, stage: i.Stage) -> Platform:
         statement, written = stage.statement, stage.base.platform
         location = self._stages.locate(statement.span)
         text = self._expand_from(written, statement)
@@ -215,7 +215,7 @@ class _Planner:
                 pass
         self._plan_base(node)
 
-    def _check_base_platform(self, node: StageNode, wanted: v.Platform) -> None:
+    def _check_base_platform(self, node: StageNode, wanted: Platform) -> None:
         assert node.image is not None
         found = node.image.config.platform
         if (wanted.os, wanted.architecture) != (found.os, found.architecture) and node.stage is not None:

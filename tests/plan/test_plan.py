@@ -9,7 +9,7 @@ import pytest
 
 from builder.language.parser import parse
 from builder.lint.linter import LintConfig, Linter
-from builder.oci import Descriptor, Digest, ImageConfig, Platform, decode_config
+from builder.oci import Descriptor, Digest, ImageConfig, MediaType, Platform, decode_config
 from builder.plan.dump import dump
 from builder.plan.options import NamedContext, PlanOptions
 from builder.plan.planner import plan
@@ -32,7 +32,7 @@ class OneImage:
         self._config = config
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
-        layer = Descriptor(media_type="application/vnd.oci.image.layer.v1.tar", digest=Digest("sha256:" + "d" * 64), size=1)
+        layer = Descriptor(media_type=MediaType.OCI_LAYER, digest=Digest("sha256:" + "d" * 64), size=1)
         return ResolvedImage(name=str(reference), digest=Digest("sha256:" + "e" * 64), config=self._config,
                              layers=(layer,), origin=FromStore())
 

@@ -25,8 +25,7 @@ class CopyWork:
         self._plan = plan_copy(op, [resources.tree(inputs[source.input]) for source in op.sources], self._parent)
 
     def parts(self) -> Parts:
-        parts = self._plan.key_parts(self._fingerprints)
-        parts["below"] = sorted(parts.pop("parent").items())
+        parts = _named(self._plan.key_parts(self._fingerprints))
         return {**parts, "sources": [list(source.paths) for source in self._op.sources], "link": self._op.link}
 
     def lists(self) -> Parts:
@@ -39,6 +38,12 @@ class CopyWork:
         pass
 
 
+def _named(parts: Parts) -> Parts:
+    """A file operation's parts in the words of `cache.key`: `parent` are a RUN's layers, `below` is what was seen."""
+    return {**{name: value for name, value in parts.items() if name != "parent"},
+            "below": sorted(parts["parent"].items())}
+
+
 class MakeDirectoryWork:
     """WORKDIR."""
 
@@ -49,9 +54,7 @@ class MakeDirectoryWork:
         self._plan = plan_mkdir(op, self._parent)
 
     def parts(self) -> Parts:
-        parts = self._plan.key_parts()
-        parts["below"] = sorted(parts.pop("parent").items())
-        return parts
+        return _named(self._plan.key_parts())
 
     def lists(self) -> Parts:
         return {}

@@ -105,7 +105,8 @@ class RunMounts:
             # copied, so that the ignore rules hold and files belong to root; thrown away after the run
             taken = stack.enter_context(store.stage_layer()).diff
             plan_copy(_selection(mount), [source.tree], None).write(taken)
-            lowers, subpath = (taken,), "/m"
+            lowers: tuple[str, ...] = (taken,)
+            subpath = "/m"
         else:
             lowers, subpath = tuple(self._resources.layer_dirs(source.layers)), mount.source
             if subpath != "/" and self._resources.view(source.layers).resolve(subpath) is None:
