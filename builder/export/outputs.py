@@ -18,6 +18,8 @@ from builder.oci import Compression, Platform
 from builder.platforms import parse_platform
 
 _ANNOTATION = re.compile(r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)")
+_FLAG = re.compile(r"(?:([a-z-]+(?:\[[A-Za-z0-9_/-]+\])?(?:,[a-z-]+(?:\[[A-Za-z0-9_/-]+\])?)*):)?([^=\s]+)=(.*)",
+                   re.DOTALL)
 _LEVELS = {Compression.UNCOMPRESSED: range(0), Compression.GZIP: range(10), Compression.ZSTD: range(23)}
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -109,6 +111,23 @@ def parse_output(text: str) -> Output:
     if kind not in set(OutputType):
         raise BadOutput(text, f"unknown type `{kind}`", hint=_nearest(kind, [*OutputType, "registry"]))
     return _Attributes(text, attributes).output(OutputType(kind))
+
+
+def parse_annotation(text: str) -> tuple[Annotation, ...]:
+    """One `--annotation` value, `[TYPE[PLATFORM],...:]KEY=VALUE`; the default type is `manifest`. Raises BadOutput."""
+    match = _FLAG.fullmatch(text)
+    if match is None:
+        raise BadOutput(text, "an annotation is written KEY=VALUE or TYPE:KEY=VALUE")
+    found = []
+    for part in (match[1] or "manifest").split(","):
+        name, _, platform = part.rstrip("]").partition("[")
+        if name not in set(AnnotationTarget):
+            raise BadOutput(text, f"unknown type `{name}`", hint=_nearest(name, list(AnnotationTarget)))
+        target = AnnotationTarget(name)
+        if platform and target in {AnnotationTarget.INDEX, AnnotationTarget.INDEX_DESCRIPTOR}:
+            raise BadOutput(text, "an index has no platform")
+        found.append(Annotation(target, parse_platform(platform) if platform else None, match[2], match[3]))
+    return tuple(found)
 
 
 class _Attributes:

@@ -27,16 +27,18 @@ def push_image(store: Store, client: RegistryClient, root: Descriptor, reference
     `mount_from` names repositories of the same registry that may have a blob. A blob that neither the registry nor the
     store has is fetched first. Raises RegistryError, StoreError.
     """
-    from builder.registry.upload import has_blob, push_blob, push_manifest
+    from builder.registry.upload import push_blob, push_manifest
 
     content = collect(store, root)
     documents = MANIFEST_TYPES | INDEX_TYPES
 
-    def send(blob: Descriptor) -> None:
-        if not store.has_blob(blob.digest) and not has_blob(client, reference, blob):
+    def open_blob(blob: Descriptor) -> IO[bytes]:
+        if not store.has_blob(blob.digest):
             fetch(blob)
-        sent = push_blob(client, reference, blob, lambda: cast(IO[bytes], store.open_blob(blob.digest)),
-                         mount_from.get(blob.digest, ()))
+        return cast(IO[bytes], store.open_blob(blob.digest))
+
+    def send(blob: Descriptor) -> None:
+        sent = push_blob(client, reference, blob, lambda: open_blob(blob), mount_from.get(blob.digest, ()))
         progress(blob, sent)
 
     with ThreadPoolExecutor(_CONNECTIONS) as pool:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from registry.conftest import mini, no_credentials, registry  # noqa: F401
 
 from builder.images.pull import LayerSource
 from builder.images.resolve import Resolver
 from builder.registry.access import RegistryAccess
 from builder.registry.settings import RegistrySettings
 from builder.store import Store
-from registry.conftest import mini, no_credentials, registry  # noqa: F401
 
 
 @pytest.fixture

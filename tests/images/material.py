@@ -49,7 +49,8 @@ class Made:
         document = {
             "schemaVersion": 2, "mediaType": MANIFEST,
             "config": {"mediaType": CONFIG, "digest": sha(self.config), "size": len(self.config)},
-            "layers": [{"mediaType": media_type, "digest": sha(data), "size": len(data)} for data in packed], **manifest}
+            "layers": [{"mediaType": media_type, "digest": sha(data), "size": len(data)} for data in packed],
+            **manifest}
         self.manifest = json.dumps(document).encode()
         self.digest = sha(self.manifest)
         self.platform = {"os": "linux", "architecture": architecture, **({"variant": variant} if variant else {})}

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from registry.servers import sha
 
 from builder.errors import BuilderError
 from builder.images.errors import NotInStore
@@ -23,14 +24,13 @@ from builder.images.pull import LayerSource
 from builder.images.resolve import Resolver
 from builder.images.save import save_images
 from builder.oci import ContainerConfig
-from builder.platforms import parse_platform
 from builder.plan.vertices import FromStore
+from builder.platforms import parse_platform
 from builder.reference import Reference
 from builder.registry.layout import OciLayout
 from builder.store import Store
 from images.material import Made, layer_tar, write_layout
 from images.test_pull import source_of
-from registry.servers import sha
 
 AMD64 = parse_platform("linux/amd64")
 LAYER = layer_tar(hello="hello\n")

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from registry.servers import Handler, MiniRegistry, sha
 
 from builder.errors import BuilderError, Cancelled
 from builder.images.errors import LayerNotStored
@@ -16,14 +17,13 @@ from builder.images.resolve import Resolver
 from builder.layer.unpack import DiffIDMismatch
 from builder.layer.view import MergedView
 from builder.oci import Compression, DiffID, Digest
-from builder.platforms import parse_platform
 from builder.plan.vertices import FromStore, ResolvedImage, SourceImage
+from builder.platforms import parse_platform
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
 from builder.registry.errors import NotFound
 from builder.store import Store
 from images.material import Made, layer_tar, serve, write_layout
-from registry.servers import Handler, MiniRegistry, sha
 
 AMD64 = parse_platform("linux/amd64")
 FIRST = layer_tar(("etc/", None, 0o755), ("etc/name", b"first", 0o640), ("tmp/", None, 0o1777))
@@ -128,7 +128,8 @@ def test_a_damaged_blob_is_refused(resolver: Resolver, layers: LayerSource, stor
     digest = image.descriptors[0].digest
     data = mini.blobs["app", digest]
     mini.blobs["app", digest] = {
-        "content": data[:20] + bytes([data[20] ^ 1]) + data[21:], "cut": data[:-5], "longer": data + b"more", "gone": b"",
+        "content": data[:20] + bytes([data[20] ^ 1]) + data[21:], "cut": data[:-5], "longer": data + b"more",
+        "gone": b"",
     }[damage]
     if damage == "gone":
         del mini.blobs["app", digest]

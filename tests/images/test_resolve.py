@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from registry.servers import MiniRegistry, sha
 
 from builder.errors import ImageError, RegistryError
 from builder.images.errors import LayerRefused, NoMatchingPlatform, NotAnImage, NotInStore
 from builder.images.resolve import Pull, Resolver
 from builder.oci import Descriptor, Digest
-from builder.platforms import parse_platform
 from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ResolvedImage
+from builder.platforms import parse_platform
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
 from builder.registry.errors import NotFound, Unreachable
 from builder.registry.layout import NotALayout, NotInLayout
 from builder.store import Store
 from images.material import CONFIG, INDEX, MANIFEST, Made, index_of, layer_tar, serve, serve_index, write_layout
-from registry.servers import MiniRegistry, sha
 
 AMD64 = parse_platform("linux/amd64")
 LAYER = layer_tar(hello="hello\n")
