@@ -15,16 +15,16 @@ Rows: TypeAlias = Callable[[Any], list[Any] | None]
 
 _SHOWN_NAMES = 5
 _SHOWN_TEXT = 60
-_ORDER = ("argv", "scripts", "words", "destination", "path", "env", "files", "mounts")
-_LAST = "parent"
+_ORDER = ("argv", "scripts", "sources", "destination", "path", "env", "files", "mounts")
+_LAST = ("below", "parent")
 _WORDS = {
     "cwd": "the working directory", "user": "the user", "network": "the network mode", "security": "the security mode",
     "hostname": "the host name", "hosts": "the list of extra hosts", "devices": "the list of devices",
-    "path": "the path", "destination": "the destination", "words": "the source paths", "owner": "the owner",
-    "mode": "--chmod", "exclude": "--exclude", "parents": "--parents", "link": "--link", "platform": "the platform",
-    "remote": "the repository", "ref": "the git ref", "subdir": "the folder in the repository", "url": "the URL",
-    "checksum": "--checksum", "keep_git_dir": "--keep-git-dir", "filename": "the file name",
-    "content": "the content", "diff_ids": "the layers",
+    "path": "the path", "destination": "the destination", "words": "the names of the sources", "unpack": "--unpack",
+    "owner": "the owner", "mode": "--chmod", "exclude": "--exclude", "parents": "--parents", "link": "--link",
+    "platform": "the platform", "remote": "the repository", "ref": "the git ref", "url": "the URL",
+    "subdir": "the folder in the repository", "checksum": "--checksum", "keep_git_dir": "--keep-git-dir",
+    "filename": "the file name", "content": "the content", "diff_ids": "the layers",
 }
 
 
@@ -50,8 +50,8 @@ def is_shell_form(argv: list[str]) -> bool:
 
 
 def _rank(name: str) -> tuple[int, str]:
-    if name == _LAST:
-        return len(_ORDER) + 1, name
+    if name in _LAST:
+        return len(_ORDER) + 1 + _LAST.index(name), name
     return (_ORDER.index(name) if name in _ORDER else len(_ORDER)), name
 
 
@@ -63,11 +63,17 @@ def _part(name: str, old: Parts, new: Parts, old_rows: Rows) -> Iterable[str]:
         case "env":
             return _env(before or [], after or [], {*old.get("args.list", ()), *new.get("args.list", ())})
         case "files":
-            return _files(old_rows(old.get("files.list")), new.get("files.list"))
+            return _files(old_rows(old.get("files.list")), new.get("files.list")) or ["the files that it takes changed"]
+        case _ if name.startswith("mount:"):
+            return _mounted(name.partition(":")[2], _files(old_rows(old.get(name + LIST)), new.get(name + LIST)))
         case "mounts":
             return _mounts(before or [], after or [])
-        case "parent" if isinstance(before, dict) and isinstance(after, dict):
-            return _facts(before, after)
+        case "sources":
+            return [f"source paths changed: {_change(_paths(before or []), _paths(after or []))}"]
+        case "words" if old.get("sources") != new.get("sources"):
+            return []  # told already
+        case "below":
+            return _below(before or [], after or [])
         case "parent":
             return _parent(old, new)
         case "scripts":
@@ -126,9 +132,9 @@ def _env(before: list[list[str]], after: list[list[str]], args: set[str]) -> Ite
 
 
 def _files(before: list[list[str]] | None, after: list[list[str]] | None) -> list[str]:
-    """From the lists of files; they are not known where a record was made without one."""
+    """From the lists of files, [] if they do not tell; a list is not known where a record was made without one."""
     if before is None or after is None:
-        return ["the files that it takes changed"]
+        return []
     old, new = {path: _description(text) for path, text in before}, {path: _description(text) for path, text in after}
     both = [path for path in new if path in old and new[path] != old[path]]
     groups = (
@@ -137,9 +143,16 @@ def _files(before: list[list[str]] | None, after: list[list[str]] | None) -> lis
         ("added", [path for path in new if path not in old]),
         ("removed", [path for path in old if path not in new]),
     )
-    told = [f"{len(paths)} file{'' if len(paths) == 1 else 's'} {what}: {_names(paths)}"
+    return [f"{len(paths)} file{'' if len(paths) == 1 else 's'} {what}: {_names(paths)}"
             for what, paths in groups if paths]
-    return told or ["the order or the names under which it takes files changed"]
+
+
+def _mounted(target: str, files: list[str]) -> list[str]:
+    return [f"in the mount at `{target}`, {'; '.join(files)}" if files else f"what is mounted at `{target}` changed"]
+
+
+def _paths(sources: list[list[str]]) -> str:
+    return " ".join(path for paths in sources for path in paths)
 
 
 def _description(text: str) -> tuple[str, str]:
@@ -169,9 +182,10 @@ def _parent(old: Parts, new: Parts) -> Iterable[str]:
     return ["an earlier step produced a different layer"]
 
 
-def _facts(before: dict[str, str], after: dict[str, str]) -> Iterable[str]:
-    for path in {**after, **before}:
-        was, now = before.get(path, "not looked at"), after.get(path, "not looked at")
+def _below(before: list[list[str]], after: list[list[str]]) -> Iterable[str]:
+    old, new = {path: fact for path, fact in before}, {path: fact for path, fact in after}  # noqa: C416
+    for path in {**new, **old}:
+        was, now = old.get(path, "not looked at"), new.get(path, "not looked at")
         if was != now:
             yield f"in the image below, `/{path}` was {clip(was)} and is {clip(now)}"
 

@@ -75,7 +75,7 @@ def _words(kind: str, parts: Parts) -> set[str]:
             argv = parts.get("argv") or []
             return {word for text in (argv[-1:] if is_shell_form(argv) else argv) for word in text.split()}
         case "copy":
-            return {*(word for words in parts.get("words") or [] for word in words), str(parts.get("destination"))}
+            return {*(path for paths in parts.get("sources") or [] for path in paths), str(parts.get("destination"))}
         case _:
             return {str(parts[name]) for name in ("path", "url", "remote") if parts.get(name)}
 

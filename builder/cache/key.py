@@ -4,21 +4,24 @@ A part has a name and a JSON-able value. `op_parts` makes those that the op itse
 what it found out about the inputs. The names are a vocabulary, because misses are explained with them:
 
     run            argv, env (pairs in order), cwd, user, network, security, hostname, devices, hosts, scripts
-                   mounts        as in the op, with the content that a bind mount selects
+                   mounts        as in the op
+                   mount:TARGET  digest of what a bind mount, or the `from` of a cache mount, selects
                    parent        ids of the layers below, bottom first
                    secret:ID     keyed hash of a secret's value, where the user asked for it
-    copy           words (last components of the source paths), destination, owner, mode, exclude, parents
-                   files         digest of what will be copied, explained by files.list
-                   parent        what it sees of the image below, by path, in words (`layer.copying`: narrow keys)
-    makedirectory  path, owner, parent (as for copy)
+    copy           sources (the paths of each), words (their last components), unpack, destination, owner (ids), mode,
+                   exclude, parents, link
+                   files         digest of what will be copied
+                   below         all that it sees of the image below: pairs (path, what is there, in words)
+    makedirectory  path, owner, below
     source...      the op's fields; content (a digest), where they do not say it all
     any            platform      "linux/amd64", where the result depends on it
 
 A name that ends in `.list` is no part of the key; it only explains one that is, or names something for people:
 
-    files.list     the files behind `files`: pairs (path, description), the description's last word stands for the bytes
+    files.list, mount:TARGET.list    the files behind the digest: pairs (path, description), in which the description's
+                   last word stands for the bytes
     args.list      names of the variables in `env` that are build args
-    base.list      name and manifest digest of the base image
+    base.list      name and manifest digest of the base image, and how many layers it has
 
 What is not keyed (BuildKit's rules): times, names and places of instructions, labels and other config of the image,
 proxy variables, resource limits, addresses of extra hosts, values of secrets, ids and sharing of cache mounts, the

@@ -30,8 +30,10 @@ _NORMAL_PAUSE, _SHORT_PAUSE = 3600.0, 60.0
 _BANDWIDTH = 50e6  # bytes a second at which something is thought to be fetched or packed again
 _KEPT_RECORDS = 20_000
 _KEPT_GONE = 30 * DAY
-_ROW_OF = {UsageType.LAYER: ("layers", "id"), UsageType.GIT: ("layers", "id"), UsageType.BLOB: ("blobs", "digest"),
+_ROW_OF = {UsageType.LAYER: ("layers", "id"), UsageType.BLOB: ("blobs", "digest"),
            UsageType.CACHE_MOUNT: ("mounts", "name")}
+_FOLDER_OF = {UsageType.LAYER: "layers", UsageType.BLOB: "blobs/sha256", UsageType.CACHE_MOUNT: "mounts",
+              UsageType.GIT: "git", UsageType.LOCAL: "stat", UsageType.HISTORY: "logs"}
 
 
 class PrunePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +41,7 @@ class PrunePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     filters: tuple[str, ...] = ()
     all: bool = False
-    """Also unpacked layers of named images, where blobs have the same content."""
+    """Also pulled images, and unpacked layers of local images where blobs have the same content."""
     keep_duration: float = 0.0
     """Seconds: what was used since is kept."""
     reserved_space: int = 0
@@ -135,7 +137,7 @@ def _collect(store: Store, policies: Sequence[PrunePolicy]) -> PruneReport:
 
 
 def _prune(store: Store, policy: PrunePolicy) -> list[Usage]:
-    named = store.reachable().diff_ids
+    local = store.reachable(local=True).diff_ids
     rows = du(store)
     used = sum(row.size for row in rows if not row.shared)
     keep = bytes_to_keep(policy, used, free_space(store.root)[1])
@@ -144,7 +146,7 @@ def _prune(store: Store, policy: PrunePolicy) -> list[Usage]:
         victims = _least_worth(victims, used - keep)
     removed: list[Usage] = []
     for start in range(0, len(victims), _BATCH):
-        removed += _remove(store, victims[start:start + _BATCH], named)
+        removed += _remove(store, victims[start:start + _BATCH], local)
     return removed
 
 
@@ -172,19 +174,13 @@ def _least_worth(rows: list[Usage], excess: int) -> list[Usage]:
     return chosen
 
 
-def _remove(store: Store, rows: list[Usage], named: set[DiffID]) -> list[Usage]:
-    """Removes those that still may go, and returns them; `named` is what images consisted of when they were chosen."""
+def _remove(store: Store, rows: list[Usage], local: set[DiffID]) -> list[Usage]:
+    """Removes those that still may go, and returns them; `local` is what local images needed when they were chosen."""
     with store.session.deleting():
-        needed, pinned = store.reachable(), store.pinned()
-        newly_named = needed.diff_ids - named
-        going = [row for row in rows if _may_go(store, row, pinned, needed.blobs, newly_named)]
-        with store.db.write() as transaction:
-            for row in going:
-                if row.type in _ROW_OF:
-                    table, column = _ROW_OF[row.type]
-                    transaction.execute(f"DELETE FROM {table} WHERE {column}=?", row.id)
-                if row.type in {UsageType.LAYER, UsageType.GIT}:
-                    transaction.execute("UPDATE records SET layer=NULL, gone='pruned' WHERE layer=?", row.id)
+        needed, pinned = store.reachable(local=True), store.pinned()
+        new = needed.diff_ids - local
+        going = [row for row in rows if _may_go(store, row, pinned, needed.blobs, new)]
+        _remove_rows(store, going)
         trace.point("rows-pruned")
         trash = [store.session.throw_away(_path(store, row)) for row in going]
     trace.point("files-pruned")
@@ -192,31 +188,35 @@ def _remove(store: Store, rows: list[Usage], named: set[DiffID]) -> list[Usage]:
     return going
 
 
-def _may_go(store: Store, row: Usage, pinned: set[str], needed: set[Digest], newly_named: set[DiffID]) -> bool:
+def _may_go(store: Store, row: Usage, pinned: set[str], needed: set[Digest], new: set[DiffID]) -> bool:
     match row.type:
         case UsageType.CACHE_MOUNT:
             return not store.is_mount_used(row.id)
         case UsageType.BLOB:
             return f"blob {row.id}" not in pinned and row.id not in needed
-        case UsageType.LAYER | UsageType.GIT:
-            named = newly_named and store.layer_info(LayerId(row.id)).diff_id in newly_named
-            return f"layer {row.id}" not in pinned and not named
+        case UsageType.LAYER:
+            return f"layer {row.id}" not in pinned and not (new and store.layer_info(LayerId(row.id)).diff_id in new)
         case _:
             return True
 
 
+def _remove_rows(store: Store, rows: list[Usage]) -> None:
+    gone = {row.id for row in rows}
+    nameless = [image.name for image in store.images() if image.descriptor.digest in gone]
+    with store.db.write() as transaction:
+        for row in rows:
+            if row.type in _ROW_OF:
+                table, column = _ROW_OF[row.type]
+                transaction.execute(f"DELETE FROM {table} WHERE {column}=?", row.id)
+            if row.type is UsageType.LAYER:
+                transaction.execute("UPDATE records SET layer=NULL, gone='pruned' WHERE layer=?", row.id)
+        transaction.many("DELETE FROM images WHERE name=?", [(name,) for name in nameless])
+    if nameless:
+        store.write_index()
+
+
 def _path(store: Store, row: Usage) -> str:
-    match row.type:
-        case UsageType.BLOB:
-            return store.path("blobs", "sha256", row.id.removeprefix("sha256:"))
-        case UsageType.CACHE_MOUNT:
-            return store.path("mounts", row.id)
-        case UsageType.LOCAL:
-            return store.path("stat", row.id)
-        case UsageType.HISTORY:
-            return store.path("logs", row.id)
-        case _:
-            return store.path("layers", row.id)
+    return store.path(_FOLDER_OF[row.type], row.id.removeprefix("sha256:"))
 
 
 def _forget_old_records(store: Store) -> None:

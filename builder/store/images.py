@@ -32,14 +32,22 @@ _NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
 
 
+LOCAL_ORIGINS = frozenset({"built", "loaded", "imported", "recovered"})
+
+
 class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     descriptor: Descriptor
     """Of a manifest or an index."""
     origin: str
-    """Where it came from: `built`, `loaded`, or the reference it was pulled from."""
+    """Where it came from: one of LOCAL_ORIGINS, else the reference it was pulled from."""
     created: float
     """When the name was given to this manifest, seconds since the epoch."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is nowhere else to be had: GC never takes anything from it."""
+        return self.origin in LOCAL_ORIGINS
 
 
 class Reachable(msgspec.Struct):
@@ -84,10 +92,13 @@ class Images(Blobs):
         return [_image(row) for row in
                 self.db.rows("SELECT name, descriptor, origin, created FROM images ORDER BY created DESC, name")]
 
-    def reachable(self) -> Reachable:
-        """All that the named images need; documents that are missing or damaged end the search below them."""
+    def reachable(self, *, local: bool = False) -> Reachable:
+        """All that the named images, or the local ones of them, consist of.
+
+        Documents that are missing or damaged end the search below them.
+        """
         found = Reachable(set(), set())
-        todo = [image.descriptor for image in self.images()]
+        todo = [image.descriptor for image in self.images() if image.is_local or not local]
         while todo:
             descriptor = todo.pop()
             if descriptor.digest in found.blobs:

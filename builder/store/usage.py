@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import re
@@ -10,12 +11,13 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from builder.errors import UsageError
-from builder.oci import Digest
 from builder.store.builds import BuildState
 from builder.store.disk import tree_size
 from builder.store.images import Reachable
 from builder.store.layers import LayerId
 from builder.store.store import Store
+
+_RECENT = 20  # builds among which running ones are looked for
 
 
 class UsageType(enum.StrEnum):
@@ -23,6 +25,7 @@ class UsageType(enum.StrEnum):
 
     LAYER = "regular"
     GIT = "source.git.checkout"
+    """A repository that git sources were fetched into."""
     CACHE_MOUNT = "exec.cachemount"
     LOCAL = "source.local"
     """A stat cache of a local folder."""
@@ -45,7 +48,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
     """A named image consists of it."""
     essential: bool = False
-    """Shared, and there is nothing else that it could be made from again."""
+    """A local image needs it, and there is nothing else that it could be made from again."""
     description: str = ""
     seconds: float = 0.0
     """What it took to make it, as far as known."""
@@ -61,8 +64,9 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 def du(store: Store, filters: Iterable[str] = ()) -> list[Usage]:
     """Everything that takes space and matches, largest first. Counts layers that were not counted yet."""
     wanted = parse_filters(filters)
-    needed = store.reachable()
-    rows = [*_layers(store, needed), *_blobs(store, needed), *_mounts(store), *_stat_caches(store), *_builds(store)]
+    named, local = store.reachable(), store.reachable(local=True)
+    rows = [*_layers(store, named, local), *_blobs(store, named, local), *_mounts(store), *_repositories(store),
+            *_stat_caches(store), *_builds(store)]
     return sorted((row for row in rows if wanted(row)), key=lambda row: (-row.size, row.id))
 
 
@@ -128,28 +132,35 @@ def _term(text: str, field: Callable[[Usage], str], operator: str, value: str) -
             return lambda row: (field(row) or "false") == value if value == "false" else field(row) == value
 
 
-def _layers(store: Store, needed: Reachable) -> Iterable[Usage]:
+def _layers(store: Store, named: Reachable, local: Reachable) -> Iterable[Usage]:
     in_use = store.pinned()
     stored = store.db.rows("SELECT diff_id, digest FROM packed JOIN blobs USING(digest) "
                            "UNION SELECT digest, digest FROM blobs")  # an uncompressed layer's digest is its diff id
-    packed = {diff_id for diff_id, digest in stored if digest in needed.blobs}
-    made = {layer: (kind, seconds) for layer, kind, seconds in store.db.rows(
-        "SELECT layer, min(kind), max(seconds) FROM records WHERE layer IS NOT NULL GROUP BY layer")}
-    for id, diff_id, created, used, description in store.db.rows(
-            "SELECT id, diff_id, created, used, description FROM layers"):
-        kind, seconds = made.get(id, ("", 0.0))
-        shared = diff_id in needed.diff_ids
-        yield Usage(type=UsageType.GIT if kind == "git" else UsageType.LAYER, id=id, size=store.layer_size(LayerId(id)),
-                    created=created, last_used=used, in_use=f"layer {id}" in in_use, shared=shared,
-                    essential=shared and diff_id not in packed, description=description, seconds=seconds)
+    packed = {diff_id for diff_id, digest in stored if digest in local.blobs}
+    seconds: dict[str, float] = dict(store.db.rows(
+        "SELECT layer, max(seconds) FROM records WHERE layer IS NOT NULL GROUP BY layer"))
+    rows = store.db.rows("SELECT id, diff_id, created, used, description FROM layers")
+    for id, diff_id, created, used, description in rows:
+        yield Usage(type=UsageType.LAYER, id=id, size=store.layer_size(LayerId(id)), created=created, last_used=used,
+                    in_use=f"layer {id}" in in_use, shared=diff_id in named.diff_ids, description=description,
+                    essential=diff_id in local.diff_ids and diff_id not in packed, seconds=seconds.get(id, 0.0))
 
 
-def _blobs(store: Store, needed: Reachable) -> Iterable[Usage]:
+def _blobs(store: Store, named: Reachable, local: Reachable) -> Iterable[Usage]:
     in_use = store.pinned()
     for digest, size, created, used in store.db.rows("SELECT digest, size, created, used FROM blobs"):
-        shared = Digest(digest) in needed.blobs
         yield Usage(type=UsageType.BLOB, id=digest, size=size, created=created, last_used=used,
-                    in_use=f"blob {digest}" in in_use, shared=shared, essential=shared)
+                    in_use=f"blob {digest}" in in_use, shared=digest in named.blobs, essential=digest in local.blobs)
+
+
+def _repositories(store: Store) -> Iterable[Usage]:
+    busy = any(build.state is BuildState.RUNNING for build in store.builds(_RECENT))
+    with contextlib.suppress(FileNotFoundError), os.scandir(store.path("git")) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                info = entry.stat(follow_symlinks=False)
+                yield Usage(type=UsageType.GIT, id=entry.name, size=tree_size(entry.path), created=info.st_ctime,
+                            last_used=info.st_mtime, in_use=busy, description="a git repository")
 
 
 def _mounts(store: Store) -> Iterable[Usage]:

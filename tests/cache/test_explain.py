@@ -19,8 +19,9 @@ RUN: Parts = {
 }
 FILES = [["setup.cfg", "644 0:0 11"], ["src/a.py", "644 0:0 22"], ["src/b.py", "644 0:0 33"]]
 COPY: Parts = {
-    "words": [["src"]], "destination": "/app/", "owner": None, "mode": "", "exclude": [], "parents": False,
-    "parent": {"": "directory 0755 0:0", "app": "absent"}, "files": "d1", "files.list": FILES,
+    "sources": [["src"]], "words": [["src"]], "unpack": [False], "destination": "/app/", "owner": None, "mode": "",
+    "exclude": [], "parents": False, "link": False, "below": [["", "directory 0755 0:0"], ["app", "absent"]],
+    "files": "d1", "files.list": FILES,
 }
 
 
@@ -54,6 +55,9 @@ CASES: list[tuple[str, Parts, dict[str, Any], str]] = [
      "secret mount `token` was added"),
     ("run", RUN, {"mounts": [{"type": "cache", "target": "/root/.cache", "mode": 448}]},
      "cache mount at `/root/.cache` changed its mode"),
+    ("run", RUN | {"mount:/src": "d1", "mount:/src.list": FILES}, {"mount:/src": "d2", "mount:/src.list": FILES[1:]},
+     "in the mount at `/src`, 1 file removed: setup.cfg"),
+    ("run", RUN | {"mount:/src": "d1"}, {"mount:/src": "d2"}, "what is mounted at `/src` changed"),
     ("run", RUN, {"secret:token": "h1"}, "secret `token` changed"),
     ("run", RUN, {"parent": ["l1", "l2", "l9"]}, "the step before it produced a different layer"),
     ("run", RUN, {"parent": ["l1", "l8", "l9"]}, "an earlier step produced a different layer"),
@@ -84,15 +88,17 @@ CASES: list[tuple[str, Parts, dict[str, Any], str]] = [
     ("copy", COPY, {"files": "d2", "files.list": [*FILES, ["\udcff.txt", "644 0:0 1"]]}, "1 file added: \ufffd.txt"),
     ("copy", {**COPY, "files.list": many(3000), "files": "d0"}, {"files": "d2", "files.list": many(2999)},
      "1 file removed: f2999"),
+    ("copy", COPY, {"files": "d2"}, "the files that it takes changed"),
     ("copy", COPY, {"destination": "/srv/"}, 'the destination changed "/app/" -> "/srv/"'),
     ("copy", COPY, {"owner": [1000, 1000]}, "the owner 1000:1000 was added"),
     ("copy", COPY, {"mode": "755"}, '--chmod "755" was added'),
     ("copy", COPY, {"parents": True}, "--parents was added"),
     ("copy", COPY, {"exclude": ["*.md"]}, '--exclude "*.md" was added'),
-    ("copy", COPY, {"words": [["src", "README"]]}, 'the source paths changed "src" -> "src" "README"'),
-    ("copy", COPY, {"parent": {"": "directory 0755 0:0", "app": "directory 0700 1:1"}},
+    ("copy", COPY, {"sources": [["src", "README"]], "words": [["src", "README"]]},
+     "source paths changed: `src` -> `src README`"),
+    ("copy", COPY, {"below": [["", "directory 0755 0:0"], ["app", "directory 0700 1:1"]]},
      "in the image below, `/app` was absent and is directory 0700 1:1"),
-    ("makedirectory", {"path": "/app", "owner": [0, 0], "parent": {"app": "absent"}}, {"owner": [5, 5]},
+    ("makedirectory", {"path": "/app", "owner": [0, 0], "below": [["app", "absent"]]}, {"owner": [5, 5]},
      "the owner changed 0:0 -> 5:5"),
 ]
 

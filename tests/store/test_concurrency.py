@@ -108,7 +108,8 @@ for i in range(15):
         manifest = encode(Manifest(config=Descriptor(media_type=MediaType.OCI_CONFIG, digest=config, size=1), layers=(
             Descriptor(media_type=MediaType.OCI_LAYER, digest=layer, size=1),)))
         digest = store.put_blob(manifest)
-        store.tag(f"app:{os.getpid()}", Descriptor(media_type=MediaType.OCI_MANIFEST, digest=digest, size=1), origin="built")
+        descriptor = Descriptor(media_type=MediaType.OCI_MANIFEST, digest=digest, size=1)
+        store.tag(f"app:{os.getpid()}", descriptor, origin="built")
     store.prune(PrunePolicy(all=True))
 """, 3)
     with Store.open(root) as store:

@@ -47,6 +47,7 @@ def test_killed_in_between(tmp_path: Path, point: str, code: str) -> None:
     status, _ = run(root, code)
     assert status == 0, "the same work can be done again"
     with Store.open(root) as store:
+        store.sweep()
         assert store.fsck() == []
 
 
@@ -81,7 +82,12 @@ def test_killed_while_making_the_store(tmp_path: Path) -> None:
 def test_stage_of_a_dead_process_is_swept_and_of_a_living_one_not(tmp_path: Path) -> None:
     root = str(tmp_path / "root")
     run(root, "staged = store.stage_layer(); open(staged.diff + '/file', 'w'); os.kill(os.getpid(), 9)")
-    living = start(root, "staged = store.stage_layer(); print(staged.diff, flush=True); input(); print(staged.commit())")
+    living = start(root, """
+        staged = store.stage_layer()
+        print(staged.diff, flush=True)
+        input()
+        print(staged.commit())
+    """)
     assert living.stdout is not None
     staged = living.stdout.readline().strip()
     with Store.open(root) as store:
