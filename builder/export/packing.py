@@ -5,7 +5,7 @@ The engine may call `layer_blob` in the background as soon as a step has ended; 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -51,9 +51,9 @@ def _stored(store: Store, layer: LayerId, compression: Compression, clamp_mtime:
 def _pack(store: Store, layer: LayerId, compression: Compression, level: int | None,
           clamp_mtime: int | None) -> PackedLayer:
     with store.stage_blob() as staged:
-        blob = pack(store.layer_dir(layer), cast(BinaryIO, staged.file), compression=compression, level=level,
-                    clamp_mtime=clamp_mtime).blob
-        staged.commit(blob.digest)
+        with open(staged.path, "wb") as file:
+            blob = pack(store.layer_dir(layer), file, compression=compression, level=level, clamp_mtime=clamp_mtime).blob
+        staged.commit(blob.digest, proven=True)
     descriptor = Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size)
     if clamp_mtime is None:
         store.set_packed(layer, blob.diff_id, blob.diff_size)
@@ -68,11 +68,11 @@ def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compress
         if found := store.layer_blob(diff_id, compression):
             return found
         with store.open_blob(descriptor.digest) as source, store.stage_blob() as staged:
-            with compressor(cast(BinaryIO, staged.file), compression, level) as writer:
+            with open(staged.path, "wb") as file, compressor(file, compression, level) as writer:
                 for piece in decompressor(source, what=f"blob {descriptor.digest}"):
                     writer.write(piece)
                 blob = writer.finish()
-            staged.commit(blob.digest)
+            staged.commit(blob.digest, proven=True)
         made = Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size)
         store.add_layer_blob(blob.diff_id, compression, made)
         return made

@@ -197,8 +197,8 @@ class HashingWriter(io.RawIOBase):
 class StagedBlob:
     """Bytes on their way into the store; a context manager.
 
-    Write to `file`, or to `path` by other means (its bytes are then read again to be hashed). A full disk inside the
-    block becomes StoreFull.
+    Write to `file`, or to `path` by other means (its bytes are then read again to be hashed, unless the writer has
+    proven their digest). A full disk inside the block becomes StoreFull.
     """
 
     def __init__(self, blobs: Blobs, session: Session) -> None:
@@ -207,12 +207,18 @@ class StagedBlob:
         self.file = HashingWriter(self.path)
         self._committed = False
 
-    def commit(self, digest: Digest | None = None) -> Digest:
-        """Makes it a blob and returns its digest. Raises DigestMismatch if that is not `digest`."""
+    def commit(self, digest: Digest | None = None, *, proven: bool = False) -> Digest:
+        """Makes it a blob and returns its digest. Raises DigestMismatch if that is not `digest`.
+
+        `proven` says that whoever wrote the bytes has hashed them on the way: `digest` is theirs.
+        """
         size = os.fstat(self.file.fileno()).st_size
-        found = self.file.digest() if size == self.file.size else _digest_of_file(self.path)
-        if digest is not None and found != digest:
-            raise DigestMismatch(digest, found)
+        if digest is not None and proven:
+            found = digest
+        else:
+            found = self.file.digest() if size == self.file.size else _digest_of_file(self.path)
+            if digest is not None and found != digest:
+                raise DigestMismatch(digest, found)
         os.fdatasync(self.file.fileno())
         self.file.close()
         trace.point("blob-staged")
