@@ -61,11 +61,20 @@ class Compression(enum.StrEnum):
     ZSTD = "zstd"
 
 
+# Factories: `omit_defaults` then still writes the field, which the specification requires.
+_TWO = (2).__int__
+_LINUX = "linux".__str__
+
+
+def _no_descriptors() -> tuple[Descriptor, ...]:
+    return ()
+
+
 class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     """An image's platform; written `os/arch[/variant]`."""
 
     architecture: str
-    os: str = msgspec.field(default="linux")
+    os: str = msgspec.field(default_factory=_LINUX)
     variant: str = ""
     os_version: str = msgspec.field(default="", name="os.version")
     os_features: tuple[str, ...] = msgspec.field(default=(), name="os.features")
@@ -82,21 +91,18 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     annotations: dict[str, str] = {}
 
 
-_TWO = (2).__int__  # a factory: `omit_defaults` then still writes the field
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     schema_version: int = msgspec.field(default_factory=_TWO)
     media_type: str = ""
     config: Descriptor
-    layers: tuple[Descriptor, ...] = ()
+    layers: tuple[Descriptor, ...] = msgspec.field(default_factory=_no_descriptors)
     annotations: dict[str, str] = {}
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     schema_version: int = msgspec.field(default_factory=_TWO)
     media_type: str = ""
-    manifests: tuple[Descriptor, ...] = ()
+    manifests: tuple[Descriptor, ...] = msgspec.field(default_factory=_no_descriptors)
     annotations: dict[str, str] = {}
 
 

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from builder.errors import Cancelled
+from builder.store import Store
+from builder.store.mounts import MountSharing
+from tests.store.children import start
+
+
+def test_content_stays(store: Store) -> None:
+    with store.cache_mount("pip") as mount:
+        assert os.listdir(mount.path) == []
+        assert os.stat(mount.path).st_mode & 0o7777 == 0o755
+        Path(mount.path, "wheel").touch()
+    with store.cache_mount("pip") as mount:
+        assert os.listdir(mount.path) == ["wheel"]
+    with store.cache_mount("npm") as mount:
+        assert os.listdir(mount.path) == []
+
+
+def test_ids_are_no_paths(store: Store) -> None:
+    for id in ("../../etc", "/root/.cache", "a/b", "", "x" * 5000, "ä\n"):
+        with store.cache_mount(id) as mount:
+            assert Path(mount.path).parents[1] == Path(store.root, "mounts")
+    assert {mount.id for mount in store.cache_mounts()} == {"../../etc", "/root/.cache", "a/b", "", "x" * 5000, "ä\n"}
+
+
+def test_fill_happens_once_and_whole(store: Store) -> None:
+    def fill(path: str) -> None:
+        Path(path, "first").touch()
+        os.chmod(path, 0o1777)
+
+    def fail(path: str) -> None:
+        Path(path, "half").touch()
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        store.cache_mount("pip", fill=fail)
+    with store.cache_mount("pip", fill=fill) as mount:
+        assert os.listdir(mount.path) == ["first"]
+        assert os.stat(mount.path).st_mode & 0o7777 == 0o1777
+    with store.cache_mount("pip", fill=fail) as mount:
+        assert os.listdir(mount.path) == ["first"]
+
+
+def test_shared_is_one_for_all(store: Store) -> None:
+    with store.cache_mount("pip") as one, store.cache_mount("pip") as two:
+        assert one.path == two.path
+
+
+def test_private_is_another_one_for_each(store: Store) -> None:
+    with store.cache_mount("pip", sharing=MountSharing.PRIVATE) as one:
+        Path(one.path, "one").touch()
+        with store.cache_mount("pip", sharing=MountSharing.PRIVATE) as two:
+            assert os.listdir(two.path) == []
+            Path(two.path, "two").touch()
+            with Store.open(store.root) as other, other.cache_mount("pip", sharing=MountSharing.PRIVATE) as three:
+                assert len({one.path, two.path, three.path}) == 3
+    with store.cache_mount("pip", sharing=MountSharing.PRIVATE) as again:
+        assert os.listdir(again.path) == ["one"], "the first that is free"
+
+
+def test_locked_waits(store: Store) -> None:
+    order = []
+
+    def second() -> None:
+        with store.cache_mount("pip", sharing=MountSharing.LOCKED):
+            order.append("second")
+
+    with store.cache_mount("pip", sharing=MountSharing.LOCKED):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.02)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_waiting_can_be_cancelled(store: Store) -> None:
+    cancelled = threading.Event()
+    with store.cache_mount("pip", sharing=MountSharing.LOCKED):
+        threading.Timer(0.02, cancelled.set).start()
+        with pytest.raises(Cancelled):
+            store.cache_mount("pip", sharing=MountSharing.LOCKED, cancelled=cancelled)
+
+
+def test_a_dead_holder_lets_go(store: Store) -> None:
+    child = start(store.root, """
+        from builder.store.mounts import MountSharing
+        mount = store.cache_mount("pip", sharing=MountSharing.LOCKED)
+        print("ready", flush=True)
+        input()
+    """)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    assert store.cache_mounts()[0].in_use
+    assert store.remove_cache_mount("pip") == 0, "in use"
+    child.kill()
+    child.communicate()
+    with store.cache_mount("pip", sharing=MountSharing.LOCKED):
+        pass
+
+
+def test_list_and_remove(store: Store) -> None:
+    with store.cache_mount("pip") as mount:
+        Path(mount.path, "wheel").write_bytes(b"x" * 100_000)
+        info, = store.cache_mounts()
+        assert (info.id, info.path, info.in_use) == ("pip", mount.path, True)
+        assert info.size >= 100_000
+    assert not store.cache_mounts()[0].in_use
+    assert store.remove_cache_mount("pip") == 1
+    assert store.remove_cache_mount("pip") == 0
+    assert store.cache_mounts() == []
+    assert os.listdir(store.path("mounts")) == []
