@@ -7,6 +7,7 @@ import sys
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind
 from builder.errors import UsageError
+from builder.reference import Reference
 
 
 def run(invocation: Invocation) -> int:
@@ -20,7 +21,8 @@ def run(invocation: Invocation) -> int:
         else:
             names = builder.load(sys.stdin.buffer)
     for name in names:
-        print(f"Loaded image ID: {name}" if name.startswith("sha256:") else f"Loaded image: {name}")
+        is_id = name.startswith("sha256:")
+        print(f"Loaded image ID: {name}" if is_id else f"Loaded image: {Reference.parse(name).familiar}")
     return 0
 
 

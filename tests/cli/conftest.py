@@ -19,7 +19,7 @@ class Cli(Protocol):
 def cli(tmp_path: Path) -> Cli:
     """Runs `builder` as a process of its own, with a state folder and a home of its own."""
     environment = {name: value for name, value in os.environ.items()
-                   if not name.startswith(("BUILD", "DOCKER", "SOURCE_DATE_EPOCH", "NO_COLOR", "COLUMNS"))}
+                   if not name.startswith(("BUILD", "DOCKER", "SOURCE_DATE_EPOCH", "NO_COLOR", "COLUMNS", "PYTHON"))}
     environment |= {"BUILDER_ROOT": str(tmp_path / "state"), "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
 
     def run(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:

@@ -22,12 +22,12 @@ from builder.images.summary import HistoryRow, ImageSummary
 from builder.oci import Digest
 from builder.store.builds import Build, BuildId, BuildState, Outcome, Step
 
-NOW = time.time()
+NOW, DAY = time.time(), 86400.0
 ID = Digest("sha256:" + "af4a13ef417d" + "7" * 52)
 DIGEST = Digest("sha256:" + "5df780e7d635" + "6" * 52)
-DEBIAN = ImageSummary(name="127.0.0.1:5000/debian:bookworm", id=ID, digest=DIGEST, created=NOW - 13 * 60 - 5,
+DEBIAN = ImageSummary(name="127.0.0.1:5000/debian:bookworm", id=ID, digest=DIGEST, created=NOW - 3.5 * DAY,
                       size=264_113_152, labels={"a": "1"})
-NAMELESS = ImageSummary(name="", id=Digest("sha256:" + "b" * 64), digest=DIGEST, created=NOW - 26.5, size=4096)
+NAMELESS = ImageSummary(name="", id=Digest("sha256:" + "b" * 64), digest=DIGEST, created=NOW - 5.1 * DAY / 24, size=4096)
 DATED = ImageSummary(name="app:dev", id=Digest("sha256:" + "c" * 64), digest=DIGEST, created=1_700_000_000, size=0)
 
 
@@ -39,9 +39,9 @@ def table(*found: ImageSummary, form: str = "", digests: bool = False) -> str:
 
 def test_images() -> None:
     assert table(NAMELESS, DEBIAN) == (
-        "REPOSITORY              TAG        IMAGE ID       CREATED          SIZE\n"
-        "<none>                  <none>     bbbbbbbbbbbb   26 seconds ago   4.1kB\n"
-        "127.0.0.1:5000/debian   bookworm   af4a13ef417d   13 minutes ago   264MB\n")
+        "REPOSITORY              TAG        IMAGE ID       CREATED       SIZE\n"
+        "<none>                  <none>     bbbbbbbbbbbb   5 hours ago   4.1kB\n"
+        "127.0.0.1:5000/debian   bookworm   af4a13ef417d   3 days ago    264MB\n")
 
 
 def test_images_with_digests() -> None:
@@ -94,16 +94,16 @@ def test_names(name: str, parts: tuple[str, str]) -> None:
 
 def test_history() -> None:
     entries = [
-        HistoryRow(layer="sha256:" + "1" * 64, created=NOW - 21.5, size=4096, comment="buildkit.dockerfile.v0",
+        HistoryRow(layer="sha256:" + "1" * 64, created=NOW - 3.5 * DAY, size=4096, comment="buildkit.dockerfile.v0",
                    created_by="RUN /bin/sh -c echo hello; echo err >&2; printf partial # buildkit"),
-        HistoryRow(created=NOW - 21.5, created_by="ENV A=1\tB=2"),
+        HistoryRow(created=NOW - 3.5 * DAY, created_by="ENV A=1\tB=2"),
     ]
     rows = [history.row_of(entry, whole=False, human=True) for entry in entries]
     assert render_rows(rows, history.HEADERS, ("ID", "CreatedSince", "CreatedBy", "Size", "Comment"), "") == (
-        "IMAGE          CREATED          CREATED BY                                      SIZE      COMMENT\n"
-        "111111111111   21 seconds ago   RUN /bin/sh -c echo hello; echo err >&2; pri…   4.1kB     "
+        "IMAGE          CREATED      CREATED BY                                      SIZE      COMMENT\n"
+        "111111111111   3 days ago   RUN /bin/sh -c echo hello; echo err >&2; pri…   4.1kB     "
         "buildkit.dockerfile.v0\n"
-        "<missing>      21 seconds ago   ENV A=1 B=2                                     0B        \n")
+        "<missing>      3 days ago   ENV A=1 B=2                                     0B        \n")
     assert history.row_of(entries[0], whole=True, human=False)["Size"] == "4096"
 
 
@@ -123,7 +123,7 @@ def step(ordinal: int, name: str, outcome: Outcome, why: str = "") -> Step:
     return Step(ordinal=ordinal, name=name, outcome=outcome, why=why, seconds=0.0 if outcome == "cached" else 1.25)
 
 
-BUILD = Build(id=BuildId("0193" + "a" * 13), name="app:dev", started=NOW - 130, ended=NOW - 127.5,
+BUILD = Build(id=BuildId("0193" + "a" * 13), name="app:dev", started=NOW - 3.5 * DAY, ended=NOW - 3.5 * DAY + 2.5,
               state=BuildState.FAILED, context="/src", steps=(
                   step(1, "[1/4] COPY . /src", Outcome.RUN, "1 file changed: src/a.py"),
                   step(2, "[2/4] RUN make", Outcome.FAILED), step(0, "FROM debian", Outcome.CACHED)))
@@ -132,7 +132,7 @@ BUILD = Build(id=BuildId("0193" + "a" * 13), name="app:dev", started=NOW - 130, 
 def test_why() -> None:
     ran = tuple(step for step in BUILD.steps if step.outcome != "cached")
     assert report(BUILD, ran) == f"""\
-build {BUILD.id} of app:dev, 2 minutes ago: failed, 3 steps, 1 from the cache
+build {BUILD.id} of app:dev, 3 days ago: failed, 3 steps, 1 from the cache
 
 [1/4] COPY . /src
   run 1.2s
