@@ -27,12 +27,13 @@ def is_archive(path: str) -> bool:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return False
     with open(fd, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return False
         try:
             return TarReader(iter(decompressor(file))).next() is not None
-        except (ImageError, OSError):
+        except ImageError:
             return False
 
 
@@ -54,7 +55,7 @@ def extract_archive(
     are copied up with their attributes, links of it are followed. `owner` (uid, gid) is that of every member, not of
     omitted parents. `limit` bounds the unpacked size. Bytes behind the archive's end are not looked at. Returns the
     devices that this process may not make. Raises BadArchive, MemberRefused, MemberFailed, ArchiveDamaged,
-    ArchiveTooLarge (all ImageErrors).
+    ArchiveTooLarge, ArchiveUnreadable (all ImageErrors).
     """
     with Extraction(layer_dir, below=below, xattr_prefix=xattr_prefix, on_chown_error=on_chown_error) as making:
         base = _make_destination(making, destination)

@@ -37,6 +37,13 @@ class ArchiveDamaged(ImageError):
         super().__init__(f"{what} is damaged", cause=cause)
 
 
+class ArchiveUnreadable(ImageError):
+    code = "archive-unreadable"
+
+    def __init__(self, what: str, cause: OSError) -> None:
+        super().__init__(f"cannot read {what}", cause=cause.strerror or str(cause))
+
+
 class ArchiveTooLarge(ImageError):
     code = "archive-too-large"
 
@@ -75,15 +82,16 @@ def decompressor(source: ByteSource, *, what: str = "archive", limit: int | None
 class Decompressor:
     """Iterates over non-empty pieces; `read` is there for those who want a file.
 
-    Raises ArchiveDamaged, ArchiveTooLarge, and what the source raises. At the end the source has been read to its end.
+    Raises ArchiveDamaged, ArchiveTooLarge, ArchiveUnreadable where the source raises OSError, and what else it raises.
+    At the end the source has been read to its end.
     """
 
     def __init__(self, source: ByteSource, what: str, limit: int | None) -> None:
+        self._source = _Source(source, what)
         self._start = b""
-        while len(self._start) < _MAGIC_SIZE and (more := source.read(_MAGIC_SIZE - len(self._start))):
+        while len(self._start) < _MAGIC_SIZE and (more := self._source.read(_MAGIC_SIZE - len(self._start))):
             self._start += more
         self.packing = detect(self._start)
-        self._source = source
         self._what = what
         self._limit = limit
         self._pieces = self._guarded()
@@ -169,6 +177,20 @@ class Decompressor:
 
 class _Damaged(Exception):
     """What a library says about damaged input."""
+
+
+class _Source:
+    """A source whose OSErrors tell themselves from those of writing what was read."""
+
+    def __init__(self, source: ByteSource, what: str) -> None:
+        self._source = source
+        self._what = what
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._source.read(size)
+        except OSError as error:
+            raise ArchiveUnreadable(self._what, error) from error
 
 
 class _Exact:

@@ -15,7 +15,7 @@ from typing import Literal
 from builder.errors import ImageError
 from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, make_whiteout, set_opaque, set_owner
 from builder.layer.rooted import OPEN_DIRECTORY, Attributes, MemberRefused, Root
-from builder.layer.tarread import Member
+from builder.layer.tarread import GLOBAL_HEADER, Member
 from builder.layer.tree import FileTree
 
 OnChownError = Literal["raise", "record"]
@@ -79,6 +79,8 @@ class Extraction:
         self.root.breathe()
         if self._owner is not None:
             member.uid, member.gid = self._owner
+        if member.xattrs:
+            member.xattrs = {name: value for name, value in member.xattrs.items() if self._keeps(name)}
         try:
             if member.kind == b"0":
                 self._file(member, data)
@@ -93,7 +95,7 @@ class Extraction:
                 self._whiteout_device(member)
             elif member.kind in _DEVICES:
                 self._device(member)
-            else:
+            elif member.kind != GLOBAL_HEADER:
                 kind = member.kind.decode("latin-1")
                 raise MemberRefused(member.name, f"is of a type that cannot be unpacked: `{kind}`")
         except OSError as error:
@@ -190,7 +192,7 @@ class Extraction:
             set_owner(fd, to.uid, to.gid, to.mode)
         os.fchmod(fd, to.mode)
         if to.xattrs:
-            self._set_xattrs(fd, to.xattrs)
+            _set_xattrs(fd, to.xattrs)
         if to.mtime_ns is not None:
             os.utime(fd, ns=(to.mtime_ns, to.mtime_ns))
 
@@ -205,19 +207,22 @@ class Extraction:
             os.chmod(name, member.mode, dir_fd=parent)
         os.utime(name, ns=(member.mtime_ns, member.mtime_ns), dir_fd=parent, follow_symlinks=False)
 
-    def _set_xattrs(self, fd: int, xattrs: dict[str, bytes]) -> None:
-        for name, value in xattrs.items():
-            if name != CAPABILITY_XATTR and (not self._pulled or name.startswith(_REFUSED_XATTRS)):
-                continue
-            try:
-                os.setxattr(fd, name, value)
-            except OSError as error:
-                if name == CAPABILITY_XATTR or error.errno not in (errno.ENOTSUP, errno.EPERM):
-                    raise
+    def _keeps(self, xattr: str) -> bool:
+        return xattr == CAPABILITY_XATTR or (self._pulled and not xattr.startswith(_REFUSED_XATTRS))
 
 
 def _new_file(name: bytes, parent: int) -> int:
     return os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+
+
+def _set_xattrs(fd: int, xattrs: dict[str, bytes]) -> None:
+    """What the file system cannot hold is left out, but for capabilities, without which a program does not work."""
+    for name, value in xattrs.items():
+        try:
+            os.setxattr(fd, name, value)
+        except OSError as error:
+            if name == CAPABILITY_XATTR or error.errno not in (errno.ENOTSUP, errno.EPERM):
+                raise
 
 
 def _write(fd: int, piece: memoryview) -> None:

@@ -16,8 +16,6 @@ from typing import Literal
 
 import msgspec
 
-from builder.errors import StoreError
-
 XattrPrefix = Literal["trusted", "user"]
 
 WHITEOUT_PREFIX = b".wh."
@@ -34,16 +32,6 @@ _ELSEWHERE = frozenset(
 _CAPABILITY_V2_SIZE = 20
 
 
-class RedirectInLayer(StoreError):
-    code = "layer-redirect"
-
-    def __init__(self, path: str, xattr: str) -> None:
-        super().__init__(
-            f"layer path `{path}` carries `{xattr}`, so its content lies elsewhere",
-            hint="mount overlayfs with redirect_dir=off,metacopy=off",
-        )
-
-
 class Xattrs(msgspec.Struct, frozen=True):
     """What the extended attributes of a file in a layer directory say."""
 
@@ -52,6 +40,8 @@ class Xattrs(msgspec.Struct, frozen=True):
     opaque: bool = False
     owner: tuple[int, int, int] | None = None
     """uid, gid and permission bits, where stat cannot tell them."""
+    elsewhere: str = ""
+    """The attribute by which overlayfs keeps name or content in another place: such a file cannot be read."""
 
 
 NO_XATTRS = Xattrs()
@@ -89,16 +79,15 @@ def set_owner(path: str | bytes | int, uid: int, gid: int, mode: int) -> None:
 
 
 def read_xattrs(path: bytes) -> Xattrs:
-    """The attributes of a file or directory. Raises RedirectInLayer for content that overlayfs keeps elsewhere."""
+    """The attributes of a file or directory."""
     names = os.listxattr(path, follow_symlinks=False)
     if not names:
         return NO_XATTRS
-    if elsewhere := _ELSEWHERE.intersection(names):
-        raise RedirectInLayer(os.fsdecode(path), min(elsewhere))
     return Xattrs(
         _portable(_getxattr(path, CAPABILITY_XATTR)) if CAPABILITY_XATTR in names else b"",
         any(name in names and _getxattr(path, name) == b"y" for name in _OPAQUE),
         _parse_owner(_getxattr(path, OWNER_XATTR)) if OWNER_XATTR in names else None,
+        min(_ELSEWHERE.intersection(names), default=""),
     )
 
 

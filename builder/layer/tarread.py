@@ -1,7 +1,7 @@
 """Members of a tar stream: V7, USTAR, GNU and pax, with long names, big numbers, extended attributes and sparse files.
 
 Reads what Go's archive/tar reads, for whatever it refuses BuildKit refuses too. Names and targets are bytes as they
-stand in the archive: nothing here makes them safe to use. Global pax headers are skipped, as containerd does.
+stand in the archive: nothing here makes them safe to use. A global pax header is a member that says nothing, as in Go.
 Sources: POSIX pax; GNU tar manual, "Basic Tar Format" and "Sparse Formats"; Go archive/tar reader.go.
 """
 
@@ -22,6 +22,7 @@ _SPECIAL_LIMIT = 1 << 20
 _NUMBER_LIMIT = 1 << 63
 _NO_ID = (1 << 32) - 1
 """chown(2) takes this for `leave it`."""
+GLOBAL_HEADER = b"g"
 _EMPTY = bytes(BLOCK)
 _DATALESS = frozenset(b"123456")
 _XATTR = b"SCHILY.xattr."
@@ -104,10 +105,8 @@ class TarReader:
                     raise ValueError("it ends early")
                 return None
             kind = block[156:157]
-            if kind in (b"x", b"g"):
-                data = self._special(block)
-                if kind == b"x":
-                    records = _pax_records(data)
+            if kind == b"x":
+                records = _pax_records(self._special(block))
             elif kind == b"L":
                 long_name = self._special(block).partition(b"\0")[0]
             elif kind == b"K":

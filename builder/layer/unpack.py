@@ -56,7 +56,7 @@ def unpack_layer(
     """Unpacks a tar, compressed or not, into the empty directory `target_dir`, and reads `source` to its end.
 
     `limit` bounds the tar's size. Raises BadArchive, MemberRefused, MemberFailed, ArchiveDamaged, ArchiveTooLarge,
-    DiffIDMismatch (all ImageErrors) and what the source raises.
+    ArchiveUnreadable, DiffIDMismatch (all ImageErrors) and what the source raises but OSError.
     """
     pieces = decompressor(source, what=what, limit=limit)
     with (

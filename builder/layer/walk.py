@@ -28,6 +28,16 @@ class LayerChanged(StoreError):
         super().__init__(f"layer path `{path}` became shorter while it was read")
 
 
+class RedirectInLayer(StoreError):
+    code = "layer-redirect"
+
+    def __init__(self, path: str, xattr: str) -> None:
+        super().__init__(
+            f"layer path `{path}` carries `{xattr}`, so its content lies elsewhere",
+            hint="mount overlayfs with redirect_dir=off,metacopy=off",
+        )
+
+
 class LayerEntry(msgspec.Struct, gc=False):
     """One name in a layer directory. `mode` (permission bits), `uid` and `gid` are what the image is to show."""
 
@@ -51,7 +61,9 @@ class LayerEntry(msgspec.Struct, gc=False):
 
 
 def walk_layer(layer_dir: str) -> Iterator[LayerEntry]:
-    """Every name in `layer_dir` but the directory itself and sockets, which no tar holds. Raises LayerUnreadable."""
+    """Every name in `layer_dir` but the directory itself and sockets, which no tar holds. Raises LayerUnreadable,
+    RedirectInLayer.
+    """
     root = os.fsencode(layer_dir).rstrip(b"/") or b"/"
     skip = len(root.rstrip(b"/")) + 1
     path = root
@@ -66,6 +78,8 @@ def walk_layer(layer_dir: str) -> Iterator[LayerEntry]:
             if kind == stat.S_IFSOCK:
                 continue
             xattrs = read_xattrs(path) if kind in (stat.S_IFREG, stat.S_IFDIR) else NO_XATTRS
+            if xattrs.elsewhere:
+                raise RedirectInLayer(os.fsdecode(path[skip:]), xattrs.elsewhere)
             yield _entry(path[skip:], path, kind, status, xattrs)
             if kind == stat.S_IFDIR:
                 pending += _children(path)
