@@ -102,7 +102,7 @@ class LocalContext:
 
     def _directory(self, path: str) -> Entry | None:
         try:
-            entry = self._at(canonical(self._at, path))
+            entry = self._at(canonical(self._at, path, follow_last=False))
         except TooManyLinks:
             return None
         return entry if entry is not None and entry.is_dir else None
@@ -112,9 +112,10 @@ class LocalContext:
         prefix = f"{path}/" if path else ""
         try:
             with os.scandir(self._prefix + path) as listing:
-                names = [(os.fsencode(item.name), item) for item in listing]
-            names.sort(key=_first)
-            return [Entry(prefix + item.name, item.path, item.stat(follow_symlinks=False)) for _, item in names]
+                items = sorted(listing, key=_name)
+            if not all(item.name.isascii() for item in items):
+                items.sort(key=_name_bytes)
+            return [Entry(prefix + item.name, item.path, item.stat(follow_symlinks=False)) for item in items]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -146,8 +147,12 @@ class LocalContext:
                     yield from below
 
 
-def _first(pair: tuple[bytes, os.DirEntry[str]]) -> bytes:
-    return pair[0]
+def _name(item: os.DirEntry[str]) -> str:
+    return item.name
+
+
+def _name_bytes(item: os.DirEntry[str]) -> bytes:
+    return os.fsencode(item.name)
 
 
 def find_ignore_file(context_dir: str, dockerfile_path: str) -> tuple[str, str] | None:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
 
 from builder.errors import ContextError
 from builder.layer.overlay import CAPABILITY_XATTR
@@ -30,12 +27,10 @@ class SourceChanged(ContextError):
                          hint="build again when nothing else writes to the files")
 
 
-@contextmanager
-def open_unchanged(source: Entry) -> Iterator[IO[bytes]]:
-    """The regular file `source`, open for reading.
+def open_unchanged(source: Entry) -> int:
+    """A descriptor of the regular file `source`, for reading.
 
-    Raises SourceChanged unless it is, when opened and when closed, exactly the file whose status `source` holds, and
-    ContextError if it cannot be read.
+    Raises SourceChanged unless it is exactly the file whose status `source` holds, ContextError if it cannot be read.
     """
     try:
         fd = os.open(source.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -43,27 +38,43 @@ def open_unchanged(source: Entry) -> Iterator[IO[bytes]]:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise SourceChanged(source.path) from error
         raise ContextError(f"cannot read `{source.path}`", cause=error.strerror) from error
-    with open(fd, "rb", buffering=0) as file:
-        expected = _identity(source.stat)
-        if _identity(os.fstat(fd)) != expected:
-            raise SourceChanged(source.path)
-        yield file
-        if _identity(os.fstat(fd)) != expected:
-            raise SourceChanged(source.path)
+    try:
+        check_unchanged(source, fd)
+    except SourceChanged:
+        os.close(fd)
+        raise
+    return fd
 
 
-def copy_content(source: Entry, target: int) -> bytes:
-    """Copy the bytes of a regular file to the open file `target`; returns its file capability (b"" for none).
+def check_unchanged(source: Entry, fd: int) -> None:
+    """Raises SourceChanged unless the open file still has the status that `source` holds."""
+    now, then = os.fstat(fd), source.stat
+    if (
+        now.st_mtime_ns != then.st_mtime_ns
+        or now.st_ctime_ns != then.st_ctime_ns
+        or now.st_size != then.st_size
+        or now.st_ino != then.st_ino
+        or now.st_dev != then.st_dev
+    ):
+        raise SourceChanged(source.path)
 
-    Raises as `open_unchanged`.
+
+def copy_content(source: Entry, target: int, *, with_capability: bool) -> bytes:
+    """Copy the bytes of a regular file to the open file `target`; returns its file capability if that is wanted.
+
+    Raises as `open_unchanged`, also if the file changes meanwhile.
     """
-    size = source.stat.st_size
-    with open_unchanged(source) as file:
+    fd = open_unchanged(source)
+    try:
+        size = source.stat.st_size
         if source.stat.st_blocks * 512 < size:
-            _copy_sparse(file.fileno(), target, size)
+            _copy_sparse(fd, target, size)
         elif size:
-            _copy_range(file.fileno(), target, 0, size)
-        return capability_of(file.fileno())
+            _copy_range(fd, target, 0, size)
+        check_unchanged(source, fd)
+        return capability_of(fd) if with_capability else b""
+    finally:
+        os.close(fd)
 
 
 def capability_of(file: int | str) -> bytes:
@@ -73,10 +84,6 @@ def capability_of(file: int | str) -> bytes:
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
             return b""
         raise
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:

@@ -8,70 +8,51 @@ that looks the same where the copy lands. Semantics are those of BuildKit's file
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
-import stat
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
-import msgspec
-
-from builder.layer.destination import NEW_DIRECTORY_MODE, CannotCopy, Destination, Item
-from builder.layer.modes import ModeChange, octal_mode, parse_mode
+from builder.layer.destination import NEW_DIRECTORY_MODE, Destination
 from builder.layer.overlay import XattrPrefix
-from builder.layer.selection import Match, clean, select
-from builder.layer.tree import Entry, FileTree
+from builder.layer.placement import Placement, Step
+from builder.layer.selection import clean, select
+from builder.layer.taken import ContentDigests, Taken
+from builder.layer.tree import FileTree
 from builder.layer.users import resolve_owner
-from builder.plan.vertices import Copy, CopySource, InlineFile, MakeDirectory
+from builder.plan.vertices import Copy, InlineFile, MakeDirectory
 
 
-class ContentDigests(Protocol):
-    """Fingerprints of files: equal for equal content and equal file capabilities."""
+class CopyPlan:
+    """The layer of a COPY or ADD; made by `plan_copy`."""
 
-    def digests(self, entries: Sequence[Entry]) -> list[bytes]:
-        """One for each of the regular files `entries`. Raises ContextError for one that cannot be read."""
-        ...
+    def __init__(self, op: Copy, taken: Taken, placement: Placement, owner: tuple[int, int] | None) -> None:
+        self.op = op
+        self.taken = taken
+        self._placement = placement
+        self._owner = owner
 
+    def key_parts(self, contents: ContentDigests) -> dict[str, object]:
+        """What the cache key of this copy consists of, besides the kind of the vertex: plain JSON values.
 
-class _Row(msgspec.Struct, frozen=True, array_like=True):
-    """What the key holds of one entry that is taken."""
+        `files` stands for everything that is taken, `parent` for what is seen of the parent. Opens those files that
+        `contents` does not know yet.
+        """
+        op = self.op
+        return {
+            "files": self.taken.digest(contents),
+            "words": [[posixpath.basename(clean(path)) for path in source.paths] for source in op.sources],
+            "unpack": [source.unpack for source in op.sources],
+            "destination": op.destination,
+            "parent": self._placement.facts,
+            "owner": self._owner,
+            "mode": op.mode,
+            "exclude": list(op.exclude),
+            "parents": op.parents,
+        }
 
-    source: int
-    name: bytes
-    """The last component of the source as written."""
-    path: bytes
-    """Below the match."""
-    mode: int
-    uid: int
-    gid: int
-    payload: bytes
-    """A file's fingerprint, a link's target, a device's number."""
-    first_name: bytes
-    """For a further name of the same file: the first one."""
-
-
-class Unpack(msgspec.Struct, frozen=True):
-    """An archive whose members go into the directory `path` of the layer."""
-
-    archive: Entry
-    path: str
-
-
-class Step(msgspec.Struct, frozen=True):
-    """Part of a layer's making: the archives come after `items` and before the items of the next step."""
-
-    items: tuple[Item, ...]
-    unpack: Unpack | None = None
-
-
-class LayerPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer that can be written, and what it depends on of its parent."""
-
-    steps: tuple[Step, ...]
-    facts: dict[str, str]
-    """About the parent, by path; they determine what the layer takes from it."""
-    owner: tuple[int, int] | None
+    def manifest(self, contents: ContentDigests) -> list[tuple[str, str]]:
+        """What the key part `files` stands for: (path in its source, description), to say which file differs."""
+        return self.taken.manifest(contents)
 
     def write(self, diff_dir: str, *, parent: FileTree | None = None, now_ns: int | None = None,
               xattr_prefix: XattrPrefix = "trusted") -> None:
@@ -84,83 +65,30 @@ class LayerPlan(msgspec.Struct, frozen=True, kw_only=True):
         from builder.layer.writing import Writer
 
         writer = Writer(diff_dir, now_ns)
-        for step in self.steps:
+        for step in self._placement.steps():
             writer.write(step.items)
             if step.unpack is not None:
-                writer.unpack(step.unpack, parent, self.owner, xattr_prefix)
+                writer.unpack(step.unpack, None if self.op.link else parent, self._owner, xattr_prefix)
 
 
-class CopyPlan(LayerPlan, frozen=True, kw_only=True):
-    op: Copy
-    sources: tuple[tuple[Match, ...], ...]
-    """What each source of the op takes."""
-    trees: tuple[FileTree, ...]
+class MkdirPlan:
+    """The layer of a WORKDIR; made by `plan_mkdir`."""
 
-    def key_parts(self, contents: ContentDigests) -> dict[str, object]:
-        """What the cache key of this copy consists of, besides the kind of the vertex: plain JSON values.
-
-        `files` stands for everything that is taken: names, types, modes, owners, bytes; no times. Opens files that
-        `contents` does not know yet.
-        """
-        return {
-            "files": hashlib.sha256(msgspec.msgpack.encode(self._rows(contents))).hexdigest(),
-            "words": [[posixpath.basename(clean(path)) for path in source.paths] for source in self.op.sources],
-            "destination": self.op.destination,
-            "parent": self.facts,
-            "owner": self.owner,
-            "mode": self.op.mode,
-            "exclude": list(self.op.exclude),
-            "parents": self.op.parents,
-        }
-
-    def manifest(self, contents: ContentDigests) -> list[tuple[str, str]]:
-        """What `files` stands for, as (path in its source, description) pairs that differ where an entry differs."""
-        return [
-            (entry.path, f"{row.mode:o} {row.uid}:{row.gid} {(row.payload + row.first_name).hex()}")
-            for (_, _, _, entry), row in zip(self._taken(), self._rows(contents), strict=True)
-        ]
-
-    def _rows(self, contents: ContentDigests) -> list[_Row]:
-        digests = iter(contents.digests([entry for _, _, _, entry in self._taken() if entry.is_file]))
-        names: dict[tuple[int, int], bytes] = {}
-        rows: list[_Row] = []
-        for source, match, relative, entry in self._taken():
-            if not relative:
-                names.clear()
-            status = entry.stat
-            mode, uid, gid = status.st_mode, status.st_uid, status.st_gid
-            path = os.fsencode(relative)
-            payload = first_name = b""
-            if entry.is_file:
-                payload = next(digests)
-                if status.st_nlink > 1:
-                    first_name = names.setdefault((status.st_dev, status.st_ino), path)
-            elif entry.is_link:
-                payload = os.fsencode(os.readlink(entry.host))
-            elif not entry.is_dir:
-                payload = str(status.st_rdev).encode()
-            elif not relative and not self.op.sources[source].literal:
-                mode, uid, gid = stat.S_IFDIR, 0, 0
-            if self.trees[source].root_owned:
-                uid = gid = 0
-            rows.append(_Row(source, os.fsencode(match.name), path, mode, uid, gid, payload, first_name))
-        return rows
-
-    def _taken(self) -> Iterator[tuple[int, Match, str, Entry]]:
-        """Position of the source, match, path below the match ("" for itself first), entry."""
-        for source, matches in enumerate(self.sources):
-            for match in matches:
-                yield source, match, "", match.entry
-                for selected in match.contents:
-                    yield source, match, selected.path, selected.entry
-
-
-class MkdirPlan(LayerPlan, frozen=True, kw_only=True):
-    op: MakeDirectory
+    def __init__(self, op: MakeDirectory, step: Step, facts: dict[str, str], owner: tuple[int, int]) -> None:
+        self.op = op
+        self._step = step
+        self._facts = facts
+        self._owner = owner
 
     def key_parts(self) -> dict[str, object]:
         """What the cache key of this WORKDIR consists of, besides the kind of the vertex: plain JSON values."""
-        return {"path": self.op.path, "parent": self.facts, "owner": self.owner}
+        return {"path": self.op.path, "parent": self._facts, "owner": self._owner}
+
+    def write(self, diff_dir: str, *, parent: FileTree | None = None, now_ns: int | None = None) -> None:
+        """Make the layer in the empty directory `diff_dir`, as CopyPlan.write does. Raises LayerNotWritten."""
+        from builder.layer.writing import Writer
+
+        Writer(diff_dir, now_ns).write(self._step.items)
 
 
 def plan_copy(op: Copy, trees: Sequence[FileTree], parent: FileTree | None) -> CopyPlan:
@@ -168,15 +96,15 @@ def plan_copy(op: Copy, trees: Sequence[FileTree], parent: FileTree | None) -> C
 
     Raises SourceMissing, BadSourcePattern, CannotCopy, TooManyLinks, UnknownUser, UnknownGroup, BadMode.
     """
-    sources = tuple(tuple(select(source, tree, op)) for source, tree in zip(op.sources, trees, strict=True))
+    matches = tuple(tuple(select(source, tree, op)) for source, tree in zip(op.sources, trees, strict=True))
     below = None if op.link else parent
     owner = resolve_owner(op.owner, below) if op.owner is not None else None
-    copier = _Copier(op, Destination(below), owner)
-    for source, tree, matches in zip(op.sources, trees, sources, strict=True):
-        for match in matches:
-            copier.copy(source, tree, match)
-    return CopyPlan(op=op, sources=sources, trees=tuple(trees), owner=owner, facts=copier.destination.facts,
-                    steps=copier.steps())
+    placement = Placement(op, below, owner)
+    for source, tree, found in zip(op.sources, trees, matches, strict=True):
+        for match in found:
+            placement.copy(source, tree, match)
+    placement.finish()
+    return CopyPlan(op, Taken(op.sources, tuple(trees), matches), placement, owner)
 
 
 def plan_mkdir(op: MakeDirectory, parent: FileTree | None) -> MkdirPlan:
@@ -187,11 +115,9 @@ def plan_mkdir(op: MakeDirectory, parent: FileTree | None) -> MkdirPlan:
     owner = resolve_owner(op.user, parent, strict=False) if op.user else (0, 0)
     destination = Destination(parent)
     destination.make_directories("", NEW_DIRECTORY_MODE, owner)
-    path = destination.resolve(clean(op.path))
-    exists = destination.at(path) is not None
-    destination.make_directories(path, NEW_DIRECTORY_MODE, owner)
-    items = (destination.items[""],) if exists else tuple(destination.items.values())
-    return MkdirPlan(op=op, owner=owner, facts=destination.facts, steps=(Step(items),))
+    destination.make_directories(destination.resolve(clean(op.path)), NEW_DIRECTORY_MODE, owner)
+    destination.drop_untouched()
+    return MkdirPlan(op, Step(tuple(destination.items.values())), destination.facts, owner)
 
 
 def write_inline(files: Sequence[InlineFile], directory: str) -> None:
@@ -202,98 +128,3 @@ def write_inline(files: Sequence[InlineFile], directory: str) -> None:
         with open(path, "x", encoding="utf-8", errors="surrogateescape", newline="") as target:
             os.fchmod(target.fileno(), file.mode)
             target.write(file.content)
-
-
-class _Copier:
-    """Plays a Copy through on a Destination."""
-
-    def __init__(self, op: Copy, destination: Destination, owner: tuple[int, int] | None) -> None:
-        self.destination = destination
-        self._owner = owner
-        self._change: ModeChange | None = parse_mode(op.mode) if op.mode else None
-        octal = octal_mode(op.mode) if op.mode else None
-        self._new_mode = NEW_DIRECTORY_MODE if octal is None else octal & 0o777
-        self._path = clean(op.destination)
-        self._is_directory = not self._path or op.destination.endswith(("/", "/."))
-        self._steps: list[Step] = []
-        self._written = 0
-        self._copied_trees = 0
-        destination.make_directories("", NEW_DIRECTORY_MODE, (0, 0))
-
-    def steps(self) -> tuple[Step, ...]:
-        self._end_step(None)
-        return tuple(self._steps)
-
-    def copy(self, source: CopySource, tree: FileTree, match: Match) -> None:
-        if source.unpack and match.entry.is_file and self._unpack(match.entry):
-            return
-        self._copied_trees += 1
-        self._make_parents(self._path if self._is_directory else posixpath.dirname(self._path))
-        target = self.destination.resolve(self._path)
-        if match.entry.is_dir:
-            self._copy_directory(source, tree, match, target)
-        else:
-            self._copy_file(tree, match, target)
-
-    def _copy_file(self, tree: FileTree, match: Match, target: str) -> None:
-        found = self.destination.at(target)
-        if found is not None and found.is_dir:
-            target = posixpath.join(target, match.name)
-        self._make_parents(posixpath.dirname(target))
-        self.destination.put(self._item(target, tree, match.entry))
-
-    def _copy_directory(self, source: CopySource, tree: FileTree, match: Match, target: str) -> None:
-        found = self.destination.at(target)
-        if source.literal and found is not None:
-            target = posixpath.join(target, match.name)
-            found = self.destination.at(target)
-        if found is not None and not found.is_dir:
-            raise CannotCopy(f"cannot copy to non-directory: `/{target}`")
-        if source.literal and found is None:
-            self._make_parents(posixpath.dirname(target))
-            self.destination.put_directory(self._item(target, tree, match.entry))
-        else:
-            self._make_parents(target)
-            self.destination.set_mtime(target, match.entry.stat.st_mtime_ns)
-        for selected in match.contents:
-            item = self._item(posixpath.join(target, selected.path), tree, selected.entry)
-            if not item.is_dir:
-                self.destination.put(item)
-            elif selected.implied:
-                self.destination.imply_directory(item, selected.entry.stat.st_mode)
-            else:
-                self.destination.put_directory(item)
-
-    def _make_parents(self, path: str) -> None:
-        self.destination.make_directories(self.destination.resolve(path), self._new_mode, self._owner or (0, 0))
-
-    def _item(self, path: str, tree: FileTree, entry: Entry) -> Item:
-        status = entry.stat
-        kind, bits = stat.S_IFMT(status.st_mode), stat.S_IMODE(status.st_mode)
-        if kind == stat.S_IFSOCK:
-            kind = stat.S_IFREG
-        if self._change is not None and kind != stat.S_IFLNK:
-            bits = self._change(bits, kind == stat.S_IFDIR)
-        uid, gid = self._owner or ((0, 0) if tree.root_owned else (status.st_uid, status.st_gid))
-        linked = (self._copied_trees, status.st_ino) if status.st_nlink > 1 and kind != stat.S_IFDIR else None
-        return Item(path=path, mode=kind | bits, uid=uid, gid=gid, mtime_ns=status.st_mtime_ns, source=entry,
-                    linked=linked, keeps_capability=not tree.root_owned)
-
-    def _unpack(self, entry: Entry) -> bool:
-        """Plan the unpacking of a file if it is an archive."""
-        from builder.layer.archive import is_archive
-
-        if not is_archive(entry.host):
-            return False
-        path = self.destination.resolve(self._path)
-        self.destination.make_directories(path, NEW_DIRECTORY_MODE, self._owner or (0, 0))
-        self.destination.watch_below(path)
-        self._end_step(Unpack(entry, path))
-        return True
-
-    def _end_step(self, unpack: Unpack | None) -> None:
-        if not self._steps and unpack is None:
-            self.destination.drop_untouched()
-        items = tuple(self.destination.items.values())
-        self._steps.append(Step(items[self._written :], unpack))
-        self._written = len(items)

@@ -29,7 +29,7 @@ class CannotCopy(ContextError):
     code = "copy-conflict"
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of the new layer."""
 
     path: str
@@ -71,6 +71,8 @@ class Destination:
         self.facts: dict[str, str] = {}
         """What the layer takes from its parent, by path, in words; equal facts make equal layers."""
         self._parent = parent
+        self._needed = {""}
+        """Directories that stay although the layer has nothing in them yet."""
 
     def at(self, path: str) -> Item | Entry | None:
         """What is at a canonical path: planned so far, else in the parent."""
@@ -138,7 +140,7 @@ class Destination:
 
         BuildKit's layers leave them out too; the time of such a directory is not changed by a copy.
         """
-        needed = {""}
+        needed = self._needed.copy()
         for path, item in reversed(list(self.items.items())):
             below = item.below
             if path not in needed and below is not None and (item.mode, item.uid, item.gid) == (
@@ -163,6 +165,17 @@ class Destination:
     def _create(self, path: str, mode: int, owner: tuple[int, int]) -> None:
         self.facts[path] = "absent"
         self.items[path] = Item(path=path, mode=stat.S_IFDIR | mode, uid=owner[0], gid=owner[1], mtime_ns=None)
+
+    def is_empty(self, path: str) -> bool:
+        """Whether nothing is in the planned directory `path`, neither of the parent nor of this layer."""
+        if self.items[path].below is not None and self._parent is not None and self._parent.children(path):
+            return False
+        prefix = f"{path}/" if path else ""
+        return not any(other.startswith(prefix) and other != path for other in self.items)
+
+    def need(self, path: str) -> None:
+        """Something will be put into the directory `path`."""
+        self._needed.add(path)
 
     def watch_below(self, path: str) -> None:
         """Make facts of the parent's directories and links below `path`: an archive's members may meet any of them."""

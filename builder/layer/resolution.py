@@ -21,7 +21,7 @@ class TooManyLinks(ContextError):
     code = "too-many-links"
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"`{path}` leads through too many links", hint="look for a symbolic link that points at itself")
+        super().__init__(f"`{path}` leads through too many links", hint="look for a link that points at itself")
 
 
 class Located(Protocol):

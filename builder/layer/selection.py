@@ -50,7 +50,7 @@ class BadSourcePattern(ContextError):
         super().__init__(f"`{pattern}`: syntax error in pattern")
 
 
-class Selected(msgspec.Struct, frozen=True):
+class Selected(msgspec.Struct, frozen=True, gc=False):
     """Something below a match: `path` is relative to the match."""
 
     path: str
@@ -156,7 +156,7 @@ def _followed(tree: FileTree, path: str) -> Entry:
 def _missing(tree: FileTree, path: str) -> SourceMissing:
     cleaned = clean(path)
     excluded_by = getattr(tree, "excluded_by", None)
-    siblings = tree.children(posixpath.dirname(cleaned))
+    siblings = tree.children(canonical(tree.lstat, posixpath.dirname(cleaned)))
     return SourceMissing(cleaned, excluded_by=(excluded_by(cleaned) or "") if excluded_by else "",
                          known=[posixpath.basename(sibling.path) for sibling in siblings])
 

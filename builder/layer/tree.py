@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One name in a tree: like lstat, never following the last component."""
 
     path: str

@@ -115,7 +115,7 @@ class MergedView:
 
     def _directory_of(self, path: str) -> _Directory | None:
         try:
-            return self._directory(canonical(self._at, path))
+            return self._directory(canonical(self._at, path, follow_last=False))
         except TooManyLinks:
             return None
 

@@ -12,10 +12,10 @@ import stat
 import time
 
 from builder.errors import ContextError, StoreError
-from builder.layer.copyfile import copy_content, open_unchanged
-from builder.layer.copying import Unpack
+from builder.layer.copyfile import check_unchanged, copy_content, open_unchanged
 from builder.layer.destination import Item, kept_xattrs
 from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, set_owner
+from builder.layer.placement import Unpack
 from builder.layer.tree import FileTree
 
 _NO_CHOWN = frozenset({errno.EPERM, errno.EINVAL})
@@ -50,9 +50,10 @@ class Writer:
         """Extract an archive over what was written so far. Raises ImageErrors, see `extract_archive`."""
         from builder.layer.archive import extract_archive
 
-        with open_unchanged(unpack.archive) as file:
+        with open(open_unchanged(unpack.archive), "rb", buffering=0) as file:
             extract_archive(file, self._diff_dir, unpack.path, below=parent, owner=owner, xattr_prefix=xattr_prefix,
                             on_chown_error="record", what=unpack.archive.path)
+            check_unchanged(unpack.archive, file.fileno())
 
     def write(self, items: tuple[Item, ...]) -> None:
         item: Item | None = None
@@ -99,10 +100,12 @@ class Writer:
         assert item.source is not None
         target = os.open(host, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            capability = b"" if stat.S_ISSOCK(item.source.stat.st_mode) else copy_content(item.source, target)
+            capability = b""
+            if not stat.S_ISSOCK(item.source.stat.st_mode):
+                capability = copy_content(item.source, target, with_capability=item.keeps_capability)
             _own(target, item)
             os.fchmod(target, stat.S_IMODE(item.mode))
-            if capability and item.keeps_capability:
+            if capability:
                 os.setxattr(target, CAPABILITY_XATTR, capability)
             self._set_mtime(item, target)
         finally:

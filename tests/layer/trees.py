@@ -76,7 +76,7 @@ def dump_tree(tree: FileTree, *, mtimes: bool = False) -> Iterator[str]:
         if entry.is_link:
             line += f" -> {os.readlink(entry.host)}"
         elif entry.is_file:
-            with open(entry.host) as file:
+            with open(entry.host, errors="surrogateescape") as file:
                 line += " " + json.dumps(file.read())
             if "security.capability" in os.listxattr(entry.host):
                 line += " cap"

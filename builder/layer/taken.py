@@ -1,0 +1,96 @@
+"""What a copy takes, as the part of its cache key that stands for the source files.
+
+One row an entry: names, types, modes, owners, link targets, device numbers, fingerprints of bytes; never times. The
+name of a source counts by its last component only, as in BuildKit: the same files under another directory are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from builder.layer.selection import Match
+from builder.layer.tree import Entry, FileTree
+from builder.plan.vertices import CopySource
+
+_Row: TypeAlias = tuple[int, str, str, int, int, int, bytes, str]
+"""Position of the source, its last component, path below the match, mode, uid, gid, payload (a file's fingerprint, a
+link's target, a device's number), and for a further name of the same file its first one."""
+
+
+class ContentDigests(Protocol):
+    """Fingerprints of files: equal for equal content and equal file capabilities."""
+
+    def digests(self, entries: Sequence[Entry]) -> list[bytes]:
+        """One for each of the regular files `entries`. Raises ContextError for one that cannot be read."""
+        ...
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Everything that the sources of a copy take, in order; `trees` and `matches` have one element a source."""
+
+    sources: tuple[CopySource, ...]
+    trees: tuple[FileTree, ...]
+    matches: tuple[tuple[Match, ...], ...]
+
+    def digest(self, contents: ContentDigests) -> str:
+        """Differs where anything that is copied differs."""
+        rows = self._rows(contents)
+        try:
+            encoded = msgspec.msgpack.encode(rows)
+        except UnicodeEncodeError:
+            encoded = msgspec.msgpack.encode([
+                tuple(os.fsencode(field) if isinstance(field, str) else field for field in row) for row in rows
+            ])
+        return hashlib.sha256(encoded).hexdigest()
+
+    def manifest(self, contents: ContentDigests) -> list[tuple[str, str]]:
+        """What `digest` stands for: (path in its source, description) pairs that differ where an entry differs."""
+        return [
+            (entry.path, f"{mode:o} {uid}:{gid} {payload.hex()} {first}".rstrip())
+            for (_, _, _, entry), (_, _, _, mode, uid, gid, payload, first) in zip(
+                self._entries(), self._rows(contents), strict=True)
+        ]
+
+    def _rows(self, contents: ContentDigests) -> list[_Row]:
+        entries = list(self._entries())
+        digests = iter(contents.digests([entry for _, _, _, entry in entries if stat.S_ISREG(entry.stat.st_mode)]))
+        names: dict[tuple[int, int], str] = {}
+        rows: list[_Row] = []
+        for number, name, path, entry in entries:
+            if not path:
+                names.clear()
+            status = entry.stat
+            mode = status.st_mode
+            uid, gid = (0, 0) if self.trees[number].root_owned else (status.st_uid, status.st_gid)
+            payload = b""
+            first = ""
+            kind = stat.S_IFMT(mode)
+            if kind == stat.S_IFREG:
+                payload = next(digests)
+                if status.st_nlink > 1:
+                    first = names.setdefault((status.st_dev, status.st_ino), path)
+            elif kind == stat.S_IFDIR:
+                if not path and not self.sources[number].literal:
+                    # only its contents are copied
+                    mode, uid, gid = kind, 0, 0
+            elif kind == stat.S_IFLNK:
+                payload = os.fsencode(os.readlink(entry.host))
+            else:
+                payload = b"%d" % status.st_rdev
+            rows.append((number, name, path, mode, uid, gid, payload, first))
+        return rows
+
+    def _entries(self) -> Iterator[tuple[int, str, str, Entry]]:
+        """Number of the source, name of the match, path below it ("" for itself, which comes first), entry."""
+        for number, matches in enumerate(self.matches):
+            for match in matches:
+                name = match.name
+                yield number, name, "", match.entry
+                for selected in match.contents:
+                    yield number, name, selected.path, selected.entry
