@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
+from builder.context.git import GitAccess, fetch_git, resolve_git
+from builder.context.http import HttpAccess, fetch_http
+from builder.context.stdin import is_archive_start
 from builder.plan.gitref import parse_git_ref
 from builder.plan.vertices import SourceGit, SourceHttp
 
 HTTP_FILENAME = "context"
 """The name of the one file that a context over HTTP is."""
-HEAD_SIZE = 1024
-"""How much of that file `is_archive` wants to see."""
 
-_MAGIC = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
-_BLOCK = 512
-_CHECKSUM = slice(148, 156)
+_HEAD = 512
 
 
 def remote_source(text: str, *, keep_git_dir: bool = False,
@@ -34,17 +35,25 @@ def remote_source(text: str, *, keep_git_dir: bool = False,
     return None
 
 
-def is_archive(head: bytes) -> bool:
-    """Whether a build context that came over HTTP is a tar, judged by its first HEAD_SIZE bytes.
+def open_remote_context(source: SourceGit | SourceHttp, target_dir: str, *, git: GitAccess,
+                        http: HttpAccess) -> str | None:
+    """Fills the empty `target_dir` with a build context.
 
-    If it is, its entries are the context. If not, the file is the Dockerfile, and the context holds nothing else.
+    The result is the name of the Dockerfile where the context settles it: a URL whose content is no archive is the
+    Dockerfile, and the whole context. None: look for one as in any directory. Raises what fetch_git and fetch_http
+    raise, and what unpacking an archive raises.
     """
-    return head.startswith(_MAGIC) or _is_tar_header(head[:_BLOCK])
+    if isinstance(source, SourceGit):
+        fetch_git(source, resolve_git(source, git), target_dir, git)
+        return None
+    file = fetch_http(source, target_dir, http)
+    path = os.path.join(target_dir, file.filename)
+    with open(path, "rb") as stream:
+        if not is_archive_start(stream.read(_HEAD)):
+            return file.filename
+        from builder.layer.archive import unpack_context
 
-
-def _is_tar_header(block: bytes) -> bool:
-    """By the header's checksum: the oldest tars have no magic."""
-    field = block[_CHECKSUM].strip(b" \x00")
-    if len(block) < _BLOCK or not any(block) or not field or any(byte not in b"01234567" for byte in field):
-        return False
-    return sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ") == int(field, 8)
+        os.unlink(path)  # an entry of the archive may have this name
+        stream.seek(0)
+        unpack_context(stream, target_dir)
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from email.utils import formatdate
@@ -13,9 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builder.context.git import GitAccess
 from builder.context.http import BadStatus, ChecksumMismatch, HttpAccess, HttpFile, Status, fetch_http, safe_filename
 from builder.context.httprequest import DownloadFailed, shown_url
-from builder.context.remote import is_archive, remote_source
+from builder.context.remote import open_remote_context, remote_source
 from builder.errors import Cancelled
 from builder.plan.gitref import InvalidGitRef
 from builder.plan.vertices import SourceGit, SourceHttp
@@ -355,22 +357,31 @@ def test_remote_source() -> None:
         remote_source(f"{remote}?nope=1")
 
 
-@pytest.mark.parametrize(("head", "expected"), [
-    (b"FROM scratch\n", False), (b"", False), (bytes(1024), False), (b"BZh91AY", True),
-    (gzip.compress(b""), True), (b"\xfd7zXZ\x00", True), (b"\x28\xb5\x2f\xfd", True), (b"FROM x\n" * 200, False),
+@pytest.mark.parametrize("tar", [
+    ("--format=v7",), ("--format=ustar",), ("--format=gnu",), ("--format=pax",), ("-z",), ("-j",), ("-J",),
 ])
-def test_is_archive(head: bytes, expected: bool) -> None:
-    assert is_archive(head[:1024]) is expected
+def test_context_from_an_archive(server: FileServer, tmp_path: Path, tar: tuple[str, ...]) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "context").write_text("an entry of that name")
+    (tmp_path / "from" / "Dockerfile").write_text("FROM scratch")
+    body = subprocess.run(["tar", *tar, "-c", "context", "Dockerfile"], cwd=tmp_path / "from", check=True,
+                          capture_output=True).stdout
+    server.routes["/f"] = Answer(body)
+    assert opened(f"{server.url}/f", tmp_path) is None
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {
+        "context": "an entry of that name", "Dockerfile": "FROM scratch"}
 
 
-@pytest.mark.parametrize("format_", ["V7", "ustar", "gnu", "pax"])
-def test_is_archive_knows_every_tar(tmp_path: Path, format_: str) -> None:
-    import subprocess
+@pytest.mark.parametrize("body", [b"FROM scratch\n", b"", bytes(1024), b"FROM x\n" * 200])
+def test_context_that_is_a_dockerfile(server: FileServer, tmp_path: Path, body: bytes) -> None:
+    server.routes["/f"] = Answer(body)
+    assert opened(f"{server.url}/f", tmp_path) == "context"
+    assert [path.read_bytes() for path in (tmp_path / "out").iterdir()] == [body]
 
-    (tmp_path / "f").write_text("x")
-    tar = subprocess.run(["tar", f"--format={format_.lower()}", "-c", "f"], cwd=tmp_path, check=True,
-                         capture_output=True).stdout
-    assert is_archive(tar[:1024])
-    damaged = bytearray(tar[:1024])
-    damaged[0] ^= 1
-    assert not is_archive(bytes(damaged))
+
+def opened(url: str, tmp_path: Path) -> str | None:
+    known = remote_source(url)
+    assert known is not None
+    (tmp_path / "out").mkdir()
+    git = GitAccess(cache_dir=str(tmp_path / "git"), secret=lambda _: None)
+    return open_remote_context(known, str(tmp_path / "out"), git=git, http=ACCESS)
