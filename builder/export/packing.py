@@ -52,7 +52,8 @@ def _pack(store: Store, layer: LayerId, compression: Compression, level: int | N
           clamp_mtime: int | None) -> PackedLayer:
     with store.stage_blob() as staged:
         with open(staged.path, "wb") as file:
-            blob = pack(store.layer_dir(layer), file, compression=compression, level=level, clamp_mtime=clamp_mtime).blob
+            blob = pack(store.layer_dir(layer), file, compression=compression, level=level,
+                        clamp_mtime=clamp_mtime).blob
         staged.commit(blob.digest, proven=True)
     descriptor = Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size)
     if clamp_mtime is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.errors import ImageError
+from builder.export.documents import manifest_bytes
 from builder.export.layout import blob_name
 from builder.images.errors import NotAnImage
 from builder.images.manifest import find_platform, is_attestation, manifest_type
@@ -24,13 +25,11 @@ from builder.oci import (
     MANIFEST_TYPES,
     Descriptor,
     Digest,
-    Manifest,
     MediaType,
     decode_config,
     decode_index,
     decode_manifest,
     digest_of,
-    encode,
     parse_digest,
 )
 from builder.platforms import host_platform
@@ -219,7 +218,7 @@ def _from_docker(store: Store, files: _Files, element: _Element) -> Descriptor:
         layers.append(Descriptor(media_type=MediaType.DOCKER_LAYER_GZIP if packed else MediaType.DOCKER_LAYER,
                                  digest=digest, size=store.blob_size(digest)))
     config = Descriptor(media_type=MediaType.DOCKER_CONFIG, digest=digest_of(data), size=len(data))
-    manifest = encode(Manifest(media_type=MediaType.DOCKER_MANIFEST, config=config, layers=tuple(layers)))
+    manifest = manifest_bytes(config, layers, {}, oci=False)
     return Descriptor(media_type=MediaType.DOCKER_MANIFEST, digest=store.put_blob(manifest), size=len(manifest))
 
 

@@ -11,7 +11,8 @@ from builder.export.layout import IMAGE_NAME, REF_NAME, write_archive
 from builder.images.errors import NotInStore
 from builder.images.manifest import find_platform
 from builder.images.pull import LayerSource
-from builder.oci import INDEX_TYPES, Descriptor, Platform
+from builder.images.resolve import LOCAL_ORIGINS
+from builder.oci import INDEX_TYPES, Descriptor, Platform, decode_index
 from builder.plan.vertices import FromRegistry, FromStore, ResolvedImage
 from builder.platforms import host_platform
 from builder.reference import Reference
@@ -22,26 +23,38 @@ if TYPE_CHECKING:
 
 def save_images(store: Store, names: Sequence[str], out: BinaryIO, layers: LayerSource, *, docker: bool = True,
                 platform: Platform | None = None) -> None:
-    """Writes the images as one tar. Docker's form holds one platform of each (by default this machine's).
+    """Writes the images, by name or digest, as one tar. Docker's form holds one platform of each (this machine's).
 
     Layers that were never needed here are fetched. Raises NotInStore, NoMatchingPlatform, StoreError, RegistryError.
     """
     entries: list[Descriptor] = []
     origins: dict[str, ResolvedImage] = {}
     for name in names:
-        reference = Reference.parse(name).with_default_tag()
-        image = store.get_image(str(reference))
+        image = store.get_image(name) or store.get_image(str(Reference.parse(name).with_default_tag()))
         if image is None:
-            raise NotInStore(str(reference))
+            raise NotInStore(name)
         descriptor = image.descriptor
         found = find_platform(name, descriptor, platform or host_platform(), lambda d: store.read_blob(d.digest))
-        if descriptor.media_type in INDEX_TYPES and (docker or platform):
+        if docker or platform or not _is_whole(store, descriptor):
             descriptor = found.descriptor
-        origin = FromStore() if "/" not in image.origin else FromRegistry(image.origin)
+        origin = FromStore() if image.origin in LOCAL_ORIGINS else FromRegistry(image.origin)
         origins |= {layer.digest: ResolvedImage(name=name, digest=found.descriptor.digest, config=found.config,
                                                 layers=found.manifest.layers, origin=origin)
                     for layer in found.manifest.layers}
-        entries.append(msgspec.structs.replace(
-            descriptor, annotations={IMAGE_NAME: str(reference), REF_NAME: reference.tag or str(reference.digest)}))
+        entries.append(msgspec.structs.replace(descriptor, annotations=_annotations(image.name)))
     write_archive(store, tuple(entries), out, docker=docker,
                   fetch=lambda blob: layers.fetch_blob(origins[blob.digest], blob))
+
+
+def _is_whole(store: Store, descriptor: Descriptor) -> bool:
+    """Whether every platform of an index is here: pulling brings only the one that was asked for."""
+    if descriptor.media_type not in INDEX_TYPES:
+        return True
+    return all(store.has_blob(entry.digest) for entry in decode_index(store.read_blob(descriptor.digest)).manifests)
+
+
+def _annotations(name: str) -> dict[str, str]:
+    """None for an image that is only known by its digest."""
+    if name.startswith("sha256:"):
+        return {}
+    return {IMAGE_NAME: name, REF_NAME: Reference.parse(name).tag or name.partition("@")[2]}

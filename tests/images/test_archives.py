@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from registry.servers import sha
+from registry.servers import MiniRegistry, sha
 
 from builder.errors import BuilderError
 from builder.images.errors import NotInStore
@@ -29,7 +29,7 @@ from builder.platforms import parse_platform
 from builder.reference import Reference
 from builder.registry.layout import OciLayout
 from builder.store import Store
-from images.material import Made, layer_tar, write_layout
+from images.material import Made, index_of, layer_tar, serve_index, write_layout
 from images.test_pull import source_of
 
 AMD64 = parse_platform("linux/amd64")
@@ -134,6 +134,27 @@ def test_skopeos_archives_are_loaded(store: Store, tmp_path: Path) -> None:
         with target.open("rb") as file:
             (loaded,) = load_archive(store, file)
         assert loaded.names == (NAME,)
+
+
+def test_a_pulled_platform_of_several_is_saved(store: Store, layers: LayerSource, resolver: Resolver,
+                                               mini: MiniRegistry, tmp_path: Path) -> None:
+    images = Made(LAYER), Made(LAYER, architecture="arm64")
+    serve_index(mini, "app", "t", index_of(*images), *images)
+    resolver.resolve(Reference(mini.domain, "app", "t"), AMD64)
+    for docker in (True, False):
+        out = io.BytesIO()
+        save_images(store, [f"{mini.domain}/app:t"], out, layers, docker=docker, platform=None if docker else AMD64)
+        with Store.open(str(tmp_path / f"other{docker}")) as other:
+            (loaded,) = load_archive(other, io.BytesIO(out.getvalue()))
+        assert loaded.descriptor.digest == images[0].digest
+
+
+def test_an_image_without_a_name_is_saved_by_its_digest(store: Store, layers: LayerSource, tmp_path: Path) -> None:
+    (loaded,) = load(store, layout_files(write_layout(tmp_path / "layout", Made(LAYER), names=("v1",))))
+    out = io.BytesIO()
+    save_images(store, [loaded.descriptor.digest], out, layers)
+    with Store.open(str(tmp_path / "other")) as other:
+        assert load_archive(other, io.BytesIO(out.getvalue())) == (loaded,)
 
 
 def test_saving_what_is_not_there(store: Store, layers: LayerSource) -> None:
