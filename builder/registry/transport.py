@@ -32,6 +32,7 @@ _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _CONNECTIONS = 8
+_SEND_BLOCK = 256 << 10
 _MAX_TOKEN_ANSWER = 1 << 20
 _MAX_ERROR_BODY = 64 << 10
 _CERT_DIRS = ("/etc/docker/certs.d", "/etc/containers/certs.d", "~/.docker/certs.d", "~/.config/containers/certs.d")
@@ -183,9 +184,8 @@ class Transport:
 
     def _new_pool(self, proxy: str, tls: dict[str, Any]) -> urllib3.PoolManager:
         timeout = urllib3.Timeout(connect=self.settings.connect_timeout, read=self.settings.read_timeout)
-        if proxy:
-            return urllib3.ProxyManager(proxy, maxsize=_CONNECTIONS, timeout=timeout, **tls)
-        return urllib3.PoolManager(maxsize=_CONNECTIONS, timeout=timeout, **tls)
+        options = {"maxsize": _CONNECTIONS, "timeout": timeout, "blocksize": _SEND_BLOCK, **tls}
+        return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
 
 def error_detail(response: Response) -> str:
