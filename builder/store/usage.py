@@ -88,7 +88,7 @@ def parse_filters(filters: Iterable[str]) -> Callable[[Usage], bool]:
     return lambda row: any(all(term(row) for term in terms) for terms in choices)
 
 
-_TERM = re.compile(r'\s*([A-Za-z]+)\s*(?:(==|!=|~=|=)\s*("(?:[^"\\]|\\.)*"|[^\s,]*))?\s*(,|$)')
+_TERM = re.compile(r'\s*([A-Za-z]+)\s*(?:(==|!=|~=|=)\s*("(?:[^"\\]|\\.)*"|[^\s,"]+))?\s*(,|$)')
 _FIELDS: dict[str, Callable[[Usage], str]] = {
     "id": lambda row: row.id,
     "type": lambda row: row.type.value,
@@ -103,14 +103,14 @@ _FIELDS: dict[str, Callable[[Usage], str]] = {
 
 def _parse_filter(text: str) -> list[Callable[[Usage], bool]]:
     terms: list[Callable[[Usage], bool]] = []
-    at = 0
-    while at < len(text) or not terms:
+    at, more = 0, True
+    while more:
         found = _TERM.match(text, at)
-        if found is None or found.end() == at or found[1] not in _FIELDS:
+        if found is None or found[1] not in _FIELDS:
             raise UsageError(f"`{text}` is not a filter",
                              hint=f"fields are {', '.join(_FIELDS)}; operators are =, != and ~=")
         terms.append(_term(text, _FIELDS[found[1]], found[2] or "", found[3] or ""))
-        at = found.end()
+        at, more = found.end(), found[4] == ","
     return terms
 
 
