@@ -98,7 +98,10 @@ class LineReader:
                 if self._index not in self._directive_lines:
                     # BuildKit cuts off the line's first character, which is not the `#` where the comment is indented
                     text = raw[1:].strip(SPACE)
-                    comments = [*comments, text] if text else []
+                    if text:
+                        comments.append(text)
+                    else:
+                        comments.clear()
             elif line:
                 return self._joined(line, len(raw.rstrip("\r\n")) - len(line) + 1, tuple(comments))
         return None

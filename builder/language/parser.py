@@ -62,7 +62,7 @@ def parse(source: Source) -> Dockerfile:
             try:
                 stages.read(line, reader)
             except DockerfileError as error:
-                errors.append(error)
+                errors.append(_with_beginning(error, line))
     except LineTooLong as error:
         errors.append(error)
     if not errors and not stages.stages:
@@ -144,6 +144,14 @@ def _stage(statements: list[Statement]) -> Stage:
     base = first.instruction
     assert isinstance(base, From)
     return Stage(statement=first, body=tuple(body), description=documentation(first.comments, base.name))
+
+
+def _with_beginning(error: DockerfileError, line: LogicalLine) -> DockerfileError:
+    """The error, which may be some lines down, with a note of where the instruction begins."""
+    first = line.places[0][0]
+    if _line_of(error) != first:
+        error.notes = (*error.notes, f"in the instruction that begins on line {first}")
+    return error
 
 
 def _line_of(error: DockerfileError) -> int:
