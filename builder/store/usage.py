@@ -88,7 +88,7 @@ def parse_filters(filters: Iterable[str]) -> Callable[[Usage], bool]:
     return lambda row: any(all(term(row) for term in terms) for terms in choices)
 
 
-_TERM = re.compile(r'\s*([A-Za-z]+)\s*(?:(==|!=|~=|=)\s*("(?:[^"\\]|\\.)*"|[^\s,"]+))?\s*(,|$)')
+_TERM = re.compile(r'\s*([A-Za-z]+)\s*(?:(==|!=|~=|=(?!=))\s*("(?:[^"\\]|\\.)*"|[^\s,"]+))?\s*(,|$)')
 _FIELDS: dict[str, Callable[[Usage], str]] = {
     "id": lambda row: row.id,
     "type": lambda row: row.type.value,
