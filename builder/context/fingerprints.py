@@ -51,11 +51,13 @@ class Fingerprints:
     `secret` is the store's. Several threads may use one.
     """
 
-    def __init__(self, secret: bytes, cache: StatCache | None = None) -> None:
+    def __init__(self, secret: bytes, cache: StatCache | None = None, *,
+                 clock: Callable[[], int] = time.time_ns) -> None:
         key = sha256(b"builder fingerprints\n" + secret).digest()
         self._prefix = key
         self._seed = int.from_bytes(key[:8], "little")
         self._cache = cache
+        self._clock = clock
         self._roots: dict[str, _Root] = {}
         self._lock = threading.Lock()
 
@@ -108,7 +110,7 @@ class Fingerprints:
             yield from _side_by_side(self._hash, large)
 
     def _hash(self, entry: Entry) -> bytes:
-        started = time.time_ns()
+        started = self._clock()
         status = entry.stat
         try:
             file = os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -86,7 +86,7 @@ class Placement:
 
     def _copy_directory(self, source: CopySource, tree: FileTree, match: Match, target: str) -> None:
         found = self._destination.at(target)
-        if source.literal and found is not None:
+        if source.literal and found is not None and match.name:
             target = posixpath.join(target, match.name)
             found = self._destination.at(target)
         if found is not None and not found.is_dir:

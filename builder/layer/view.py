@@ -11,11 +11,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import msgspec
 
 from builder.errors import ImageError
-from builder.layer.overlay import is_opaque, is_whiteout
+from builder.layer.overlay import is_opaque, is_whiteout, read_xattrs
 from builder.layer.resolution import TooManyLinks, canonical
 from builder.layer.tree import Entry
 
@@ -38,21 +39,23 @@ class _Directory(msgspec.Struct, frozen=True):
 class MergedView:
     """The file tree of a stack of layer directories, given bottom first; an empty stack is an empty tree.
 
-    Entries of one file that has several names in its layer share `st_dev` and `st_ino`.
+    Entries of one file that has several names in its layer share `st_dev` and `st_ino`. `recorded_owners`: owners that
+    a store could not give to its files are believed where they were recorded (see overlay.py); by default in those
+    processes that cannot give files away themselves.
     """
 
     root_owned = False
 
-    def __init__(self, layer_dirs: Sequence[str]) -> None:
+    def __init__(self, layer_dirs: Sequence[str], *, recorded_owners: bool | None = None) -> None:
+        self._recorded_owners = _has_one_owner_only() if recorded_owners is None else recorded_owners
         self._directories: dict[str, _Directory | None] = {"": self._root(tuple(reversed(layer_dirs)))}
 
-    @staticmethod
-    def _root(hosts: tuple[str, ...]) -> _Directory | None:
+    def _root(self, hosts: tuple[str, ...]) -> _Directory | None:
         for position, host in enumerate(hosts):
             if is_opaque(host):
                 hosts = hosts[: position + 1]
                 break
-        return _Directory(Entry("", hosts[0], os.stat(hosts[0])), hosts) if hosts else None
+        return _Directory(self._entry("", hosts[0], os.stat(hosts[0])), hosts) if hosts else None
 
     # -- FileTree ------------------------------------------------------------------------------------------------
 
@@ -146,12 +149,19 @@ class MergedView:
             if is_whiteout(status):
                 break
             if not stat.S_ISDIR(status.st_mode):
-                return Entry(path, host, status) if top is None else self._remember(top, hosts)
-            top = top or Entry(path, host, status)
+                return self._entry(path, host, status) if top is None else self._remember(top, hosts)
+            top = top or self._entry(path, host, status)
             hosts.append(host)
             if position != last and is_opaque(host):
                 break
         return self._remember(top, hosts) if top else None
+
+    def _entry(self, path: str, host: str, status: os.stat_result) -> Entry:
+        if self._recorded_owners and stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+            owner = read_xattrs(os.fsencode(host)).owner
+            if owner is not None:
+                status = _with_owner(status, *owner)
+        return Entry(path, host, status)
 
     def _remember(self, entry: Entry, hosts: list[str]) -> Entry:
         self._directories[entry.path] = _Directory(entry, tuple(hosts))
@@ -178,7 +188,7 @@ class MergedView:
                     elif is_whiteout(status):
                         tops[name] = None
                     else:
-                        tops[name] = Entry(prefix + name, item.path, status)
+                        tops[name] = self._entry(prefix + name, item.path, status)
                         if stat.S_ISDIR(status.st_mode):
                             merging[name] = [item.path]
         for name, hosts in merging.items():
@@ -197,3 +207,23 @@ def read_entry(entry: Entry, limit: int) -> bytes:
     if len(content) > limit:
         raise FileTooLarge(entry.path, limit)
     return content
+
+
+def _with_owner(status: os.stat_result, uid: int, gid: int, mode: int) -> os.stat_result:
+    fields = list(status)
+    fields[0] = stat.S_IFMT(status.st_mode) | mode
+    fields[4:6] = uid, gid
+    kept = ("st_atime_ns", "st_mtime_ns", "st_ctime_ns", "st_blocks", "st_blksize", "st_rdev")
+    return os.stat_result(fields, {name: getattr(status, name) for name in kept})
+
+
+@cache
+def _has_one_owner_only() -> bool:
+    """Whether chown to other ids cannot work here: no privilege, or a user namespace with a single user."""
+    if os.geteuid() != 0:
+        return True
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as ranges:
+            return sum(int(line.split()[2]) for line in ranges) == 1
+    except OSError:
+        return False

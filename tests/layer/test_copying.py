@@ -153,7 +153,7 @@ def test_manifest_says_which_file_differs(tree: Callable[[str], str]) -> None:
 def test_missing_sources(tree: Callable[[str], str]) -> None:
     root = tree('d 0755 0:0 dist\nf 0644 0:0 dist/app.js "x"\nf 0644 0:0 setup.py "x"')
     context = LocalContext(root, IgnoreRules.parse("# built\n\ndist\n"))
-    with pytest.raises(SourceMissing, match="of `/dist/app.js`: not found") as excluded:
+    with pytest.raises(SourceMissing, match=r"of `/dist/app\.js`: not found") as excluded:
         plan_copy(copy("dist/app.js", to="/"), [context], None)
     assert excluded.value.notes == ("excluded by `.dockerignore` line 3: `dist`",)
     with pytest.raises(SourceMissing) as misspelt:

@@ -97,9 +97,9 @@ def test_unknown_owners(image: MergedView, spec: str, lenient: tuple[int, int]) 
 
 
 def test_errors_name_what_is_missing(image: MergedView) -> None:
-    with pytest.raises(UnknownUser, match="^unable to find user `nobody`: no matching entries in passwd file$"):
+    with pytest.raises(UnknownUser, match=r"^unable to find user `nobody`: no matching entries in passwd file$"):
         resolve_user("nobody", image)
-    with pytest.raises(UnknownGroup, match="^unable to find group `nogroup`: no matching entries in group file$"):
+    with pytest.raises(UnknownGroup, match=r"^unable to find group `nogroup`: no matching entries in group file$"):
         resolve_user("app:nogroup", image)
     with pytest.raises(BadId, match="`2147483648` is not in the range 0-2147483647"):
         resolve_user("2147483648", image)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.layer.overlay import make_whiteout, set_opaque
+from builder.layer.overlay import make_whiteout, set_opaque, set_owner
 from builder.layer.resolution import TooManyLinks, canonical, follow
 from builder.layer.view import FileTooLarge, MergedView
 from tests.layer.trees import dump_tree, make_tree
@@ -208,3 +208,19 @@ def test_names_of_one_file_share_their_inode(tmp_path: Path) -> None:
     assert list(dump_tree(lower)) == ["d 0755 0:0 d", 'f 0644 0:0 d/a "x"', "h d/b = d/a"]
     merged = MergedView([str(tmp_path / "lower"), str(tmp_path / "upper")])
     assert list(dump_tree(merged)) == ["d 0755 0:0 d", 'f 0644 0:0 d/a "y"', 'f 0644 0:0 d/b "x"']
+
+
+def test_recorded_owners_are_believed(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/f").write_text("text")
+    set_owner(str(tmp_path / "d"), 5, 6, 0o2750)
+    set_owner(str(tmp_path / "d/f"), 7, 8, 0o4711)
+    (tmp_path / "d/g").write_text("text")
+    view = MergedView([str(tmp_path)], recorded_owners=True)
+    directory, file, other = view.walk("")
+    assert (directory.stat.st_mode, directory.stat.st_uid, directory.stat.st_gid) == (stat.S_IFDIR | 0o2750, 5, 6)
+    assert (file.stat.st_mode, file.stat.st_uid, file.stat.st_gid) == (stat.S_IFREG | 0o4711, 7, 8)
+    assert other.stat == os.lstat(tmp_path / "d/g")
+    plain = os.lstat(tmp_path / "d/f")
+    for name in ("st_ino", "st_dev", "st_size", "st_nlink", "st_mtime_ns", "st_ctime_ns", "st_blocks", "st_rdev"):
+        assert getattr(file.stat, name) == getattr(plain, name)
