@@ -17,7 +17,7 @@ import msgspec
 
 from builder.errors import ImageError
 from builder.layer.destination import kept_xattrs
-from builder.layer.overlay import XattrPrefix, is_whiteout, set_opaque
+from builder.layer.overlay import XattrPrefix, is_whiteout, make_whiteout, set_opaque
 from builder.layer.resolution import MAX_LINKS
 from builder.layer.tree import Entry, FileTree
 
@@ -219,11 +219,16 @@ class Root:
         self.implied.append(os.fsdecode(path))
 
     def _make_opaque_directory(self, path: bytes, last: bytes, fd: int) -> None:
-        """A directory where something else was in this very layer, so the name below is hidden for good."""
+        """A directory where something else was in this very layer, so what is below is hidden for good.
+
+        What is known to be below gets whiteouts, as BuildKit's differ has it.
+        """
         os.mkdir(last, 0o700, dir_fd=fd)
-        lower = self._below.lstat(os.fsdecode(path)) if self._below is not None else None
-        if self._pulled or (lower is not None and lower.is_dir):
+        if self._pulled:
             set_opaque(self._descriptor(path), self._xattr_prefix)
+        elif self._below is not None:
+            for entry in self._below.children(os.fsdecode(path)):
+                make_whiteout(os.fsencode(entry.path).rpartition(b"/")[2], dir_fd=self._descriptor(path))
 
     def _lower(self, path: bytes) -> Entry | None:
         """What shows through from below at a canonical path."""

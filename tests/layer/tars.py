@@ -13,8 +13,16 @@ from builder.layer.overlay import is_opaque, is_whiteout
 TIME = 1_600_000_000
 
 
-def member(kind: str, name: str, text: str = "", *, mode: int | None = None, owner: tuple[int, int] = (7, 8),
-           pax: dict[str, str] | None = None, mtime: float = TIME) -> tuple[tarfile.TarInfo, bytes]:
+def member(
+    kind: str,
+    name: str,
+    text: str = "",
+    *,
+    mode: int | None = None,
+    owner: tuple[int, int] = (7, 8),
+    pax: dict[str, str] | None = None,
+    mtime: float = TIME,
+) -> tuple[tarfile.TarInfo, bytes]:
     """kind: f(ile) d(irectory) l(ink) h(ard link) c(har) b(lock) p(ipe), or a raw type flag of one byte.
 
     `text` is a file's content, a link's target, a device's `major,minor`.

@@ -56,7 +56,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "mode of a directory": lambda layer: (layer / "dir").chmod(0o700),
     "uid": lambda layer: os.chown(layer / "dir/file", 1, 0),
     "gid of a link": lambda layer: os.chown(layer / "dir/link", 0, 1, follow_symlinks=False),
-    "capability": lambda layer: os.setxattr(layer / "other", "security.capability", b"\1\0\0\2" + bytes([0, 4]) + bytes(14)),
+    "capability": lambda layer: os.setxattr(
+        layer / "other", "security.capability", b"\1\0\0\2" + bytes([0, 4]) + bytes(14)
+    ),
     "one file instead of two": relink,
     "place": move,
     "new empty directory": lambda layer: (layer / "empty").mkdir(),

@@ -113,7 +113,7 @@ def test_an_owner_that_chown_refused_is_restored(layer: Path) -> None:
 def test_content_that_overlayfs_keeps_elsewhere_is_refused(layer: Path) -> None:
     (layer / "moved").mkdir()
     os.setxattr(layer / "moved", "trusted.overlay.redirect", b"/elsewhere")
-    with pytest.raises(RedirectInLayer, match="layer path `moved` carries `trusted.overlay.redirect`"):
+    with pytest.raises(RedirectInLayer, match=r"layer path `moved` carries `trusted.overlay.redirect`"):
         packed(layer)
 
 
@@ -134,16 +134,21 @@ def test_times_after_the_clamp_become_it(layer: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", Compression)
-def test_pack_layer_writes_a_new_file_and_tells_its_digests(layer: Path, tmp_path: Path, compression: Compression) -> None:
+def test_pack_layer_writes_a_new_file_and_tells_its_digests(
+    layer: Path, tmp_path: Path, compression: Compression
+) -> None:
     (layer / "file").write_bytes(os.urandom(1000) * 3000)
     blob_file = tmp_path / "blob"
     result = pack_layer(str(layer), str(blob_file), compression=compression, content=True)
     assert result.blob.size == blob_file.stat().st_size
-    assert result.blob.media_type is {
-        Compression.UNCOMPRESSED: MediaType.OCI_LAYER,
-        Compression.GZIP: MediaType.OCI_LAYER_GZIP,
-        Compression.ZSTD: MediaType.OCI_LAYER_ZSTD,
-    }[compression]
+    assert (
+        result.blob.media_type
+        is {
+            Compression.UNCOMPRESSED: MediaType.OCI_LAYER,
+            Compression.GZIP: MediaType.OCI_LAYER_GZIP,
+            Compression.ZSTD: MediaType.OCI_LAYER_ZSTD,
+        }[compression]
+    )
     assert result.blob.diff_id == packed(layer)[0].blob.diff_id
     assert result.content == content_digest(str(layer))
     with pytest.raises(FileExistsError):

@@ -13,7 +13,9 @@ from builder.layer.tarread import BadArchive, Member, TarReader
 from tests.layer.tars import TIME, member, tar
 
 NAMES = ["f", "d/f", "n" * 100, "n" * 101, "p" * 90 + "/" + "q" * 90, "x" * 300 + "/y", "ü" * 70]
-GOOD = tar(member("d", "dir/"), member("f", "dir/file", "text"), member("f", "l" * 200, "y" * 600), member("l", "s", "t"))
+GOOD = tar(
+    member("d", "dir/"), member("f", "dir/file", "text"), member("f", "l" * 200, "y" * 600), member("l", "s", "t")
+)
 
 
 def read(data: bytes, piece: int = 1 << 20) -> list[tuple[Member, bytes]]:
@@ -24,12 +26,17 @@ def read(data: bytes, piece: int = 1 << 20) -> list[tuple[Member, bytes]]:
 @pytest.mark.parametrize("piece", [1 << 20, 512, 700, 13])
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_what_tarfile_writes_is_read(format: int, piece: int) -> None:
-    names = [name for name in NAMES if format != tarfile.USTAR_FORMAT or len(name) < 256 and name.isascii()]
+    names = [name for name in NAMES if format != tarfile.USTAR_FORMAT or (len(name) < 256 and name.isascii())]
     names = [name for name in names if format != tarfile.USTAR_FORMAT or name != "n" * 101]
     big = 1 if format == tarfile.USTAR_FORMAT else 1 << 31
     members = [member("f", name, "text" * index * 200, owner=(big, 5), mode=0o4711) for index, name in enumerate(names)]
-    members += [member("l", "link", "t" * 90), member("h", "hard", "f"), member("c", "null", "1,3"), member("p", "pipe"),
-                member("d", "dir/")]
+    members += [
+        member("l", "link", "t" * 90),
+        member("h", "hard", "f"),
+        member("c", "null", "1,3"),
+        member("p", "pipe"),
+        member("d", "dir/"),
+    ]
     found = read(tar(*members, format=format), piece)
     assert [(m.name.decode(), data.decode()) for m, data in found[: len(names)]] == [
         (name, "text" * index * 200) for index, name in enumerate(names)
@@ -46,8 +53,16 @@ def test_what_tarfile_writes_is_read(format: int, piece: int) -> None:
 
 
 def test_pax_records_override_the_header() -> None:
-    pax = {"path": "new/ü", "uid": "4000000000", "gid": "7", "mtime": "1600000000.25", "size": "3",
-           "SCHILY.xattr.user.note": "v", "comment": "ignored", "gname": "staff"}
+    pax = {
+        "path": "new/ü",
+        "uid": "4000000000",
+        "gid": "7",
+        "mtime": "1600000000.25",
+        "size": "3",
+        "SCHILY.xattr.user.note": "v",
+        "comment": "ignored",
+        "gname": "staff",
+    }
     ((found, data),) = read(tar(member("f", "old", "abc", pax=pax)))
     assert (found.name.decode(), found.uid, found.gid, found.size, data) == ("new/ü", 4000000000, 7, 3, b"abc")
     assert (found.mtime_ns, found.xattrs) == (1_600_000_000_250_000_000, {"user.note": b"v"})
@@ -72,7 +87,9 @@ def test_an_old_tar_marks_directories_by_a_slash() -> None:
     assert [m.kind for m, _ in read(resum(v7))] == [b"5"]
 
 
-@pytest.mark.parametrize("flags", [["--format=gnu"], *(["--format=pax", f"--sparse-version={v}"] for v in ("0.0", "0.1", "1.0"))])
+@pytest.mark.parametrize(
+    "flags", [["--format=gnu"], *(["--format=pax", f"--sparse-version={v}"] for v in ("0.0", "0.1", "1.0"))]
+)
 @pytest.mark.parametrize("holes", [1, 3, 40])
 def test_sparse_files_of_gnu_tar(tmp_path: Path, flags: list[str], holes: int) -> None:
     with (tmp_path / "sparse").open("wb") as file:
@@ -81,8 +98,9 @@ def test_sparse_files_of_gnu_tar(tmp_path: Path, flags: list[str], holes: int) -
             file.write(b"part %d" % index)
         file.truncate((holes + 2) * 64 << 10)
     (tmp_path / "after").write_text("after")
-    made = subprocess.run(["tar", "-C", tmp_path, *flags, "--sparse", "-cf", "-", "sparse", "after"],
-                          check=True, capture_output=True)
+    made = subprocess.run(
+        ["tar", "-C", tmp_path, *flags, "--sparse", "-cf", "-", "sparse", "after"], check=True, capture_output=True
+    )
     (found, data), (after, _) = read(made.stdout)
     assert (found.name, found.kind, found.size, after.name) == (b"sparse", b"0", (holes + 2) * 64 << 10, b"after")
     assert found.sparse is not None
@@ -135,21 +153,39 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "pax size": (raw_pax(b"12 size=0x1\n"), "a number is not decimal"),
     "pax time": (raw_pax(b"12 mtime=1e\n"), "a number is not decimal"),
     "pax name with a zero byte": (raw_pax(b"12 path=a\0b\n"), "a name holds a zero byte"),
-    "extended header too long": (patched(124, b"00010000000\0", raw_pax(b"11 path=xx\n")), "an extended header is too long"),
+    "extended header too long": (
+        patched(124, b"00010000000\0", raw_pax(b"11 path=xx\n")),
+        "an extended header is too long",
+    ),
     "sparse parts overlap": (
-        sparse({"numblocks": "2", "size": "9", "map": "0,4,2,4"}, "12345678"), "the parts of a sparse file overlap"),
+        sparse({"numblocks": "2", "size": "9", "map": "0,4,2,4"}, "12345678"),
+        "the parts of a sparse file overlap",
+    ),
     "sparse parts beyond the end": (
-        sparse({"numblocks": "1", "size": "9", "map": "5,8"}, "12345678"), "the parts of a sparse file do not fit its size"),
+        sparse({"numblocks": "1", "size": "9", "map": "5,8"}, "12345678"),
+        "the parts of a sparse file do not fit its size",
+    ),
     "sparse parts and data differ": (
-        sparse({"numblocks": "1", "size": "99", "map": "5,7"}, "12345678"), "the parts of a sparse file do not fit its size"),
-    "sparse map with an odd number": (sparse({"numblocks": "1", "size": "9", "map": "0,1,2"}, "1"), "a sparse map is malformed"),
+        sparse({"numblocks": "1", "size": "99", "map": "5,7"}, "12345678"),
+        "the parts of a sparse file do not fit its size",
+    ),
+    "sparse map with an odd number": (
+        sparse({"numblocks": "1", "size": "9", "map": "0,1,2"}, "1"),
+        "a sparse map is malformed",
+    ),
     "sparse map of words": (sparse({"numblocks": "1", "size": "9", "map": "a,b"}, "1"), "a sparse map is malformed"),
     "sparse map in the data, not there": (
-        sparse({"major": "1", "minor": "0", "realsize": "9"}, "x" * 600), "a sparse map is malformed"),
+        sparse({"major": "1", "minor": "0", "realsize": "9"}, "x" * 600),
+        "a sparse map is malformed",
+    ),
     "sparse map in the data, cut off": (
-        sparse({"major": "1", "minor": "0", "realsize": "9"}, "200\n"), "a sparse map is cut off"),
+        sparse({"major": "1", "minor": "0", "realsize": "9"}, "200\n"),
+        "a sparse map is cut off",
+    ),
     "sparse map in the data, endless": (
-        sparse({"major": "1", "minor": "0", "realsize": "9"}, "9999999\n" + "1\n" * 700_000), "a sparse map is too long"),
+        sparse({"major": "1", "minor": "0", "realsize": "9"}, "9999999\n" + "1\n" * 700_000),
+        "a sparse map is too long",
+    ),
 }
 
 
@@ -167,7 +203,9 @@ def test_the_error_names_the_member_that_came_last() -> None:
             list(reader.data())
 
 
-@pytest.mark.parametrize("data", [b"", bytes(512), bytes(1024), GOOD[:512]], ids=["empty", "one block", "two", "no end"])
+@pytest.mark.parametrize(
+    "data", [b"", bytes(512), bytes(1024), GOOD[:512]], ids=["empty", "one block", "two", "no end"]
+)
 def test_an_archive_may_end_in_several_ways(data: bytes) -> None:
     assert len(read(data)) == bool(data.strip(b"\0"))
 
@@ -178,7 +216,12 @@ def test_the_padding_of_the_last_member_may_be_missing() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(at=st.integers(0, len(GOOD) - 1), new=st.binary(min_size=1, max_size=12), sum_right=st.booleans(), piece=st.integers(1, 5000))
+@given(
+    at=st.integers(0, len(GOOD) - 1),
+    new=st.binary(min_size=1, max_size=12),
+    sum_right=st.booleans(),
+    piece=st.integers(1, 5000),
+)
 def test_no_bytes_do_anything_but_parse_or_be_refused(at: int, new: bytes, sum_right: bool, piece: int) -> None:
     data = GOOD[:at] + new + GOOD[at + len(new) :]
     if sum_right and (start := at // 512 * 512) + 512 <= len(data):

@@ -44,13 +44,27 @@ def unpack(layer: Path, *members: object, **options: object) -> Unpacked:
 
 def test_attributes_are_those_of_the_archive(layer: Path) -> None:
     capability = b"\1\0\0\2" + bytes([0, 4]) + bytes(14)
-    pax = {"mtime": "1600000000.123456789", "SCHILY.xattr.user.note": "v", "SCHILY.xattr.trusted.overlay.opaque": "y",
-           "SCHILY.xattr.security.capability": capability.decode("latin-1"), "SCHILY.xattr.user.builder.owner": "1:1:1"}
-    unpack(layer, member("d", "dir/", mode=0o1555, owner=(1, 2)), member("f", "dir/file", "x", mode=0o6711, pax=pax),
-           member("l", "dir/link", "file", owner=(3, 4)), member("c", "dir/null", "1,3", mode=0o666),
-           member("p", "dir/pipe"))
+    pax = {
+        "mtime": "1600000000.123456789",
+        "SCHILY.xattr.user.note": "v",
+        "SCHILY.xattr.trusted.overlay.opaque": "y",
+        "SCHILY.xattr.security.capability": capability.decode("latin-1"),
+        "SCHILY.xattr.user.builder.owner": "1:1:1",
+    }
+    unpack(
+        layer,
+        member("d", "dir/", mode=0o1555, owner=(1, 2)),
+        member("f", "dir/file", "x", mode=0o6711, pax=pax),
+        member("l", "dir/link", "file", owner=(3, 4)),
+        member("c", "dir/null", "1,3", mode=0o666),
+        member("p", "dir/pipe"),
+    )
     assert listing(layer) == [
-        "d 1555 1:2 dir", "f 6711 7:8 dir/file 'x'", "l 3:4 dir/link -> file", "c 0666 7:8 dir/null 1,3", "p 0640 7:8 dir/pipe",
+        "d 1555 1:2 dir",
+        "f 6711 7:8 dir/file 'x'",
+        "l 3:4 dir/link -> file",
+        "c 0666 7:8 dir/null 1,3",
+        "p 0640 7:8 dir/pipe",
     ]
     assert (layer / "dir/file").stat().st_mtime_ns == 1_600_000_000_123_456_789
     assert (layer / "dir").stat().st_mtime_ns == (layer / "dir/link").lstat().st_mtime_ns == TIME * 10**9
@@ -64,54 +78,95 @@ TREES: dict[str, tuple[list[tuple[object, ...]], list[str]]] = {
     "root entries": ([("d", "./"), ("d", "/"), ("d", "a/.."), ("f", "./f", "1")], ["f 0640 7:8 f '1'"]),
     "absolute and dotted names": (
         [("f", "/a", "1"), ("f", "../../b", "2"), ("f", "x/../../c", "3"), ("f", "./d//e/./f", "4")],
-        ["f 0640 7:8 a '1'", "f 0640 7:8 b '2'", "f 0640 7:8 c '3'", "d 0755 0:0 d", "d 0755 0:0 d/e",
-         "f 0640 7:8 d/e/f '4'"]),
+        [
+            "f 0640 7:8 a '1'",
+            "f 0640 7:8 b '2'",
+            "f 0640 7:8 c '3'",
+            "d 0755 0:0 d",
+            "d 0755 0:0 d/e",
+            "f 0640 7:8 d/e/f '4'",
+        ],
+    ),
     "later wins": (
-        [("f", "a", "1"), ("f", "a", "22"), ("l", "b", "a"), ("f", "b", "3")], ["f 0640 7:8 a '22'", "f 0640 7:8 b '3'"]),
+        [("f", "a", "1"), ("f", "a", "22"), ("l", "b", "a"), ("f", "b", "3")],
+        ["f 0640 7:8 a '22'", "f 0640 7:8 b '3'"],
+    ),
     "a file over a directory": ([("d", "a/"), ("f", "a/b/c", "1"), ("f", "a", "2")], ["f 0640 7:8 a '2'"]),
     "a directory over a file hides what is below": (
-        [("f", "a", "1"), ("d", "a/"), ("f", "a/b", "2")], ["d 0750 7:8 a opaque", "f 0640 7:8 a/b '2'"]),
+        [("f", "a", "1"), ("d", "a/"), ("f", "a/b", "2")],
+        ["d 0750 7:8 a opaque", "f 0640 7:8 a/b '2'"],
+    ),
     "a directory over a link": (
-        [("l", "a", "../outside"), ("d", "a/"), ("f", "a/b", "2")], ["d 0750 7:8 a opaque", "f 0640 7:8 a/b '2'"]),
+        [("l", "a", "../outside"), ("d", "a/"), ("f", "a/b", "2")],
+        ["d 0750 7:8 a opaque", "f 0640 7:8 a/b '2'"],
+    ),
     "directories merge": (
         [("d", "a/"), ("f", "a/b", "1"), ("d", "a/"), ("f", "a/c", "2")],
-        ["d 0750 7:8 a", "f 0640 7:8 a/b '1'", "f 0640 7:8 a/c '2'"]),
+        ["d 0750 7:8 a", "f 0640 7:8 a/b '1'", "f 0640 7:8 a/c '2'"],
+    ),
     "a directory replaced and made again": (
         [("d", "a/"), ("d", "a/b/"), ("l", "a", "/"), ("d", "a/"), ("f", "a/b/c", "1")],
-        ["d 0750 7:8 a opaque", "d 0755 0:0 a/b", "f 0640 7:8 a/b/c '1'"]),
+        ["d 0750 7:8 a opaque", "d 0755 0:0 a/b", "f 0640 7:8 a/b/c '1'"],
+    ),
     "whiteouts": ([("f", ".wh.a"), ("f", "d/.wh.b")], ["whiteout a", "d 0755 0:0 d", "whiteout d/b"]),
     "a whiteout of what the layer holds": (
         [("f", "f", "1"), ("f", ".wh.f"), ("d", "d/"), ("f", "d/x", "2"), ("f", ".wh.d")],
-        ["d 0750 7:8 d opaque", "f 0640 7:8 d/x '2'", "f 0640 7:8 f '1'"]),
+        ["d 0750 7:8 d opaque", "f 0640 7:8 d/x '2'", "f 0640 7:8 f '1'"],
+    ),
     "what the layer holds after its whiteout": (
         [("f", ".wh.f"), ("f", "f", "1"), ("f", ".wh.d"), ("d", "d/"), ("f", ".wh.e"), ("f", "e/x", "2")],
-        ["d 0750 7:8 d opaque", "d 0755 0:0 e opaque", "f 0640 7:8 e/x '2'", "f 0640 7:8 f '1'"]),
+        ["d 0750 7:8 d opaque", "d 0755 0:0 e opaque", "f 0640 7:8 e/x '2'", "f 0640 7:8 f '1'"],
+    ),
     "an opaque directory, early and late": (
         [("f", "a/.wh..wh..opq"), ("d", "a/"), ("d", "b/"), ("f", "b/x", "1"), ("f", "b/.wh..wh..opq")],
-        ["d 0750 7:8 a opaque", "d 0750 7:8 b opaque", "f 0640 7:8 b/x '1'"]),
-    "whiteouts twice": ([("f", ".wh.a"), ("f", ".wh.a"), ("f", "d/.wh..wh..opq"), ("f", "d/.wh..wh..opq")],
-                        ["whiteout a", "d 0755 0:0 d opaque"]),
-    "bookkeeping of AUFS": ([("f", ".wh..wh.plnk/1"), ("f", ".wh..wh.aufs"), ("f", "a", "1")],
-                            ["d 0755 0:0 .wh..wh.plnk", "f 0640 7:8 .wh..wh.plnk/1 ''", "f 0640 7:8 a '1'"]),
+        ["d 0750 7:8 a opaque", "d 0750 7:8 b opaque", "f 0640 7:8 b/x '1'"],
+    ),
+    "whiteouts twice": (
+        [("f", ".wh.a"), ("f", ".wh.a"), ("f", "d/.wh..wh..opq"), ("f", "d/.wh..wh..opq")],
+        ["whiteout a", "d 0755 0:0 d opaque"],
+    ),
+    "bookkeeping of AUFS": (
+        [("f", ".wh..wh.plnk/1"), ("f", ".wh..wh.aufs"), ("f", "a", "1")],
+        ["d 0755 0:0 .wh..wh.plnk", "f 0640 7:8 .wh..wh.plnk/1 ''", "f 0640 7:8 a '1'"],
+    ),
     "a whiteout as overlayfs has it": ([("c", "a", "0,0")], ["whiteout a"]),
     "hard links": (
         [("f", "a", "1"), ("h", "b", "a"), ("h", "c", "/b"), ("h", "d", "x/../../a"), ("l", "s", "a"), ("h", "t", "s")],
-        ["f 0640 7:8 a '1'", "h b = a", "h c = a", "h d = a", "l 7:8 s -> a", "l 7:8 t -> a"]),
+        ["f 0640 7:8 a '1'", "h b = a", "h c = a", "h d = a", "l 7:8 s -> a", "l 7:8 t -> a"],
+    ),
     "a hard link replaces": ([("f", "a", "1"), ("d", "b/"), ("h", "b", "a")], ["f 0640 7:8 a '1'", "h b = a"]),
-    "behind a link": ([("d", "real/"), ("l", "link", "real"), ("f", "link/f", "1")],
-                      ["l 7:8 link -> real", "d 0750 7:8 real", "f 0640 7:8 real/f '1'"]),
+    "behind a link": (
+        [("d", "real/"), ("l", "link", "real"), ("f", "link/f", "1")],
+        ["l 7:8 link -> real", "d 0750 7:8 real", "f 0640 7:8 real/f '1'"],
+    ),
     "behind links that lead out": (
-        [("l", "abs", "/outside"), ("f", "abs/victim", "1"), ("l", "rel", "../../outside"), ("f", "rel/other", "2"),
-         ("l", "d/up", "../../../outside"), ("f", "d/up/third", "3")],
-        ["l 7:8 abs -> /outside", "d 0755 0:0 d", "l 7:8 d/up -> ../../../outside", "d 0755 0:0 outside",
-         "f 0640 7:8 outside/other '2'", "f 0640 7:8 outside/third '3'", "f 0640 7:8 outside/victim '1'",
-         "l 7:8 rel -> ../../outside"]),
+        [
+            ("l", "abs", "/outside"),
+            ("f", "abs/victim", "1"),
+            ("l", "rel", "../../outside"),
+            ("f", "rel/other", "2"),
+            ("l", "d/up", "../../../outside"),
+            ("f", "d/up/third", "3"),
+        ],
+        [
+            "l 7:8 abs -> /outside",
+            "d 0755 0:0 d",
+            "l 7:8 d/up -> ../../../outside",
+            "d 0755 0:0 outside",
+            "f 0640 7:8 outside/other '2'",
+            "f 0640 7:8 outside/third '3'",
+            "f 0640 7:8 outside/victim '1'",
+            "l 7:8 rel -> ../../outside",
+        ],
+    ),
     "a link in place of a directory that was written to": (
         [("d", "a/"), ("f", "a/f", "1"), ("l", "a", "../outside"), ("f", "a/victim", "2")],
-        ["l 7:8 a -> ../outside", "d 0755 0:0 outside", "f 0640 7:8 outside/victim '2'"]),
+        ["l 7:8 a -> ../outside", "d 0755 0:0 outside", "f 0640 7:8 outside/victim '2'"],
+    ),
     "hard links behind links": (
         [("d", "real/"), ("f", "real/f", "1"), ("l", "link", "/real"), ("h", "link/g", "link/f")],
-        ["l 7:8 link -> /real", "d 0750 7:8 real", "f 0640 7:8 real/f '1'", "h real/g = real/f"]),
+        ["l 7:8 link -> /real", "d 0750 7:8 real", "f 0640 7:8 real/f '1'", "h real/g = real/f"],
+    ),
 }
 
 
@@ -124,33 +179,55 @@ def test_a_layer_becomes_an_overlayfs_directory(layer: Path, members: list[tuple
 
 REFUSED: dict[str, tuple[list[tuple[str, ...]], type[ImageError], str]] = {
     "a hard link to what is not there": (
-        [("h", "b", "a")], MemberRefused,
-        "archive member `b` is a hard link to `a`, which the archive does not hold"),
+        [("h", "b", "a")],
+        MemberRefused,
+        "archive member `b` is a hard link to `a`, which the archive does not hold",
+    ),
     "a hard link to the outside": (
-        [("h", "b", "../outside/victim")], MemberRefused,
-        "archive member `b` is a hard link to `../outside/victim`, which the archive does not hold"),
+        [("h", "b", "../outside/victim")],
+        MemberRefused,
+        "archive member `b` is a hard link to `../outside/victim`, which the archive does not hold",
+    ),
     "a hard link through a link": (
-        [("l", "l", "/../outside"), ("h", "b", "l/victim")], MemberRefused,
-        "archive member `b` is a hard link to `l/victim`, which the archive does not hold"),
+        [("l", "l", "/../outside"), ("h", "b", "l/victim")],
+        MemberRefused,
+        "archive member `b` is a hard link to `l/victim`, which the archive does not hold",
+    ),
     "a hard link to a directory": ([("d", "a/"), ("h", "b", "a")], MemberFailed, "cannot extract archive member `b`"),
     "a hard link to itself": (
-        [("f", "a", "1"), ("h", "a", "a")], MemberRefused,
-        "archive member `a` is a hard link to `a`, which the archive does not hold"),
+        [("f", "a", "1"), ("h", "a", "a")],
+        MemberRefused,
+        "archive member `a` is a hard link to `a`, which the archive does not hold",
+    ),
     "behind a file": (
-        [("f", "a", "1"), ("f", "a/b", "2")], MemberRefused,
-        "archive member `a/b` lies behind `a`, which is not a directory"),
+        [("f", "a", "1"), ("f", "a/b", "2")],
+        MemberRefused,
+        "archive member `a/b` lies behind `a`, which is not a directory",
+    ),
     "behind a loop": (
-        [("l", "a", "b"), ("l", "b", "a"), ("f", "a/f", "1")], MemberRefused,
-        "archive member `a/f` lies behind too many symbolic links"),
+        [("l", "a", "b"), ("l", "b", "a"), ("f", "a/f", "1")],
+        MemberRefused,
+        "archive member `a/f` lies behind too many symbolic links",
+    ),
     "a whiteout of nothing": ([("f", ".wh.")], MemberRefused, "archive member `.wh.` is a whiteout of nothing"),
-    "a whiteout of the directory": ([("f", "a/.wh.."), ("d", "a/")], MemberRefused,
-                                    "archive member `a/.wh..` is a whiteout of nothing"),
-    "a whiteout of the parent": ([("f", "a/.wh...")], MemberRefused, "archive member `a/.wh...` is a whiteout of nothing"),
+    "a whiteout of the directory": (
+        [("f", "a/.wh.."), ("d", "a/")],
+        MemberRefused,
+        "archive member `a/.wh..` is a whiteout of nothing",
+    ),
+    "a whiteout of the parent": (
+        [("f", "a/.wh...")],
+        MemberRefused,
+        "archive member `a/.wh...` is a whiteout of nothing",
+    ),
     "an unknown type": ([("Z", "z")], MemberRefused, "archive member `z` is of a type that cannot be unpacked: `Z`"),
     "a contiguous file": ([("7", "z")], MemberRefused, "archive member `z` is of a type that cannot be unpacked: `7`"),
     "a name too long for Linux": ([("f", "n" * 256)], MemberFailed, f"cannot extract archive member `{'n' * 256}`"),
-    "a path too long for Linux": ([("f", "d/" * 3000)], MemberRefused,
-                                  f"archive member `{'d/' * 30}...` has a name of more than 4095 bytes"),
+    "a path too long for Linux": (
+        [("f", "d/" * 3000)],
+        MemberRefused,
+        f"archive member `{'d/' * 30}...` has a name of more than 4095 bytes",
+    ),
     "an empty target": ([("l", "a", "")], MemberFailed, "cannot extract archive member `a`"),
 }
 
@@ -222,11 +299,19 @@ def test_a_layer_that_ends_early_is_an_error(layer: Path) -> None:
 
 def test_owners_that_chown_refuses_are_kept_for_packing(layer: Path) -> None:
     """A user namespace with a single id refuses all others."""
-    data = tar(member("d", "d/", mode=0o755), member("f", "d/f", "1", mode=0o4711, owner=(33, 44)),
-               member("l", "d/l", "f"), member("c", "d/null", "1,3"))
+    data = tar(
+        member("d", "d/", mode=0o755),
+        member("f", "d/f", "1", mode=0o4711, owner=(33, 44)),
+        member("l", "d/l", "f"),
+        member("c", "d/null", "1,3"),
+    )
     (layer.parent / "in.tar").write_bytes(data)
-    subprocess.run(["unshare", "--user", "--map-root-user", sys.executable, "-c", IN_NAMESPACE], cwd=layer.parent,
-                   env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, check=True)
+    subprocess.run(
+        ["unshare", "--user", "--map-root-user", sys.executable, "-c", IN_NAMESPACE],
+        cwd=layer.parent,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=True,
+    )
     with tarfile.open(layer.parent / "out.tar") as archive:
         found = {m.name: (m.uid, m.gid, m.mode) for m in archive}
     assert found == {"d": (7, 8, 0o755), "d/f": (33, 44, 0o4711), "d/l": (0, 0, 0o777)}
@@ -244,12 +329,16 @@ with open("in.tar", "rb") as source, open("out.tar", "wb") as sink:
 
 kinds = st.sampled_from(["f", "d", "l", "h", "p", "whiteout"])
 names = st.text(alphabet="abä ", min_size=1, max_size=120).filter(lambda name: name.strip())
-trees = st.lists(st.tuples(kinds, names, st.integers(0, 30), st.integers(0, 0o7777), st.integers(0, 2**33)), max_size=25)
+trees = st.lists(
+    st.tuples(kinds, names, st.integers(0, 30), st.integers(0, 0o7777), st.integers(0, 2**33)), max_size=25
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(tree=trees)
-def test_packing_after_unpacking_gives_the_same_bytes(tmp_path_factory: pytest.TempPathFactory, tree: list[tuple]) -> None:
+def test_packing_after_unpacking_gives_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, tree: list[tuple]
+) -> None:
     first = tmp_path_factory.mktemp("first")
     build(first, tree)
     once, again = io.BytesIO(), io.BytesIO()
