@@ -64,7 +64,7 @@ class RegistryClient:
         def ask(alternatives: tuple[Endpoint, ...]) -> Descriptor:
             response = self._send(alternatives, _manifest_request(reference, "HEAD", retry=retry))
             response.drain_conn()
-            _refuse(response, str(reference), reference, self._has_credentials(alternatives[0], reference))
+            self._refuse(response, str(reference), reference.domain, reference.repository)
             return _described(response, reference)
 
         found = self._from_any_source(reference, ask)
@@ -74,7 +74,7 @@ class RegistryClient:
         """The manifest or index that the reference names. Raises RegistryError, DigestMismatch."""
         def ask(alternatives: tuple[Endpoint, ...]) -> FetchedManifest:
             response = self._send(alternatives, _manifest_request(reference, "GET"))
-            _refuse(response, str(reference), reference, self._has_credentials(alternatives[0], reference))
+            self._refuse(response, str(reference), reference.domain, reference.repository)
             data = read_limited(response, MAX_MANIFEST, str(reference))
             return _verified(data, response, reference)
 
@@ -93,7 +93,7 @@ class RegistryClient:
                 response = self._send(alternatives, Request(
                     method="GET", path=f"/v2/{reference.repository}/blobs/{descriptor.digest}", what=what,
                     repository=reference.repository, scopes=pull_scope(reference), headers=headers))
-                _refuse(response, what, reference, self._has_credentials(alternatives[0], reference))
+                self._refuse(response, what, reference.domain, reference.repository)
                 return response
 
             return open_at
@@ -111,7 +111,7 @@ class RegistryClient:
             response = self._send(alternatives, Request(
                 method="GET", path=path, what=reference.name, repository=reference.repository,
                 scopes=pull_scope(reference)))
-            _refuse(response, reference.name, reference, self._has_credentials(alternatives[0], reference))
+            self._refuse(response, reference.name, reference.domain, reference.repository)
             page = read_limited(response, _MAX_TAG_PAGE, reference.name)
             try:
                 yield from msgspec.json.decode(page, type=_TagPage).tags or ()
@@ -134,7 +134,7 @@ class RegistryClient:
     def check_login(self, domain: str) -> None:
         """Asks for `/v2/` with the stored credentials. Raises Unauthorized when they are refused."""
         response = self._send(self.settings.endpoints(domain), Request(method="GET", path="/v2/", what=domain))
-        _refuse(response, domain, Reference(domain, ""), True)
+        self._refuse(response, domain, domain)
         response.drain_conn()
 
     def write(self, reference: Reference, request: Request) -> Response:
@@ -146,12 +146,21 @@ class RegistryClient:
         if response.status in statuses:
             response.drain_conn()
             return
-        known = self._has_credentials(self.settings.endpoints(reference.domain)[0], reference)
-        _refuse(response, str(reference), reference, known)
+        self._refuse(response, str(reference), reference.domain, reference.repository)
         raise UnexpectedAnswer(str(reference), f"status {response.status}")
 
-    def _has_credentials(self, endpoint: Endpoint, reference: Reference) -> bool:
-        return self._transport.has_credentials(endpoint, reference.repository)
+    def _refuse(self, response: Response, what: str, domain: str, repository: str = "") -> None:
+        """Raises the error that a status stands for; returns on success, the body unread."""
+        status = response.status
+        if status < 300:
+            return
+        detail = error_detail(response)
+        if status in {401, 403}:
+            known = self._transport.has_credentials(domain, repository)
+            raise Unauthorized(what, domain, detail=detail, with_credentials=known)
+        if status == 404:
+            raise NotFound(what, detail)
+        raise UnexpectedAnswer(what, f"status {status}" + (f": {detail}" if detail else ""))
 
     def _from_any_source(self, reference: Reference, ask: Callable[[tuple[Endpoint, ...]], T]) -> T:
         *mirrors, last = self.settings.pull_sources(reference.domain)
@@ -210,19 +219,6 @@ def _manifest_request(reference: Reference, method: str, *, retry: bool = True) 
     return Request(method=method, path=f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag}",
                    what=str(reference), repository=reference.repository, scopes=pull_scope(reference),
                    headers={"Accept": ACCEPT}, retry=retry)
-
-
-def _refuse(response: Response, what: str, reference: Reference, with_credentials: bool) -> None:
-    """Raises the error that a status stands for; returns on success."""
-    status = response.status
-    if status < 300:
-        return
-    detail = error_detail(response) if response.status != 404 or not response.closed else ""
-    if status in {401, 403}:
-        raise Unauthorized(what, reference.domain, detail=detail, with_credentials=with_credentials)
-    if status == 404:
-        raise NotFound(what, detail)
-    raise UnexpectedAnswer(what, f"status {status}" + (f": {detail}" if detail else ""))
 
 
 def _described(response: Response, reference: Reference) -> Descriptor:

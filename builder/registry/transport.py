@@ -90,13 +90,13 @@ class Transport:
             self._pause(attempt, wait)
         raise AssertionError("the loop returns or raises")
 
-    def has_credentials(self, endpoint: Endpoint, repository: str) -> bool:
-        return self._keychain.lookup(endpoint.domain, repository) is not None
+    def has_credentials(self, domain: str, repository: str) -> bool:
+        return self._keychain.lookup(domain, repository) is not None
 
     def _given_up(self, endpoint: Endpoint, request: Request, response: Response, wait: float | None) -> Exception:
         if response.status == 429:
             response.drain_conn()
-            known = self.has_credentials(endpoint, request.repository)
+            known = self.has_credentials(endpoint.domain, request.repository)
             return RateLimited(endpoint.domain, wait, with_credentials=known)
         return ServerFailed(request.what, response.status, error_detail(response))
 
@@ -112,7 +112,7 @@ class Transport:
         return self._once(endpoint, request, header)
 
     def _once(self, endpoint: Endpoint, request: Request, authorization: str | None) -> Response:
-        url = request.path if "://" in request.path else endpoint.base + request.path
+        url = endpoint.base + request.path if request.path.startswith("/") else request.path
         headers = {"User-Agent": USER_AGENT, **request.headers}
         if request.body is not None:
             headers["Content-Length"] = str(request.body_size)

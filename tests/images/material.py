@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,10 @@ def layer_tar(*members: tuple[str, bytes | None, int], **files: str) -> bytes:
 class Made:
     """One image's documents and blobs."""
 
-    def __init__(self, *layers: bytes, architecture: str = "amd64", variant: str = "", gzipped: bool = True,
+    def __init__(self, *layers: bytes, architecture: str = "amd64", variant: str = "",
+                 pack: Callable[[bytes], bytes] = lambda data: gzip.compress(data, 1, mtime=0),
                  media_type: str = GZIP_LAYER, config: dict[str, Any] | None = None, **manifest: Any) -> None:
-        packed = [gzip.compress(layer, 1, mtime=0) if gzipped else layer for layer in layers]
+        packed = [pack(layer) for layer in layers]
         self.config = json.dumps({
             "architecture": architecture, "os": "linux", "config": {"Env": ["A=b"]},
             "rootfs": {"type": "layers", "diff_ids": [sha(layer) for layer in layers]},

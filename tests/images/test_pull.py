@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from registry.servers import Handler, MiniRegistry, sha
 
 from builder.errors import BuilderError, Cancelled
@@ -78,10 +81,15 @@ def test_directories_that_a_layer_only_passes_through_keep_their_looks(
     assert layers.ensure_layers(pulled(resolver, mini, Made(FIRST, SECOND))) == found
 
 
-@pytest.mark.parametrize("media_type", ["application/vnd.oci.image.layer.v1.tar",
-                                        "application/vnd.docker.image.rootfs.diff.tar"])
-def test_uncompressed_layers(resolver: Resolver, layers: LayerSource, mini: MiniRegistry, media_type: str) -> None:
-    image = pulled(resolver, mini, Made(FIRST, gzipped=False, media_type=media_type))
+@pytest.mark.parametrize(("media_type", "pack"), [
+    ("application/vnd.oci.image.layer.v1.tar", bytes),
+    ("application/vnd.docker.image.rootfs.diff.tar", bytes),
+    ("application/vnd.docker.image.rootfs.diff.tar.gzip", gzip.compress),
+    ("application/vnd.oci.image.layer.v1.tar+zstd", zstandard.compress),
+])
+def test_kinds_of_layers(resolver: Resolver, layers: LayerSource, mini: MiniRegistry, media_type: str,
+                         pack: Callable[[bytes], bytes]) -> None:
+    image = pulled(resolver, mini, Made(FIRST, pack=pack, media_type=media_type))
     assert len(layers.ensure_layers(image)) == 1
 
 
