@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import ROOT, Cli
 
 SCRATCH = "FROM scratch\nCOPY greeting.txt /\nLABEL a=b\n"
 
@@ -152,3 +155,17 @@ def test_images_of_the_store(cli: Cli, context: Path, tmp_path: Path) -> None:
     assert cli("du", "--format", "{{.Type}}").returncode == 0
     assert cli("prune", "-f").stdout.splitlines()[-1].startswith("Total:")
     assert cli("images", "-q", "--no-trunc", "app").stdout.strip() == image
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_build_says_so(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    """The build waits for its context on standard input, which never ends."""
+    command = [sys.executable, "-m", "builder", "--root", str(tmp_path / "state"), "build", "--progress", "plain", "-"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as build:
+        assert build.stdin is not None and build.stderr is not None
+        first = build.stderr.readline()
+        build.send_signal(number)
+        rest = build.stderr.read()
+        assert build.wait(20) == status
+    assert first == b'#0 building with "builtin" runtime\n'
+    assert rest.endswith(b"builder: interrupted\n") and b"Traceback" not in rest

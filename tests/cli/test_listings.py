@@ -27,7 +27,7 @@ ID = Digest("sha256:" + "af4a13ef417d" + "7" * 52)
 DIGEST = Digest("sha256:" + "5df780e7d635" + "6" * 52)
 DEBIAN = ImageSummary(name="127.0.0.1:5000/debian:bookworm", id=ID, digest=DIGEST, created=NOW - 3.5 * DAY,
                       size=264_113_152, labels={"a": "1"})
-NAMELESS = ImageSummary(name="", id=Digest("sha256:" + "b" * 64), digest=DIGEST, created=NOW - 5.1 * DAY / 24, size=4096)
+NAMELESS = ImageSummary(name="", id=Digest("sha256:" + "b" * 64), digest=DIGEST, created=NOW - 0.21 * DAY, size=4096)
 DATED = ImageSummary(name="app:dev", id=Digest("sha256:" + "c" * 64), digest=DIGEST, created=1_700_000_000, size=0)
 
 
