@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from builder.cache.differences import differences, is_shell_form
-from builder.cache.key import LIST, Parts
+from builder.cache.key import LIST, Parts, decode, encode
 from builder.store.records import Record
 
 _ALIKE = 0.5  # share of common words from which two instructions are taken for versions of one
@@ -33,7 +33,7 @@ def explain(kind: str, parts: Parts, name: str, candidates: Sequence[Earlier], *
     for candidate in candidates:
         if key and candidate.record.key == key and candidate.record.layer is None:
             return _gone(candidate.record)
-    parts = msgspec.to_builtins(parts)
+    parts = decode(encode(parts))  # as stored parts come back: lists for tuples
     nearest = _nearest(kind, parts, name, candidates)
     if nearest is None:
         return "no earlier build of this step"

@@ -1,0 +1,118 @@
+"""What a person sees of builds: results, reuse, reasons, parallelism, concurrency."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from tests.integration.conftest import Command
+
+pytestmark = pytest.mark.root
+
+TWO_STAGES = """\
+FROM base AS build
+WORKDIR /src
+COPY *.txt ./
+ARG VERSION=1
+RUN cat *.txt > all && echo "$VERSION" > version
+FROM base
+COPY --from=build /src/all /src/version /app/
+USER app
+RUN id > /tmp/id
+CMD ["cat", "/app/all"]
+"""
+
+
+def test_second_build_is_all_cached_and_a_change_says_why(builder: Command) -> None:
+    (builder.context / "a.txt").write_text("a\n")
+    (builder.context / "b.txt").write_text("b\n")
+    first = builder.build(TWO_STAGES, "-t", "app:1")
+    assert first.returncode == 0, first.stderr
+    again = builder.build(TWO_STAGES, "-t", "app:1")
+    assert "miss:" not in again.stderr
+    assert again.stderr.count(" CACHED\n") == 6
+
+    (builder.context / "b.txt").write_text("changed\n")
+    changed = builder.build(TWO_STAGES)
+    assert "miss: 1 file changed: b.txt" in changed.stderr
+    assert "WORKDIR /src\n#4 CACHED" in changed.stderr
+
+    version = builder.build(TWO_STAGES, "--build-arg", "VERSION=2")
+    assert 'miss: build arg VERSION changed "1" -> "2"' in version.stderr
+    assert "VERSION" in builder.run("why").stdout
+
+
+def test_the_image_runs(builder: Command) -> None:
+    (builder.context / "a.txt").write_text("hello\n")
+    assert builder.build(TWO_STAGES, "-t", "app:1").returncode == 0
+    ran = builder.run("run", "--rm", "app:1")
+    assert (ran.returncode, ran.stdout) == (0, "hello\n")
+    shown = builder.run("run", "--rm", "app:1", "id", "-u")
+    assert shown.stdout == "1000\n"
+    assert builder.run("run", "--rm", "app:1", "false").returncode == 1
+
+
+def test_a_local_image_is_a_base(builder: Command) -> None:
+    assert builder.build("FROM base\nRUN echo made > /made\n", "-t", "mine").returncode == 0
+    out = builder.files("FROM mine AS m\nFROM scratch\nCOPY --from=m /made /\n")
+    assert (out / "made").read_text() == "made\n"
+
+
+def test_independent_stages_run_at_the_same_time(builder: Command) -> None:
+    stages = "".join(f"FROM base AS s{n}\nRUN sleep 1 && echo {n} > /out{n}\n" for n in range(10))
+    copies = "".join(f"COPY --from=s{n} /out{n} /\n" for n in range(10))
+    assert builder.build("FROM base\nRUN true\n").returncode == 0
+    started = time.monotonic()
+    out = builder.files(stages + "FROM scratch\n" + copies)
+    assert time.monotonic() - started < 3
+    assert sorted(path.name for path in out.iterdir()) == [f"out{n}" for n in range(10)]
+
+
+def test_two_builds_at_once_run_a_step_once(builder: Command) -> None:
+    dockerfile = "FROM base\nRUN sleep 1 && cat /proc/sys/kernel/random/uuid > /id\n"
+    argv = builder.argv(*builder.build_args(dockerfile, "-q"), str(builder.context))
+    both = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    digests = {process.communicate(timeout=60)[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(digests) == 1
+
+
+def test_a_failed_step_shows_itself_and_keeps_what_was_done(builder: Command) -> None:
+    failing = "FROM base\nRUN echo done > /done\nRUN echo to stderr >&2; exit 7\n"
+    failed = builder.build(failing)
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert 'process "/bin/sh -c echo to stderr >&2; exit 7" did not complete successfully: exit code: 7' in failed.stderr
+    assert ">>> RUN echo to stderr >&2; exit 7" in failed.stderr
+    assert "to stderr\n" in failed.stderr
+    mended = builder.build(failing.replace("exit 7", "exit 0"))
+    assert mended.returncode == 0
+    assert "RUN echo done > /done\n#4 CACHED" in mended.stderr
+
+
+def test_quiet_prints_the_digest_alone(builder: Command) -> None:
+    done = builder.build("FROM scratch\nLABEL a=b\n", "-q")
+    assert done.stdout.startswith("sha256:")
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_cache_mounts_last_and_leave_nothing_in_the_image(builder: Command) -> None:
+    dockerfile = "FROM base\nARG N\nRUN --mount=type=cache,target=/cache echo $N >> /cache/log && cp /cache/log /seen\n"
+    assert builder.build(dockerfile, "--build-arg", "N=1").returncode == 0
+    out = builder.files(dockerfile, "--build-arg", "N=2")
+    assert (out / "seen").read_text() == "1\n2\n"
+    assert not (out / "cache").exists()
+
+
+def test_secrets_reach_the_step_and_nothing_else(builder: Command) -> None:
+    secret = builder.context.parent / "secret"
+    secret.write_text("s3cr3t")
+    out = builder.files("FROM base\nRUN --mount=type=secret,id=s wc -c < /run/secrets/s > /size\n",
+                        "--secret", f"id=s,src={secret}")
+    assert (out / "size").read_text() == "6\n"
+    assert not (out / "run").exists()
+    found = subprocess.run(["grep", "-rl", "s3cr3t", str(builder.root)], capture_output=True, text=True)
+    assert found.stdout == ""

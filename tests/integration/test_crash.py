@@ -1,0 +1,63 @@
+"""Builds that are killed at any moment: the next one succeeds, nothing is mounted, nothing is corrupt."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.integration.conftest import Command
+
+pytestmark = pytest.mark.root
+
+KILLS = 50
+DOCKERFILE = """\
+FROM base AS a
+COPY . /in/
+RUN cp -r /in /out && echo {n} > /out/n && sleep 0.05
+RUN rm -r /in && echo {n} > /again
+FROM base
+COPY --from=a /out /out
+RUN --mount=type=cache,target=/cache echo {n} >> /cache/log
+"""
+
+
+def test_kill_9_at_any_moment(builder: Command) -> None:
+    chance = random.Random(1)
+    for name in range(60):
+        (builder.context / f"file{name}").write_bytes(os.urandom(2000))
+    assert builder.build(DOCKERFILE.format(n="first"), "-t", "x").returncode == 0
+    started = time.monotonic()
+    assert builder.build(DOCKERFILE.format(n="second"), "-t", "x").returncode == 0
+    whole = time.monotonic() - started
+    for attempt in range(KILLS):
+        argv = builder.argv(*builder.build_args(DOCKERFILE.format(n=attempt), "-t", f"x:{attempt}"),
+                            str(builder.context))
+        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(chance.uniform(0, whole))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    last = builder.build(DOCKERFILE.format(n=KILLS - 1), "-t", "x")
+    assert last.returncode == 0, last.stderr
+    checked = builder.run("fsck")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    with open("/proc/self/mountinfo") as mounts:
+        assert str(builder.root) not in mounts.read()
+
+
+def test_interrupted_build_ends_its_steps(builder: Command) -> None:
+    argv = builder.argv(*builder.build_args("FROM base\nRUN echo started && sleep 4242\n"), str(builder.context))
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith(" started"):
+                break
+        process.send_signal(signal.SIGINT)
+        process.stderr.read()
+        assert process.wait(20) == 130
+    left = subprocess.run(["pgrep", "-f", "sleep 4242"], capture_output=True, text=True)
+    assert left.stdout == ""
