@@ -251,8 +251,8 @@ class Builder:
         except FileNotFoundError:
             return b""
 
-    def doctor(self) -> list[Any]:
-        """What this machine allows, one probe after the other."""
+    def doctor(self) -> list[str]:
+        """What this machine allows, a line for each probe."""
         from builder.sandbox.probe import probe
 
         return list(probe().lines())
