@@ -19,7 +19,7 @@ import xxhash
 
 from builder.context.local import Unreadable
 from builder.layer.copyfile import capability_of
-from builder.layer.tree import Entry
+from builder.layer.tree import Entry, shown
 
 RACY = 2.0
 """Seconds: the coarsest time stamps of a common file system (FAT)."""
@@ -91,13 +91,13 @@ class Fingerprints:
             return
         for directory, root in self._roots.items():
             if root.hashed_files >= _WORTH_SAVING or root.hashed_bytes >= _WORTH_SAVING << 20:
-                self._cache.save_stat_cache(directory, marshal.dumps((_FORMAT, root.lasting_rows())))
+                self._cache.save_stat_cache(shown(directory), marshal.dumps((_FORMAT, root.lasting_rows())))
 
     def _root(self, directory: str) -> _Root:
         with self._lock:
             root = self._roots.get(directory)
             if root is None:
-                data = self._cache.load_stat_cache(directory) if self._cache is not None else None
+                data = self._cache.load_stat_cache(shown(directory)) if self._cache is not None else None
                 root = self._roots[directory] = _Root(_read_rows(data))
             return root
 

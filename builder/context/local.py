@@ -115,7 +115,11 @@ class LocalContext:
                 items = sorted(listing, key=_name)
             if not all(item.name.isascii() for item in items):
                 items.sort(key=_name_bytes)
-            return [Entry(prefix + item.name, item.path, item.stat(follow_symlinks=False)) for item in items]
+            try:
+                return [Entry(prefix + item.name, item.path, item.stat(follow_symlinks=False)) for item in items]
+            except FileNotFoundError:
+                there = [item for item in items if os.path.lexists(item.path)]
+                return [Entry(prefix + item.name, item.path, os.lstat(item.path)) for item in there]
         except FileNotFoundError:
             return []
         except OSError as error:

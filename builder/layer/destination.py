@@ -16,7 +16,7 @@ import msgspec
 
 from builder.errors import ContextError
 from builder.layer.resolution import canonical
-from builder.layer.tree import Entry, FileTree
+from builder.layer.tree import Entry, FileTree, shown
 
 NEW_DIRECTORY_MODE = 0o755
 _OF_THE_HOST = ("trusted.overlay.", "user.overlay.", "user.builder.", "security.")
@@ -45,8 +45,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """BuildKit loses the capabilities of files of a build context, and keeps those of files of images."""
     below: Entry | None = None
     """The parent's directory at this path, whose extended attributes stay."""
-    linked: tuple[int, int] | None = None
-    """Equal for the names of one file: (number of the copied tree, inode)."""
+    linked: tuple[int, int, int] | None = None
+    """Equal for the names of one file: (number of the copied tree, device, inode)."""
 
     @property
     def is_dir(self) -> bool:
@@ -116,7 +116,7 @@ class Destination:
             raise CannotCopy(f"cannot copy to non-directory: `/{item.path}`")
         below = found.below if isinstance(found, Item) else found
         if below is not None and (xattrs := _xattr_digest(below)):
-            self.facts[item.path] = f"xattrs {xattrs}"
+            self._note(item.path, f"xattrs {xattrs}")
         self.items[item.path] = msgspec.structs.replace(item, below=below)
 
     def imply_directory(self, item: Item, source_mode: int) -> None:
@@ -146,24 +146,25 @@ class Destination:
             if path not in needed and below is not None and (item.mode, item.uid, item.gid) == (
                 below.stat.st_mode, below.stat.st_uid, below.stat.st_gid
             ):
-                self.facts[path] = f"{self.facts.get(path, '')} unchanged".strip()
+                self._note(path, f"{self.facts.get(shown(path), '')} unchanged".strip())
                 del self.items[path]
             elif path:
                 needed.add(path.rpartition("/")[0])
+
+    def _note(self, path: str, fact: str) -> None:
+        self.facts[shown(path)] = fact
 
     def _keep(self, entry: Entry) -> None:
         """A directory of the parent that the layer has to hold: overlayfs shows the attributes of the topmost one."""
         status = entry.stat
         xattrs = _xattr_digest(entry)
-        self.facts[entry.path] = (
-            f"directory {stat.S_IMODE(status.st_mode):04o} {status.st_uid}:{status.st_gid}"
-            + (f" xattrs {xattrs}" if xattrs else "")
-        )
+        attributes = f"{stat.S_IMODE(status.st_mode):04o} {status.st_uid}:{status.st_gid}"
+        self._note(entry.path, f"directory {attributes}" + (f" xattrs {xattrs}" if xattrs else ""))
         self.items[entry.path] = Item(path=entry.path, mode=status.st_mode, uid=status.st_uid, gid=status.st_gid,
                                       mtime_ns=status.st_mtime_ns, below=entry)
 
     def _create(self, path: str, mode: int, owner: tuple[int, int]) -> None:
-        self.facts[path] = "absent"
+        self._note(path, "absent")
         self.items[path] = Item(path=path, mode=stat.S_IFDIR | mode, uid=owner[0], gid=owner[1], mtime_ns=None)
 
     def is_empty(self, path: str) -> bool:
@@ -189,7 +190,7 @@ class Destination:
             target = os.readlink(entry.host) if entry.is_link else ""
             row = (entry.path, status.st_mode, status.st_uid, status.st_gid, target, _xattr_digest(entry))
             digest.update(os.fsencode(repr(row)) + b"\n")
-        self.facts[posixpath.join(path, "**")] = f"directories and links {digest.hexdigest()[:32]}"
+        self._note(posixpath.join(path, "**"), f"directories and links {digest.hexdigest()[:32]}")
 
 
 def _with_parents(path: str) -> list[str]:

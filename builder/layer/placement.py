@@ -148,7 +148,8 @@ class Placement:
         if self._change is not None and kind != stat.S_IFLNK:
             mode = kind | self._change(stat.S_IMODE(mode), kind == stat.S_IFDIR)
         uid, gid = self._owner or ((0, 0) if tree.root_owned else (status.st_uid, status.st_gid))
-        linked = (self._copied, status.st_ino) if status.st_nlink > 1 and kind != stat.S_IFDIR else None
+        is_shared = status.st_nlink > 1 and stat.S_ISREG(status.st_mode)
+        linked = (self._copied, status.st_dev, status.st_ino) if is_shared else None
         return Item(path=path, mode=mode, uid=uid, gid=gid, mtime_ns=status.st_mtime_ns, source=entry, linked=linked,
                     keeps_capability=not tree.root_owned)
 

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from builder.layer.selection import Match
-from builder.layer.tree import Entry, FileTree
+from builder.layer.tree import Entry, FileTree, shown
 from builder.plan.vertices import CopySource
 
 _Row: TypeAlias = tuple[int, str, str, int, int, int, bytes, str]
@@ -52,7 +52,7 @@ class Taken(msgspec.Struct, frozen=True):
     def manifest(self, contents: ContentDigests) -> list[tuple[str, str]]:
         """What `digest` stands for: (path in its source, description) pairs that differ where an entry differs."""
         return [
-            (entry.path, f"{mode:o} {uid}:{gid} {payload.hex()} {first}".rstrip())
+            (shown(entry.path), f"{mode:o} {uid}:{gid} {payload.hex()} {shown(first)}".rstrip())
             for (_, _, _, entry), (_, _, _, mode, uid, gid, payload, first) in zip(
                 self._entries(), self._rows(contents), strict=True)
         ]

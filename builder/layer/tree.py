@@ -35,6 +35,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return stat.S_ISREG(self.stat.st_mode)
 
 
+def shown(path: str) -> str:
+    """`path` as text for people and JSON: bytes that are no UTF-8 as `\\xff`."""
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 class FileTree(Protocol):
     """Reading never changes a tree. Paths may have leading, doubled or trailing slashes and `..` (kept inside)."""
 

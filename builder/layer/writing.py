@@ -42,7 +42,7 @@ class Writer:
     def __init__(self, diff_dir: str, now_ns: int | None) -> None:
         self._diff_dir = diff_dir
         self._now_ns = time.time_ns() if now_ns is None else now_ns
-        self._names: dict[tuple[int, int], str] = {}
+        self._names: dict[tuple[int, int, int], str] = {}
         """Where the first name of a file with several names was written."""
 
     def unpack(self, unpack: Unpack, parent: FileTree | None, owner: tuple[int, int] | None,

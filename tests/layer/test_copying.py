@@ -283,6 +283,10 @@ def test_literal_sources_keep_their_name_and_their_attributes(tree: Callable[[st
     os.chmod(source, 0o711)
     assert write(plan_copy(copy("/", to="/x/y", literal=True), [LocalContext(source)], None), tree())[:2] == [
         "d 0755 0:0 x", "d 0711 0:0 x/y"]
+    below = tree('d 0700 0:0 x\nf 0644 0:0 x/old "o"')
+    over = plan_copy(copy("/", to="/x", literal=True), [LocalContext(source)], MergedView([below]))
+    assert write(over, tree(), below) == [
+        "d 0700 0:0 x", 'f 0600 0:0 x/a[1].txt "x"', "l 0777 0:0 x/link -> a[1].txt", 'f 0644 0:0 x/old "o"']
 
 
 def test_inline_files(tree: Callable[[str], str]) -> None:
@@ -330,3 +334,25 @@ def test_key_of_an_archive_holds_the_directories_and_links_it_may_meet(tree: Cal
     assert plain == parent('d 0755 0:0 opt/d\nf 0644 0:0 opt/f "x"\nd 0755 0:0 elsewhere')
     assert plain != parent("d 0700 0:0 opt/d")
     assert plain != parent("l 0777 0:0 opt/d -> x")
+
+
+def test_names_that_are_no_utf_8(tree: Callable[[str], str]) -> None:
+    context, below, layer = tree(), tree("l 0777 0:0 t -> nowhere"), tree()
+    odd = os.fsdecode(b"\xff")
+    Path(f"{context}/{odd}").write_text("x")
+    os.unlink(f"{below}/t")
+    os.symlink(odd, f"{below}/t")
+    plan = plan_copy(copy(".", to="/t/"), [LocalContext(context)], MergedView([below]))
+    plan.write(layer)
+    assert [os.fsencode(entry.path) for entry in MergedView([layer]).walk("")] == [b"\xff", b"\xff/\xff"]
+    before = keys(plan)
+    assert before["parent"] == {"": "directory 0755 0:0", "\\xff": "absent"}
+    assert [path for path, _ in plan.manifest(Fingerprints(b"s"))] == ["", "\\xff"]
+    os.rename(f"{context}/{odd}", f"{context}/y")
+    assert keys(plan_copy(copy(".", to="/t/"), [LocalContext(context)], MergedView([below]))) != before
+
+
+def test_links_of_several_names_are_copied_one_by_one(tree: Callable[[str], str]) -> None:
+    context, layer = tree("d 0755 0:0 d\nl 0777 0:0 d/a -> x\nh d/b = d/a"), tree()
+    assert write(plan_copy(copy("d", to="/"), [LocalContext(context)], None), layer) == [
+        "l 0777 0:0 a -> x", "l 0777 0:0 b -> x"]
