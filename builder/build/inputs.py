@@ -50,10 +50,21 @@ def open_inputs(context: str, dockerfile: str, stdin: BinaryIO | None, scratch: 
     if not os.path.isdir(context):
         raise NoContext(context)
     if dockerfile == "-":
-        text, path = _decode(stream.read(MAX_DOCKERFILE + 1)), ""
-        return _with_rules(Source("Dockerfile", text), context, path)
+        return _with_rules(Source("Dockerfile", _decode(stream.read(MAX_DOCKERFILE + 1))), context, "")
     path = dockerfile or _default_path(context)
     return _with_rules(Source(os.path.basename(path), _read(path, dockerfile or "Dockerfile")), context, path)
+
+
+def open_fetched_inputs(dockerfile: str, stdin: BinaryIO | None, scratch: str) -> Inputs:
+    """Reads the inputs from a remote context that was fetched into `scratch`; `dockerfile` is a path inside it.
+
+    An absolute path and `-` mean this machine's. Raises ContextError.
+    """
+    if dockerfile == "-":
+        return _without_rules("Dockerfile", _decode((stdin or sys.stdin.buffer).read(MAX_DOCKERFILE + 1)), scratch)
+    if os.path.isabs(dockerfile):
+        return _without_rules(dockerfile, _read(dockerfile, dockerfile), scratch)
+    return _from_scratch(dockerfile, scratch)
 
 
 def _from_stream(dockerfile: str, stream: BinaryIO, scratch: str) -> Inputs:
@@ -61,15 +72,25 @@ def _from_stream(dockerfile: str, stream: BinaryIO, scratch: str) -> Inputs:
 
     text = read_stream(stream, scratch)
     if text is not None:
-        return _with_rules(Source("Dockerfile", _decode(text)), scratch, "")
+        return _without_rules("Dockerfile", _decode(text), scratch)
     if dockerfile == "-":
         raise ContextError("standard input cannot hold both the context and the Dockerfile",
                            hint="give one of the two as a path")
+    return _from_scratch(dockerfile, scratch)
+
+
+def _from_scratch(dockerfile: str, scratch: str) -> Inputs:
+    """The Dockerfile is in the context too, which came from elsewhere: a link must not lead out of it."""
     name = dockerfile or os.path.basename(_default_path(scratch))
     entry = LocalContext(scratch, None).lstat(name)
     if entry is None or not entry.is_file:
-        raise NoDockerfile(name, "no such file in the context archive")
-    return _with_rules(Source(os.path.basename(name), _read(entry.host, name)), scratch, entry.host)
+        raise NoDockerfile(name, "no such file or directory")
+    return _without_rules(name, _read(entry.host, name), scratch)
+
+
+def _without_rules(path: str, text: str, context: str) -> Inputs:
+    """BuildKit looks for ignore files in contexts on this machine alone."""
+    return Inputs(dockerfile=Source(os.path.basename(path), text), context=LocalContext(context, None), rules=None)
 
 
 def _with_rules(source: Source, context: str, path: str) -> Inputs:

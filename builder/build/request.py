@@ -12,7 +12,7 @@ from builder.export.outputs import Annotation, AnnotationTarget
 from builder.lint.linter import parse_bool
 from builder.oci import Platform
 from builder.plan.options import PlanOptions
-from builder.plan.vertices import Network, Ulimit
+from builder.plan.vertices import Network, SourceGit, SourceHttp, Ulimit
 from builder.platforms import host_platform, parse_platform
 
 _MAX_SECRET = 500 << 10
@@ -50,6 +50,17 @@ def source_date_epoch(options: BuildOptions) -> int | None:
         return int(text)
     except ValueError:
         raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}", hint="seconds since 1970, such as 1700000000") from None
+
+
+def remote_context(options: BuildOptions) -> SourceGit | SourceHttp | None:
+    """The source that the context is when it is not on this machine. Raises InvalidGitRef."""
+    if options.context == "-" or os.path.isdir(options.context):
+        return None
+    from builder.context.remote import remote_source
+
+    args = options.build_args
+    return remote_source(options.context, keep_git_dir=_is_on(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")),
+                         commit_times=bool(args.get("SOURCE_DATE_EPOCH")))
 
 
 def secret_reader(options: BuildOptions) -> Callable[[str], bytes | None]:

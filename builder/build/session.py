@@ -10,13 +10,14 @@ from contextlib import ExitStack
 
 import msgspec
 
-from builder.build.inputs import Inputs, open_inputs
+from builder.build.inputs import Inputs, open_fetched_inputs, open_inputs
 from builder.build.options import BuildOptions, BuildResult
 from builder.build.progress import Progress
 from builder.build.request import (
     annotations_of,
     plan_options,
     platforms_of,
+    remote_context,
     secret_reader,
     source_date_epoch,
     ssh_sockets,
@@ -40,7 +41,7 @@ from builder.layer.view import MergedView
 from builder.lint.linter import LintConfig, Linter
 from builder.oci import Platform
 from builder.plan.planner import plan
-from builder.plan.vertices import Plan, SourceImage
+from builder.plan.vertices import Plan, SourceGit, SourceHttp, SourceImage
 from builder.registry.access import RegistryAccess
 from builder.sandbox.container import Sandbox
 from builder.source import Location
@@ -159,15 +160,34 @@ class BuildSession:
 
     def _read(self, stack: ExitStack) -> tuple[Inputs, Dockerfile, BuildWorld]:
         options = self._options
-        scratch = stack.enter_context(self._tools.store.stage_layer()).diff if options.context == "-" else ""
+        remote = remote_context(options)
+        scratch, settled = "", None
+        if remote is not None or options.context == "-":
+            scratch = stack.enter_context(self._tools.store.stage_layer()).diff
+        if remote is not None:
+            settled = self._fetch_context(remote, scratch)
         shown = os.path.basename(options.dockerfile) if options.dockerfile not in {"", "-"} else "Dockerfile"
         with self._progress.internal(f"[internal] load build definition from {shown}"):
-            inputs = open_inputs(options.context, options.dockerfile, options.stdin, scratch)
+            if remote is not None:
+                inputs = open_fetched_inputs(options.dockerfile or settled or "", options.stdin, scratch)
+            else:
+                inputs = open_inputs(options.context, options.dockerfile, options.stdin, scratch)
             dockerfile = parse(inputs.dockerfile)
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
                            pull=Pull(options.pull))
         return inputs, dockerfile, world
+
+    def _fetch_context(self, remote: SourceGit | SourceHttp, target_dir: str) -> str | None:
+        from builder.context.git import GitAccess
+        from builder.context.http import HttpAccess
+        from builder.context.remote import open_remote_context
+
+        secret = secret_reader(self._options)
+        git = GitAccess(cache_dir=os.path.join(self._tools.store.root, "git"), secret=secret,
+                        ssh_socket=ssh_sockets(self._options.ssh)("default"))
+        with self._progress.internal("[internal] load remote build context"):
+            return open_remote_context(remote, target_dir, git=git, http=HttpAccess(secret=secret))
 
     def _platforms(self) -> list[Platform | None]:
         return list(platforms_of(self._options)) or [None]

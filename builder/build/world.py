@@ -12,9 +12,8 @@ from builder.images.resolve import Pull, Resolver
 from builder.language.ignore import IgnoreRules
 from builder.layer.tree import FileTree
 from builder.oci import Platform, parse_digest
-from builder.plan.gitref import parse_git_ref
 from builder.plan.options import ContextTree, EmptyTree, NamedContext
-from builder.plan.vertices import ResolvedImage, SourceGit
+from builder.plan.vertices import ResolvedImage
 from builder.reference import Reference
 
 _IMAGE_SCHEMES = ("docker-image://", "container-image://")
@@ -51,12 +50,11 @@ class BuildWorld:
                 return self.image(Reference.parse(target).with_default_tag(), platform)
         if value.startswith("oci-layout://"):
             return self._layout(value, platform)
-        if (git := parse_git_ref(value)) is not None:
-            return SourceGit(remote=git.remote, ref=git.ref, subdir=git.subdir, checksum=git.checksum,
-                             keep_git_dir=bool(git.keep_git_dir), submodules=git.submodules is not False)
+        if not os.path.isdir(value) and (source := _remote(value)) is not None:
+            return source
         if "://" in value:
             raise ContextError(f"named context `{name}`: `{value}` is not supported yet",
-                               hint="a directory, docker-image://, oci-layout:// or a git URL")
+                               hint="a directory, docker-image://, oci-layout://, a git or an HTTP URL")
         return self._directory(name, value)
 
     def ignored(self, path: str) -> bool:
@@ -83,6 +81,12 @@ class BuildWorld:
             with self._progress.internal(f"[internal] load metadata for {name}"):
                 self._images[key] = resolve()
         return self._images[key]
+
+
+def _remote(value: str) -> NamedContext | None:
+    from builder.context.remote import remote_source
+
+    return remote_source(value)
 
 
 def _normal(name: str) -> str:
