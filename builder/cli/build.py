@@ -10,13 +10,22 @@ from builder.cli.build_flags import FLAGS
 from builder.cli.commands import Command, Invocation
 from builder.cli.values import InvalidValue
 from builder.engine.events import AnyEvent, WarningRaised
-from builder.errors import UsageError
+from builder.errors import BuilderError, UsageError
 from builder.ui.progress import MODES, open_progress
 
 if TYPE_CHECKING:
     from builder.api import BuildOptions, BuildResult
 
 PRINTS = ("ast", "plan", "keys")
+
+
+class CannotWrite(BuilderError):
+    """The image is there, but not the file that was to tell about it."""
+
+    code = "cannot-write"
+
+    def __init__(self, path: str, error: OSError) -> None:
+        super().__init__(f"cannot write `{path}`", cause=(error.strerror or str(error)).lower())
 
 
 def run(invocation: Invocation) -> int:
@@ -94,7 +103,7 @@ def write_atomically(path: str, content: bytes) -> None:
     except OSError as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
-        raise UsageError(f"cannot write `{path}`", cause=error.strerror) from error
+        raise CannotWrite(path, error) from error
 
 
 def _write_findings(findings: list[WarningRaised], debug: bool) -> None:
