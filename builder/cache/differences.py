@@ -131,15 +131,15 @@ def _env(before: list[list[str]], after: list[list[str]], args: set[str]) -> Ite
         yield "the order of environment variables changed"
 
 
-def _files(before: list[list[str]] | None, after: list[list[str]] | None) -> list[str]:
+def _files(before: list[Any] | None, after: list[Any] | None) -> list[str]:
     """From the lists of files, [] if they do not tell; a list is not known where a record was made without one."""
     if before is None or after is None:
         return []
-    old, new = {path: _description(text) for path, text in before}, {path: _description(text) for path, text in after}
+    old, new = {path: text for path, text in before}, {path: text for path, text in after}  # noqa: C416
     both = [path for path in new if path in old and new[path] != old[path]]
     groups = (
-        ("changed", [path for path in both if old[path][1] != new[path][1]]),
-        ("changed mode or owner", [path for path in both if old[path][1] == new[path][1]]),
+        ("changed", [path for path in both if _bytes(old[path]) != _bytes(new[path])]),
+        ("changed mode or owner", [path for path in both if _bytes(old[path]) == _bytes(new[path])]),
         ("added", [path for path in new if path not in old]),
         ("removed", [path for path in old if path not in new]),
     )
@@ -155,10 +155,9 @@ def _paths(sources: list[list[str]]) -> str:
     return " ".join(path for paths in sources for path in paths)
 
 
-def _description(text: str) -> tuple[str, str]:
-    """What stands for mode and owner, and what stands for the bytes."""
-    rest, _, content = text.rpartition(" ")
-    return rest, content
+def _bytes(description: str) -> str:
+    """What stands for a file's bytes; mode and owner stand before it."""
+    return description.rpartition(" ")[2]
 
 
 def _names(names: list[str]) -> str:

@@ -33,7 +33,8 @@ def explain(kind: str, parts: Parts, name: str, candidates: Sequence[Earlier], *
     for candidate in candidates:
         if key and candidate.record.key == key and candidate.record.layer is None:
             return _gone(candidate.record)
-    parts = decode(encode(parts))  # as stored parts come back: lists for tuples
+    # As stored parts come back, with lists for tuples; the lists, which may be long, are only walked through.
+    parts = {part: value if part.endswith(LIST) else decode(encode(value)) for part, value in parts.items()}
     nearest = _nearest(kind, parts, name, candidates)
     if nearest is None:
         return "no earlier build of this step"

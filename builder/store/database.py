@@ -1,4 +1,4 @@
-"""index.db: the schema, one connection for each thread, transactions, and what SQLite's failures mean.
+"""index.db: the schema, connections, transactions, and what SQLite's failures mean.
 
 Readers never wait for writers (WAL). A write is one short transaction that takes the write lock when it begins, so it
 cannot fail half-way because another process was quicker.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import threading
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
@@ -64,19 +63,21 @@ class StoreBusy(StoreError):
 
 
 class Database:
-    """The index; usable from several threads at once, each of which has its own connection."""
+    """The index; usable from several threads at once. Whoever reads or writes takes an idle connection or opens one."""
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._path = os.path.join(root, "index.db")
-        self._local = threading.local()
-        self._open: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []
 
     def rows(self, sql: str, *values: object) -> list[Row]:
+        connection = self.take()
         try:
-            return self._connection().execute(sql, values).fetchall()
+            return connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise self._explain(error) from error
+            raise self.explain(error) from error
+        finally:
+            self.give_back(connection)
 
     def row(self, sql: str, *values: object) -> Row | None:
         found = self.rows(sql, *values)
@@ -96,34 +97,37 @@ class Database:
         return "; ".join(str(row[0]) for row in self.rows("PRAGMA quick_check(5)"))
 
     def close(self) -> None:
-        """Closes the connections of all threads; none may be in use."""
-        while self._open:
+        """Closes all connections; none may be in use. The index may be used again afterwards."""
+        while self._idle:
             with contextlib.suppress(sqlite3.Error):
-                self._open.pop().close()
-        self._local = threading.local()
+                self._idle.pop().close()
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._connect()
-            self._local.connection = connection
-        return connection
+    def take(self) -> sqlite3.Connection:
+        """A connection that is the caller's alone until it is given back."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        self._idle.append(connection)
 
     def _connect(self) -> sqlite3.Connection:
         if not os.path.exists(self._path):
             create(self._path)
-        connection = _open(self._path)
-        self._open.append(connection)
         try:
+            connection = _open(self._path)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as error:
-            raise self._explain(error) from error
+            raise self.explain(error) from error
         if version > _VERSION:
+            connection.close()
             raise StoreError(f"`{self._path}` has version {version}, newer than this builder's {_VERSION}",
                              hint="use the newer builder, or another folder with `--root`")
         return connection
 
-    def _explain(self, error: sqlite3.Error) -> StoreError:
+    def explain(self, error: sqlite3.Error) -> StoreError:
+        """What to tell of a failure."""
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith("SQLITE_FULL"):
             return StoreFull(self._root, cause=str(error))
@@ -135,11 +139,11 @@ class Database:
 
 
 class Transaction:
-    """BEGIN IMMEDIATE .. COMMIT on the thread's connection; not nested."""
+    """BEGIN IMMEDIATE .. COMMIT on a connection of its own; not nested, it would wait for itself."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._connection = database._connection()
+        self._connection = database.take()
 
     def execute(self, sql: str, *values: object) -> int:
         return self._connection.execute(sql, values).rowcount
@@ -154,7 +158,8 @@ class Transaction:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise self._database._explain(error) from error
+            self._database.give_back(self._connection)
+            raise self._database.explain(error) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -165,9 +170,11 @@ class Transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             if error is None:
-                raise self._database._explain(failure) from failure
+                raise self._database.explain(failure) from failure
+        finally:
+            self._database.give_back(self._connection)
         if isinstance(error, sqlite3.Error):
-            raise self._database._explain(error) from error
+            raise self._database.explain(error) from error
 
 
 def create(path: str) -> None:
@@ -190,7 +197,7 @@ def create(path: str) -> None:
 
 
 def _open(path: str) -> sqlite3.Connection:
-    # Connections are closed by the thread that closes the store, hence no check_same_thread.
+    # A connection is used by one thread at a time, but not always by the same: hence no check_same_thread.
     connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False,
                                  cached_statements=256)
     connection.execute("PRAGMA synchronous=NORMAL")

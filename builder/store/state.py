@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from types import TracebackType
 from typing import TypeVar
 
+from builder.errors import StoreError
 from builder.store.database import Database
 from builder.store.disk import StoreFull, is_full
 from builder.store.layout import Layout
@@ -62,7 +64,8 @@ class State:
             touched, self._touched = self._touched, {}
         if not touched:
             return
-        with self.db.write() as transaction:
+        # On a full disk, say. What is told here only guides GC, so no build fails for it.
+        with contextlib.suppress(StoreError), self.db.write() as transaction:
             for (kind, item), now in touched.items():
                 table, column = _TABLES[kind]
                 transaction.execute(f"UPDATE {table} SET used=? WHERE {column}=?", now, item)
