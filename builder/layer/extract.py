@@ -65,6 +65,7 @@ class Extraction:
         self._record = on_chown_error == "record"
         self._owner = owner
         self._pulled = pulled
+        self._given_owner, self._lost_bits = _new_files(self.root.fd) if pulled else (None, 0o7777)
         self.skipped: list[str] = []
         """Devices that the system did not let us make."""
 
@@ -137,14 +138,15 @@ class Extraction:
     # -- kinds ----------------------------------------------------------------------------------------------------
 
     def _file(self, member: Member, data: Iterator[memoryview]) -> None:
-        fd = self.root.create(member.name, _new_file)
+        mode = member.mode if not member.mode & self._lost_bits else 0o600
+        fd = self.root.create(member.name, lambda name, parent: os.open(name, _NEW_FILE, mode, dir_fd=parent))
         try:
             if member.sparse is None:
                 for piece in data:
                     _write(fd, piece)
             else:
                 _write_sparse(fd, member, data)
-            self._apply(fd, member)
+            self._apply(fd, member, mode)
         finally:
             os.close(fd)
 
@@ -183,14 +185,17 @@ class Extraction:
 
     # -- attributes -----------------------------------------------------------------------------------------------
 
-    def _apply(self, fd: int, to: Member | Attributes) -> None:
-        try:
-            os.fchown(fd, to.uid, to.gid)
-        except OSError as error:
-            if not self._record or error.errno not in (errno.EPERM, errno.EINVAL):
-                raise
-            set_owner(fd, to.uid, to.gid, to.mode)
-        os.fchmod(fd, to.mode)
+    def _apply(self, fd: int, to: Member | Attributes, mode: int = -1) -> None:
+        """`mode` is what the file has already."""
+        if (to.uid, to.gid) != self._given_owner:
+            try:
+                os.fchown(fd, to.uid, to.gid)
+            except OSError as error:
+                if not self._record or error.errno not in (errno.EPERM, errno.EINVAL):
+                    raise
+                set_owner(fd, to.uid, to.gid, to.mode)
+        if to.mode != mode:
+            os.fchmod(fd, to.mode)
         if to.xattrs:
             _set_xattrs(fd, to.xattrs)
         if to.mtime_ns is not None:
@@ -211,8 +216,19 @@ class Extraction:
         return xattr == CAPABILITY_XATTR or (self._pulled and not xattr.startswith(_REFUSED_XATTRS))
 
 
-def _new_file(name: bytes, parent: int) -> int:
-    return os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+def _new_files(fd: int) -> tuple[tuple[int, int] | None, int]:
+    """The owner of every file made below an empty directory, where that is certain, and the mode bits it may lack.
+
+    Knowing them saves two of six system calls a file. The umask is read without changing it for other threads.
+    """
+    if os.fstat(fd).st_mode & stat.S_ISGID or "system.posix_acl_default" in os.listxattr(fd):
+        return None, 0o7777
+    try:
+        with open("/proc/self/status", "rb") as status:
+            umask = next(int(line[6:], 8) for line in status if line.startswith(b"Umask:"))
+    except (OSError, StopIteration):
+        umask = 0o777
+    return (os.geteuid(), os.getegid()), umask | 0o7000
 
 
 def _set_xattrs(fd: int, xattrs: dict[str, bytes]) -> None:

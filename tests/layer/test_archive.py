@@ -1,7 +1,7 @@
 """Outcomes are those of docker buildx (BuildKit), which was given the same archives to ADD to the same image.
 
-Where releases of it differ (names that climb, links that lead out), they are those of go-archive 0.2.0: everything happens
-as if the destination were `/`.
+Where releases of it differ (names that climb, links that lead out), they are those of go-archive 0.2.0: everything
+happens as if the destination were `/`.
 """
 
 from __future__ import annotations

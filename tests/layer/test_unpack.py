@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import stat
+import struct
 import subprocess
 import sys
 import tarfile
@@ -26,6 +27,7 @@ from builder.layer.unpack import DiffIDMismatch, Unpacked, unpack_layer
 from tests.layer.tars import TIME, listing, member, tar
 
 pytestmark = pytest.mark.root
+NO_ID = 0xFFFFFFFF
 
 
 @pytest.fixture
@@ -261,6 +263,29 @@ def test_more_directories_than_may_be_open(layer: Path) -> None:
 def test_implied_parents_are_reported(layer: Path) -> None:
     unpacked = unpack(layer, member("f", "a/b/f"), member("d", "c/"), member("f", "c/f"))
     assert unpacked.implied == ("a", "a/b")
+
+
+@pytest.mark.parametrize("inherited", ["set-group-ID", "access list"])
+def test_what_the_target_hands_down_does_not_reach_the_layer(layer: Path, inherited: str) -> None:
+    if inherited == "access list":
+        entries = [(1, 7, NO_ID), (4, 1, NO_ID), (16, 1, NO_ID), (32, 1, NO_ID)]
+        acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+        os.setxattr(layer, "system.posix_acl_default", acl)
+    else:
+        os.chown(layer, 0, 77)
+        layer.chmod(0o2755)
+    unpack(layer, member("f", "d/f", "1", mode=0o664, owner=(0, 0)), member("f", "g", "2", mode=0o6755, owner=(0, 0)))
+    assert listing(layer) == ["d 0755 0:0 d", "f 0664 0:0 d/f '1'", "f 6755 0:0 g '2'"]
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_the_umask_does_not_matter(layer: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        unpack(layer, *(member("f", f"{mode:o}", "", mode=mode, owner=(0, 0)) for mode in (0o666, 0o777, 0o4755, 0)))
+    finally:
+        os.umask(before)
+    assert [line.split()[1] for line in listing(layer)] == ["0000", "4755", "0666", "0777"]
 
 
 def test_a_sparse_file_keeps_its_holes(layer: Path) -> None:
