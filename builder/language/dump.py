@@ -5,7 +5,8 @@
         (from 1 (image "debian:bookworm") (name "base"))
         (run 2-3 (command (shell (text "make"))))))
 
-A number behind a head is the line (or lines) of an instruction; fields that have their default, or say no, are left out.
+A number behind a head is the line (or lines) of an instruction; fields that have their default, or say no, are left
+out.
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ def parse_duration(text: str) -> int:
             raise ValueError(f"time: invalid duration {quote(text)}")
         scale = _UNIT_NANOSECONDS[unit]
         total += int(whole or "0") * scale
-        total += int(fraction[:18] or "0") * scale // 10 ** len(fraction[:18])
+        digits = fraction[:19] if int(fraction[:19] or "0") <= _MAX_INT64 else fraction[:18]
+        total += int(float(digits or "0") * (scale / 10 ** len(digits)))  # in floating point, as Go does
     if total > _MAX_INT64:
         raise ValueError(f"time: invalid duration {quote(text)}")
     return -total if text.startswith("-") else total

@@ -8,8 +8,7 @@ import pytest
 
 from builder.errors import DockerfileError, DockerfileErrors
 from builder.language.dump import dump
-from builder.language.parser import parse, parse_instruction
-from builder.language.instructions import Onbuild, Run
+from builder.language.parser import parse
 from builder.source import Source
 
 TESTDATA = Path(__file__).parents[2] / "testdata"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from builder.language.words import Expansion, ExpansionError, Words
 
 TESTDATA = Path(__file__).parents[2] / "testdata" / "words"
-_ROW = re.compile(r"(?P<word>.*?)\s+(?P<arrow>=>|!>) (?P<result>.*?)(?:\s+\[(?P<set>[^|\[\]]*)(?:\|(?P<unset>[^\]]*))?\])?")
+_ROW = re.compile(r"(?P<word>.*?)\s+(?P<arrow>=>|!>) (?P<result>.*?)"
+                  r"(?:\s+\[(?P<set>[^|\[\]]*)(?:\|(?P<unset>[^\]]*))?\])?")
 
 
 def _table() -> tuple[dict[str, str], list[re.Match[str]]]:
@@ -69,7 +70,7 @@ def test_recorded_from_buildkit() -> None:
     ("", []),
     ("''", []),
     ("<<  EOF x", ["<<  EOF", "x"]),
-    ("80${NOPE:-80}", ["80"]),  # an operand forgets the word before it: observed, `EXPOSE 80${NOPE:-81}` exposes 81, not 8081
+    ("80${NOPE:-80}", ["80"]),  # an operand forgets the word before it, observed with EXPOSE
     ("a ${NOPE:-b}c", ["a", "bc"]),
 ])
 def test_splitting(word: str, words: list[str]) -> None:
