@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
+from builder.language.heredocs import heredoc_or_word
 from builder.language.instructions import ExecForm, Run, Statement
 from builder.language.mounts import MountSpec, parse_mount
 from builder.oci import ContainerConfig
@@ -14,7 +15,6 @@ from builder.plan.scope import PROXY_ARGS
 from builder.plan.stage import StagePlanner
 from builder.plan.stages import Command, StageNode
 
-_LONE_HEREDOC = re.compile(r"\s*\d*<<-?\s*(?P<quote>['\"]?)[^\s'\"<>|&;]+(?P=quote)\s*")
 _CRLF = re.compile(r"\r\n|\n")
 
 
@@ -61,7 +61,7 @@ class RunPlanner:
             return command.argv
         if not command.heredocs:
             return (command.text,)
-        if not _LONE_HEREDOC.fullmatch(command.text):
+        if heredoc_or_word(command.text) is None:
             return (command.text + "".join(f"\n{h.content}{h.name}" for h in command.heredocs),)
         script = command.heredocs[0]
         self._label += f" ({_summary(script.content)})"

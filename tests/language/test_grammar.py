@@ -46,7 +46,8 @@ def test_tables_are_kept_and_used(tmp_path: Path) -> None:
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00", b"\x92\x80\x80", b"\xc1" * 100], ids=["empty", "number", "maps", "noise"])
+@pytest.mark.parametrize("content", [b"", b"\x00", b"\x92\x80\x80", b"\xc1" * 100],
+                         ids=["empty", "number", "maps", "noise"])
 def test_damaged_tables_are_replaced(tmp_path: Path, content: bytes) -> None:
     _run(tmp_path, tmp_path)
     (tables,) = (tmp_path / "builder").iterdir()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from builder.errors import DockerfileError, DockerfileErrors
 from builder.language.dump import dump
+from builder.language.instructions import Dockerfile
 from builder.language.parser import parse
 from builder.source import Source
 
@@ -31,7 +33,9 @@ def _compare(golden: Path, text: str, update: bool) -> None:
 
 @pytest.mark.parametrize("case", _cases("parse"), ids=lambda case: case.name)
 def test_parse(case: Path, update_golden: bool) -> None:
-    _compare(case / "ast.txt", dump(parse(_source(case))), update_golden)
+    dockerfile = parse(_source(case))
+    _compare(case / "ast.txt", dump(dockerfile), update_golden)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(dockerfile), type=Dockerfile) == dockerfile
 
 
 @pytest.mark.parametrize("case", _cases("parse-errors"), ids=lambda case: case.name)
