@@ -136,19 +136,29 @@ class LocalContext:
 
     def _walk_visible(self, path: str, rules: IgnoreRules, state: MatchState) -> Iterator[Entry]:
         """Without what `rules` hide; a hidden directory is there if something below it is visible."""
-        for entry in self._list(path):
-            hidden, own_state = rules.match(entry.path, state)
-            if not hidden:
-                yield entry
-                if entry.is_dir:
-                    yield from self._walk_visible(entry.path, rules, own_state)
-            elif entry.is_dir and rules.has_exceptions and rules.may_have_inclusions_below(entry.path):
-                below = self._walk_visible(entry.path, rules, own_state)
-                first = next(below, None)
-                if first is not None:
+        match = rules.match
+        waiting: list[Entry] = []
+        """Hidden directories on the way, nothing visible found in them so far."""
+        levels: list[tuple[Iterator[Entry], MatchState, Entry | None]] = [(iter(self._list(path)), state, None)]
+        while levels:
+            entries, state, directory = levels[-1]
+            for entry in entries:
+                hidden, below = match(entry.path, state)
+                if not hidden:
+                    yield from waiting
+                    waiting.clear()
                     yield entry
-                    yield first
-                    yield from below
+                    if stat.S_ISDIR(entry.stat.st_mode):
+                        levels.append((iter(self._list(entry.path)), below, None))
+                        break
+                elif entry.is_dir and rules.has_exceptions and rules.may_have_inclusions_below(entry.path):
+                    waiting.append(entry)
+                    levels.append((iter(self._list(entry.path)), below, entry))
+                    break
+            else:
+                levels.pop()
+                if waiting and waiting[-1] is directory:
+                    waiting.pop()
 
 
 def _name(item: os.DirEntry[str]) -> str:

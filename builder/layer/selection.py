@@ -179,30 +179,36 @@ class _Filter:
         self._offset = offset
         self._include = include
         self._exclude = exclude
-        self._implied: list[Selected] = []
-        """Directories on the way that are not taken themselves and have nothing taken below them so far."""
 
-    def below(self, directory: Entry, included: MatchState = None, excluded: MatchState = None) -> Iterator[Selected]:
-        for entry in self._tree.children(directory.path):
+    def below(self, root: Entry) -> Iterator[Selected]:
+        waiting: list[Selected] = []
+        """Directories on the way that are not taken themselves and have nothing taken below them so far."""
+        levels: list[tuple[Iterator[Entry], MatchState, MatchState, Selected | None]] = [
+            (iter(self._tree.children(root.path)), None, None, None)
+        ]
+        while levels:
+            entries, included, excluded, directory = levels[-1]
+            entry = next(entries, None)
+            if entry is None:
+                levels.pop()
+                if waiting and waiting[-1] is directory:
+                    waiting.pop()
+                continue
             path = entry.path[self._offset :]
-            is_included, include_state = True, None
-            is_excluded, exclude_state = False, None
-            if self._include is not None:
-                is_included, include_state = self._include.match(path, included)
-            if self._exclude is not None:
-                is_excluded, exclude_state = self._exclude.match(path, excluded)
+            is_included, included = (True, None) if self._include is None else self._include.match(path, included)
+            is_excluded, excluded = (False, None) if self._exclude is None else self._exclude.match(path, excluded)
+            implied: Selected | None = None
             if is_included and not is_excluded:
-                yield from self._implied
-                self._implied.clear()
+                yield from waiting
+                waiting.clear()
                 yield Selected(path, entry)
-                if entry.is_dir:
-                    yield from self.below(entry, include_state, exclude_state)
             elif entry.is_dir and not (is_excluded and self._is_closed(path)):
-                waiting = Selected(path, entry, implied=True)
-                self._implied.append(waiting)
-                yield from self.below(entry, include_state, exclude_state)
-                if self._implied and self._implied[-1] is waiting:
-                    self._implied.pop()
+                implied = Selected(path, entry, implied=True)
+                waiting.append(implied)
+            else:
+                continue
+            if entry.is_dir:
+                levels.append((iter(self._tree.children(entry.path)), included, excluded, implied))
 
     def _is_closed(self, directory: str) -> bool:
         """True when no exception can bring back anything below an excluded directory."""

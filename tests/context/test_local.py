@@ -189,3 +189,18 @@ def test_an_ignore_file_that_is_no_file(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").mkdir()
     with pytest.raises(ContextError, match="cannot read"):
         find_ignore_file(str(tmp_path), "")
+
+
+def test_deep_trees(tmp_path: Path) -> None:
+    depth = 1500
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+    for rules in (None, IgnoreRules.parse("x"), IgnoreRules.parse("d\n!**/nothing")):
+        walked = list(LocalContext(str(tmp_path), rules).walk(""))
+        assert len(walked) == (0 if rules and rules.has_exceptions else depth)
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)
