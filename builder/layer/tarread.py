@@ -8,18 +8,26 @@ Sources: POSIX pax; GNU tar manual, "Basic Tar Format" and "Sparse Formats"; Go 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator
 
 import msgspec
 
 from builder.errors import ImageError
+from builder.layer.tarfields import (
+    NUMBER_LIMIT,
+    check_sum,
+    decimal,
+    mode_and_owner,
+    name_of,
+    nanoseconds,
+    number,
+    pax_records,
+)
 from builder.layer.tarsparse import SparseMap, gnu_sparse_map, map_in_data, map_in_records
 from builder.layer.tarwrite import BLOCK
 
 _SPECIAL_LIMIT = 1 << 20
 """Bytes of one extended header."""
-_NUMBER_LIMIT = 1 << 63
 _NO_ID = (1 << 32) - 1
 """chown(2) takes this for `leave it`."""
 GLOBAL_HEADER = b"g"
@@ -106,7 +114,7 @@ class TarReader:
                 return None
             kind = block[156:157]
             if kind == b"x":
-                records = _pax_records(self._special(block))
+                records = pax_records(self._special(block))
             elif kind == b"L":
                 long_name = self._special(block).partition(b"\0")[0]
             elif kind == b"K":
@@ -125,11 +133,11 @@ class TarReader:
             if second and second != _EMPTY:
                 raise ValueError("an empty block is followed by another one")
             return None
-        _check(block)
+        check_sum(block)
         return block
 
     def _special(self, block: bytes) -> bytes:
-        size = _number(block[124:136])
+        size = number(block[124:136])
         if size > _SPECIAL_LIMIT:
             raise ValueError("an extended header is too long")
         data = self._take(size)
@@ -138,8 +146,8 @@ class TarReader:
 
     def _member(self, block: bytes, records: dict[bytes, bytes], long_name: bytes, long_link: bytes) -> Member:
         kind = block[156:157]
-        self._name = long_name or _name(block)
-        mode, uid, gid = _numbers(block[100:124])
+        self._name = long_name or name_of(block)
+        mode, uid, gid = mode_and_owner(block[100:124])
         member = Member(
             kind=b"0" if kind == b"\0" else kind,
             name=self._name,
@@ -147,11 +155,11 @@ class TarReader:
             mode=mode & 0o7777,
             uid=uid,
             gid=gid,
-            size=_number(block[124:136]),
-            mtime_ns=_number(block[136:148]) * 1_000_000_000,
+            size=number(block[124:136]),
+            mtime_ns=number(block[136:148]) * 1_000_000_000,
         )
         if kind in b"34":
-            member.device = _number(block[329:337]), _number(block[337:345])
+            member.device = number(block[329:337]), number(block[337:345])
         if records:
             _apply(member, records)
             self._name = member.name
@@ -161,7 +169,7 @@ class TarReader:
             member.size = 0
         if not 0 <= member.uid < _NO_ID or not 0 <= member.gid < _NO_ID:
             raise ValueError("an owner is out of range")
-        if not 0 <= member.size < _NUMBER_LIMIT:
+        if not 0 <= member.size < NUMBER_LIMIT:
             raise ValueError("a size is out of range")
         if not 0 <= member.mtime_ns <= _MAX_TIME_NS:
             member.mtime_ns = 0
@@ -178,18 +186,18 @@ class TarReader:
         if member.kind == b"S":
             member.kind = b"0"
             self._pad = self._left = 0
-            member.sparse, member.size = gnu_sparse_map(block, lambda: self._take(BLOCK), _number)
+            member.sparse, member.size = gnu_sparse_map(block, lambda: self._take(BLOCK), number)
             self._left = stored
             self._pad = -stored % BLOCK
         elif member.kind != b"0" or not records:
             return
         elif records.get(b"GNU.sparse.major") == b"1" and records.get(b"GNU.sparse.minor") == b"0":
             member.sparse, used = map_in_data(self._data_block)
-            member.size = _decimal(records.get(b"GNU.sparse.realsize", b""))
+            member.size = decimal(records.get(b"GNU.sparse.realsize", b""))
             stored -= used
         elif (found := map_in_records(records)) is not None:
             member.sparse = found
-            member.size = _decimal(records.get(b"GNU.sparse.size", records.get(b"GNU.sparse.realsize", b"")))
+            member.size = decimal(records.get(b"GNU.sparse.size", records.get(b"GNU.sparse.realsize", b"")))
         if member.sparse is not None:
             _check_map(member.sparse, member.size, stored)
 
@@ -241,86 +249,6 @@ class TarReader:
         return bool(piece)
 
 
-def _check(block: bytes) -> None:
-    try:
-        stored = _number(block[148:156])
-    except ValueError:
-        stored = -1
-    blank = block[:148] + b"        " + block[156:]
-    # Adler-32's low half is 1 + the sum of the bytes modulo 65521: far cheaper than adding them up here.
-    unsigned = (zlib.adler32(blank) & 0xFFFF) - 1
-    if (unsigned - stored) % 65521 and sum(byte - 256 if byte > 127 else byte for byte in blank) != stored:
-        raise ValueError("a header's checksum is wrong")
-
-
-def _name(block: bytes) -> bytes:
-    name = block[:100].partition(b"\0")[0]
-    if block[257:263] == b"ustar\0" and block[345]:
-        end = 476 if block[508:512] == b"tar\0" else 500
-        return block[345:end].partition(b"\0")[0] + b"/" + name
-    return name
-
-
-_owners: dict[bytes, tuple[int, int, int]] = {}
-
-
-def _numbers(field: bytes) -> tuple[int, int, int]:
-    """Mode, uid and gid: few different ones in an archive."""
-    known = _owners.get(field)
-    if known is None:
-        known = _number(field[:8]), _number(field[8:16]), _number(field[16:])
-        if len(_owners) > 1000:
-            _owners.clear()
-        _owners[field] = known
-    return known
-
-
-def _number(field: bytes) -> int:
-    if field[0] & 0x80:
-        value = int.from_bytes(field, "big") - (0x80 << 8 * (len(field) - 1))
-        if field[0] & 0x40:
-            value -= 1 << (8 * len(field) - 1)
-        if not -_NUMBER_LIMIT <= value < _NUMBER_LIMIT:
-            raise ValueError("a number is out of range")
-        return value
-    digits = field.strip(b" \0").partition(b"\0")[0]
-    if not digits:
-        return 0
-    if digits.strip(b"01234567"):
-        raise ValueError("a number is not octal")
-    return int(digits, 8)
-
-
-def _decimal(text: bytes) -> int:
-    if not text.isdigit() or len(text) > 19:
-        raise ValueError("a number is not decimal")
-    return int(text)
-
-
-def _pax_records(data: bytes) -> dict[bytes, bytes]:
-    """`LENGTH key=value\\n`, over and over. Keys of a sparse map, which repeat, are gathered in `GNU.sparse.map`."""
-    records: dict[bytes, bytes] = {}
-    sparse: list[bytes] = []
-    at = 0
-    while at < len(data):
-        space = data.find(b" ", at, at + 20)
-        length = _decimal(data[at:space]) if space > at else 0
-        record = data[space + 1 : at + length]
-        key, equals, value = record.partition(b"=")
-        if not record.endswith(b"\n") or not equals or not key or at + length > len(data):
-            raise ValueError("a pax record is malformed")
-        at += length
-        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
-            if (key == b"GNU.sparse.offset") != (len(sparse) % 2 == 0):
-                raise ValueError("a sparse map is malformed")
-            sparse.append(value[:-1])
-        else:
-            records[key] = value[:-1]
-    if sparse:
-        records[b"GNU.sparse.map"] = b",".join(sparse)
-    return records
-
-
 def _apply(member: Member, records: dict[bytes, bytes]) -> None:
     for key, value in records.items():
         if key.startswith(_XATTR):
@@ -334,23 +262,14 @@ def _apply(member: Member, records: dict[bytes, bytes]) -> None:
         elif key == b"linkpath":
             member.link = value
         elif key == b"size":
-            member.size = _decimal(value)
+            member.size = decimal(value)
         elif key == b"uid":
-            member.uid = _decimal(value)
+            member.uid = decimal(value)
         elif key == b"gid":
-            member.gid = _decimal(value)
+            member.gid = decimal(value)
         elif key == b"mtime":
-            member.mtime_ns = _nanoseconds(value)
+            member.mtime_ns = nanoseconds(value)
     member.name = records.get(b"GNU.sparse.name") or member.name
-
-
-def _nanoseconds(text: bytes) -> int:
-    whole, _, fraction = text.partition(b".")
-    negative = whole.startswith(b"-")
-    seconds = _decimal(whole[1:] if negative else whole)
-    nanoseconds = _decimal(fraction[:9].ljust(9, b"0")) if fraction else 0
-    total = seconds * 1_000_000_000 + nanoseconds
-    return -total if negative else total
 
 
 def _check_map(sparse: SparseMap, size: int, stored: int) -> None:
