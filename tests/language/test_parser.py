@@ -166,3 +166,8 @@ def _instructions(draw: st.DrawFn) -> tuple[str, object]:
 def test_what_is_written_is_what_is_read(pairs: list[tuple[str, object]]) -> None:
     text = "FROM scratch\n" + "".join(f"{text}\n" for text, _ in pairs)
     assert _parse(text) == [instruction for _, instruction in pairs]
+
+
+def test_only_tabs_at_the_beginning_of_lines_are_chomped() -> None:
+    heredoc = Heredoc(name="E", content="\t\ta\tb\n \tc\n\r\td\x0b\te\n", expand=True, chomp=True)
+    assert heredoc.body == "a\tb\n \tc\n\r\td\x0b\te\n"
