@@ -77,7 +77,6 @@ class Extraction:
 
     def add(self, member: Member, data: Iterator[memoryview]) -> None:
         """Makes what `member` says, replacing what is there; a directory merges. Raises MemberRefused, MemberFailed."""
-        self.root.breathe()
         if self._owner is not None:
             member.uid, member.gid = self._owner
         if member.xattrs:
@@ -104,7 +103,6 @@ class Extraction:
 
     def hide(self, name: bytes) -> None:
         """A whiteout: what the layers below have at `name` shows no more; what this archive put there stays."""
-        self.root.breathe()
         try:
             _, fd, last = self.root.locate(name)
             try:
@@ -174,10 +172,10 @@ class Extraction:
 
     def _hard_link(self, member: Member) -> None:
         def make(name: bytes, parent: int) -> None:
-            _, target_parent, target = self.root.locate(member.link, make=False)
-            os.link(target, name, src_dir_fd=target_parent, dst_dir_fd=parent, follow_symlinks=False)
+            os.link(target, name, src_dir_fd=self.root.descriptor(folder), dst_dir_fd=parent, follow_symlinks=False)
 
         try:
+            folder, _, target = self.root.locate(member.link, make=False)
             self.root.create(member.name, make)
         except FileNotFoundError:
             link = os.fsdecode(member.link)

@@ -79,15 +79,10 @@ class Root:
         self._forget()
         os.close(self.fd)
 
-    def breathe(self) -> None:
-        """Call between two members, when no descriptor is in use, so that not too many stay open."""
-        if len(self._open) > _CACHED_DIRECTORIES:
-            self._forget()
-
     def locate(self, name: bytes, *, make: bool = True) -> tuple[bytes, int, bytes]:
         """Canonical path and descriptor of the parent, and the last component, b"" for the base directory itself.
 
-        The descriptor is valid until the next name. Raises FileNotFoundError only without `make`; MemberRefused.
+        The descriptor is valid until the next call. Raises FileNotFoundError only without `make`; MemberRefused.
         """
         if len(name) > _PATH_LIMIT:
             raise MemberRefused(name[:60] + b"...", f"has a name of more than {_PATH_LIMIT} bytes")
@@ -110,6 +105,8 @@ class Root:
         linked = len(pending)
         """What is pending from here on stands in a link's target."""
         while pending:
+            if len(self._open) > _CACHED_DIRECTORIES:
+                self._forget()
             part = pending.pop()
             if part in (b"", b"."):
                 continue
@@ -134,10 +131,19 @@ class Root:
             linked = min(linked, len(pending))
             pending += target.split(b"/")[::-1]
         path = b"/".join(done)
-        fd = self._descriptor(path)
+        fd = self.descriptor(path)
         if not links:
             self._parents[name] = (path, fd)
         return path, fd
+
+    def descriptor(self, path: bytes) -> int:
+        """The open directory at a canonical path that `locate` or `enter` gave, valid until their next call."""
+        if not path:
+            return self.fd
+        fd = self._open.get(path)
+        if fd is None:
+            fd = self._open[path] = os.open(path, OPEN_DIRECTORY, dir_fd=self.fd)
+        return fd
 
     def create(self, name: bytes, make: Callable[[bytes, int], T]) -> T:
         """`make(last component, parent descriptor)`, what is in its way being removed first. Raises what it raises."""
@@ -176,7 +182,7 @@ class Root:
         if path in self._open:
             return None
         parent, _, last = path.rpartition(b"/")
-        fd = self._descriptor(parent)
+        fd = self.descriptor(parent)
         try:
             self._open[path] = os.open(last, OPEN_DIRECTORY, dir_fd=fd)
             return None
@@ -204,7 +210,7 @@ class Root:
         if lower is not None and not lower.is_dir:
             raise MemberRefused(member, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
         parent, _, last = path.rpartition(b"/")
-        os.mkdir(last, 0o700, dir_fd=self._descriptor(parent))
+        os.mkdir(last, 0o700, dir_fd=self.descriptor(parent))
         if lower is None:
             self._imply(path, Attributes(IMPLIED_MODE, 0, 0, None))
         else:
@@ -225,10 +231,10 @@ class Root:
         """
         os.mkdir(last, 0o700, dir_fd=fd)
         if self._pulled:
-            set_opaque(self._descriptor(path), self._xattr_prefix)
+            set_opaque(self.descriptor(path), self._xattr_prefix)
         elif self._below is not None:
             for entry in self._below.children(os.fsdecode(path)):
-                make_whiteout(os.fsencode(entry.path).rpartition(b"/")[2], dir_fd=self._descriptor(path))
+                make_whiteout(os.fsencode(entry.path).rpartition(b"/")[2], dir_fd=self.descriptor(path))
 
     def _lower(self, path: bytes) -> Entry | None:
         """What shows through from below at a canonical path."""
@@ -248,17 +254,6 @@ class Root:
         for known in [known for known in self.directories if _is_inside(known, path)]:
             del self.directories[known]
         self._forget()
-
-    # -- descriptors -----------------------------------------------------------------------------------------------
-
-    def _descriptor(self, path: bytes) -> int:
-        """The open directory at a canonical path, which is known to have no link in it."""
-        if not path:
-            return self.fd
-        fd = self._open.get(path)
-        if fd is None:
-            fd = self._open[path] = os.open(path, OPEN_DIRECTORY, dir_fd=self.fd)
-        return fd
 
     def _forget(self) -> None:
         for fd in self._open.values():
