@@ -167,7 +167,8 @@ class Solver:
                 raise
             if resources.cancelled.is_set():
                 raise Cancelled("the build was cancelled")
-            layer = staged.commit(description=vertex.name)
+            # Named after its key: made again after a prune it has the same id, and what was built on it is still found.
+            layer = staged.commit(content=f"key {key}", fresh=vertex.ignore_cache, description=vertex.name)
         seconds = time.time() - started
         resources.cache.save(key, work.kind, parts, layer, name=name, build=resources.build, seconds=seconds)
         self.outcomes.append(Outcome(vertex=index, key=key, state="run", why=why, seconds=seconds, layer=layer))

@@ -138,10 +138,12 @@ class Layers(State):
                 return LayerId(layer)
         return None
 
-    def _add_layer(self, folder: str, row: LayerInfo, name: str) -> LayerId:
+    def _add_layer(self, folder: str, row: LayerInfo, name: str, *, fresh: bool) -> LayerId:
         """Gives the folder its name and row, or returns the equal layer that is there already."""
         with self.session.committing(), self.db.write() as transaction:
             # Inside the write transaction: of two builds that commit equal layers the second sees the first one's row.
+            if fresh:
+                transaction.execute("UPDATE layers SET content=NULL WHERE content=?", row.content)
             layer = self._equal_layer(transaction, row) or self._claim(folder, row, name, transaction)
             self.session.pin(f"layer {layer}")
         trace.point("layer-committed")
@@ -184,10 +186,11 @@ class StagedLayer:
         os.mkdir(self.work, 0o700)
 
     def commit(self, *, diff_id: DiffID | None = None, content: str | None = None, size: int | None = None,
-               description: str = "") -> LayerId:
+               description: str = "", fresh: bool = False) -> LayerId:
         """Makes it a layer, or throws it away and returns the one with the same `content` or `diff_id` that is there.
 
-        Give what is known: `content` any digest of the whole layer, `size` its bytes on disk.
+        Give what is known: `content` whatever decides about the whole layer (a digest of it, or the key of a step),
+        `size` its bytes on disk. With `fresh` it takes the place of layers with the same `content` instead.
         """
         remove_tree(self.work)
         trace.point("layer-staged")
@@ -196,7 +199,7 @@ class StagedLayer:
         name = _derived_id(self._layers.secret, known) if known else _random_id()
         row = LayerInfo(LayerId(name), diff_id, content, size, None, now, now, description)
         write_info(self._folder, row)
-        layer = self._layers._add_layer(self._folder, row, name)
+        layer = self._layers._add_layer(self._folder, row, name, fresh=fresh)
         self.discard()
         return layer
 

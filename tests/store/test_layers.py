@@ -50,6 +50,19 @@ def test_equal_content_is_one_layer(store: Store) -> None:
     assert len(os.listdir(store.path("layers"))) == 2
 
 
+def test_a_fresh_layer_takes_the_place_of_the_old(store: Store) -> None:
+    old = make_layer(store, "old", content="key:1")
+    with store.stage_layer() as staged:
+        Path(staged.diff, "file").write_text("new")
+        new = staged.commit(content="key:1", fresh=True)
+    assert new != old and store.has_layer(old)
+    assert store.find_content("key:1") == make_layer(store, content="key:1") == new
+    assert Path(store.layer_dir(old), "file").read_text() == "old", "who uses it goes on"
+    store.forget_layer(new, "damaged")
+    again = make_layer(store, "newest", content="key:1")
+    assert again not in {old, new}
+
+
 def test_unknown_content_is_never_shared(store: Store) -> None:
     assert make_layer(store) != make_layer(store)
 
