@@ -34,8 +34,11 @@ class SocketRelay:
             return
         reader, writer = self._peers[fd]
         try:
-            data = reader.recv(_CHUNK)
+            data = reader.recv(_CHUNK, socket.MSG_DONTWAIT)
             writer.sendall(data)
+        except BlockingIOError:
+            # The event was for a connection that has gone, whose descriptor this one has taken over.
+            return
         except OSError:
             data = b""
         if not data:

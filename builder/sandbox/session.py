@@ -56,8 +56,9 @@ class Session:
         """Descriptors to read, with the number of the stream that they are."""
         self._theirs: list[int] = []
         self._stdin = stdin
-        self._stdin_writer = -1
         self._terminal = -1
+        self._typed = -1
+        """The caller's input while it goes to a terminal."""
         self._poll = select.poll()
         self._relay: SocketRelay | None = None
         self._listen(self._control.fileno())
@@ -92,7 +93,7 @@ class Session:
         self._control.close()
         if self._relay is not None:
             self._relay.close()
-        for fd in {*self._streams, self._stdin_writer, self._terminal} - {-1}:
+        for fd in {*self._streams, self._terminal} - {-1}:
             os.close(fd)
 
     def serve(self) -> Exit:
@@ -108,7 +109,7 @@ class Session:
                     self._read(fd)
                 elif self._relay is not None and self._relay.handles(fd):
                     self._relay.move(fd)
-                else:
+                elif fd == self._typed:
                     self._feed(fd)
 
     def _listen(self, fd: int) -> None:
@@ -165,7 +166,8 @@ class Session:
         self._listen(reader)
         if self._stdin is None:
             return
-        self._listen(self._stdin.fileno())
+        self._typed = self._stdin.fileno()
+        self._listen(self._typed)
         self._copy_size()
 
     def _copy_size(self) -> None:

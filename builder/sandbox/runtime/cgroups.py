@@ -148,6 +148,32 @@ def remove(group_dirs: Iterable[str]) -> None:
                 break
 
 
+def group_name(pid: int) -> str:
+    """A new name for a spawner's groups: `sweep` sees by it whose they are."""
+    return f"builder-{pid}-{os.urandom(4).hex()}"
+
+
+def sweep(found: tuple[Hierarchy, ...], *, ended: int = 0) -> None:
+    """Removes the groups beside ours of spawners that are gone: those that were killed, and that of pid `ended`."""
+    for hierarchy in found:
+        own_dir = hierarchy.own_dir().rstrip("/")
+        for parent_dir in {own_dir, own_dir if hierarchy.name else os.path.dirname(own_dir)}:
+            for name in os.listdir(parent_dir):
+                words = name.split("-")
+                if words[0] != "builder" or len(words) < 3 or not words[1].isdigit():
+                    continue
+                if int(words[1]) == ended or not _is_alive(words[1]):
+                    remove((f"{parent_dir}/{name}",))
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether the process exists and is not just waiting to be reaped, which init may take seconds to do."""
+    try:
+        return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def paths_of(path: str) -> tuple[str, ...]:
     """The directories of a group named by an OCI `cgroupsPath`, and of its parent, in every hierarchy there is."""
     top = "/sys/fs/cgroup"

@@ -27,7 +27,7 @@ _BPF = {"x86_64": 321, "aarch64": 280}
 
 
 class DeviceGuard:
-    """The group. The spawner enters it; the first process of a privileged container leaves it."""
+    """The group: the spawner enters it, a privileged container's first process leaves, `cgroups.sweep` removes it."""
 
     def __init__(self, devices: Hierarchy, name: str) -> None:
         self._outside_dir = devices.own_dir().rstrip("/")
@@ -55,14 +55,6 @@ class DeviceGuard:
 
     def leave(self) -> None:
         _write(f"{self._outside_dir}/cgroup.procs", "0")
-
-    def remove(self) -> None:
-        """Removes the group once its processes have ended; nothing if it was never made."""
-        try:
-            os.rmdir(self._dir)
-        except OSError:
-            # Never made, or a process of another namespace moved into it: not ours to force.
-            pass
 
 
 def guard(found: tuple[Hierarchy, ...], name: str) -> DeviceGuard | None:

@@ -39,7 +39,10 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
     requests = _socket.socket(fileno=socket_fd)
     os.set_inheritable(socket_fd, False)
     hierarchies = cgroups.hierarchies()
-    guard = devices.guard(hierarchies, f"builder-{os.getpid()}-{os.urandom(4).hex()}")
+    if os.geteuid() == 0:
+        cgroups.sweep(hierarchies)
+    name = cgroups.group_name(os.getpid())
+    guard = devices.guard(hierarchies, name)
     broken: OSError | None = None
     try:
         kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS)
@@ -50,8 +53,7 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
     if inner:
         requests.close()
         _, status = os.waitpid(inner, 0)
-        if guard is not None:
-            guard.remove()
+        cgroups.sweep(hierarchies, ended=os.getpid())
         os._exit(0 if status == 0 else 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, _SIGKILL)
     kernel.reset_signals()
@@ -61,7 +63,7 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
         host: Host | OSError = broken or Host(mount_dir, userxattr=userxattr, hierarchies=hierarchies, guard=guard)
     except OSError as error:
         host = error
-    Spawner(requests, host).serve()
+    Spawner(requests, host, name).serve()
     os._exit(0)
 
 
@@ -97,11 +99,11 @@ class _Running:
 class Spawner:
     """Serves requests. `host` is an error instead when this machine cannot run anything: every request gets it."""
 
-    def __init__(self, requests: _socket.socket, host: Host | OSError) -> None:
+    def __init__(self, requests: _socket.socket, host: Host | OSError, group_name: str) -> None:
         self._requests = requests
         self._host = host
         self._serial = 0
-        self._group_prefix = f"builder-{os.urandom(5).hex()}"
+        self._group_name = group_name
         self._poll = select.poll()
         self._poll.register(requests.fileno(), select.POLLIN)
         self._by_pidfd: dict[int, _Running] = {}
@@ -110,18 +112,21 @@ class Spawner:
 
     def serve(self) -> None:
         """Returns when the caller has closed its end and every container has ended."""
+        requests = self._requests.fileno()
         while True:
-            for fd, _ in self._poll.poll():
+            # Ends come before requests, so that no event is taken for that of a new container with the same descriptor.
+            ready = {fd for fd, _ in self._poll.poll()}
+            for fd in ready:
                 if fd in self._by_pidfd:
                     self._end(self._by_pidfd[fd])
                 elif fd in self._by_control:
                     self._poll.unregister(fd)
                     self._by_control[fd].kill()
-                elif not self._take_request():
-                    for running in list(self._by_pidfd.values()):
-                        running.kill()
-                        self._end(running)
-                    return
+            if requests in ready and not self._take_request():
+                for running in list(self._by_pidfd.values()):
+                    running.kill()
+                    self._end(running)
+                return
 
     def _end(self, running: _Running) -> None:
         control = running.control.fileno()
@@ -162,7 +167,7 @@ class Spawner:
         group = None
         if cgroups.wants_group(container) and "oci" not in container:
             self._serial += 1
-            name = f"{self._group_prefix}-{self._serial}"
+            name = f"{self._group_name}-{self._serial}"
             group = cgroups.Group(container, self._host.hierarchies, name, self._host.guard)
         try:
             pid = self._fork()
