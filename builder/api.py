@@ -14,14 +14,14 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from builder.build.options import BuildOptions, BuildResult, SecretSource, SshSource
+from builder.builds.options import BuildOptions, BuildResult, SecretSource, SshSource
 from builder.engine.events import AnyEvent, Emit, WarningRaised
 from builder.errors import BuilderError
 from builder.platforms import host_platform, parse_platform
 from builder.reference import Reference
 
 if TYPE_CHECKING:
-    from builder.build.session import BuildSession
+    from builder.builds.session import BuildSession
     from builder.containers.run import RunOptions
     from builder.images.catalog import Catalog
     from builder.images.pull import LayerSource
@@ -94,7 +94,7 @@ class Builder:
                             xattr=self.store.xattr_prefix)
 
     def _session(self, options: BuildOptions, on_event: Emit | None = None) -> BuildSession:
-        from builder.build.session import BuildSession, Tools
+        from builder.builds.session import BuildSession, Tools
 
         tools = Tools(self.store, self._open_sandbox, self.registries, self._layers())
         return BuildSession(tools, options, on_event)
@@ -159,7 +159,7 @@ class Builder:
     def import_image(self, archive: BinaryIO, *, tag: str = "", changes: tuple[str, ...] = (), message: str = "",
                      platform: str = "") -> str:
         """An image of one layer from the (packed) tar of a file system; its id. `changes` are instructions."""
-        from builder.build.changes import apply_changes
+        from builder.builds.changes import apply_changes
         from builder.images.importing import import_rootfs
 
         name = str(Reference.parse(tag).with_default_tag()) if tag else ""
@@ -169,21 +169,21 @@ class Builder:
 
     def pull(self, image: str, *, platform: str = "", on_event: Emit | None = None) -> ImageSummary:
         """Brings an image into the store. Raises RegistryError, ImageError."""
-        from builder.build.transfers import pull
+        from builder.builds.transfers import pull
 
         return pull(self.store, self.registries, self._layers(), self.catalog, image,
                     parse_platform(platform) if platform else host_platform(), on_event)
 
     def push(self, image: str, on_event: Emit | None = None) -> str:
         """Sends an image to the registry in its name; the manifest's digest. Raises RegistryError, ImageError."""
-        from builder.build.transfers import push
+        from builder.builds.transfers import push
 
         return push(self.store, self.registries, self._layers(), self.catalog, image, on_event)
 
     def run(self, image: str, options: RunOptions, output: Output, stdin: BinaryIO | None = None, *,
             platform: str = "", pull: str = "missing") -> int:
         """Runs a command in a container of an image, fetched if `pull` says so; the exit status of its process."""
-        from builder.build.transfers import layers_of
+        from builder.builds.transfers import layers_of
         from builder.containers.run import run_image
 
         wanted = parse_platform(platform) if platform else host_platform()

@@ -17,7 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("layer", "store", "cache", "sandbox", "registry", "context"),
     ("engine",),
     ("export", "images", "containers"),
-    ("build",),
+    ("builds",),
     ("api",),
     ("cli", "ui"),
 )

@@ -121,7 +121,7 @@ class MetadataPlanner:
         working_dir = clean(posixpath.join("/", planner.config.working_dir, path))
         planner.change(working_dir=working_dir)
         if working_dir != "/":
-            op = MakeDirectory(path=working_dir, user=planner.config.user)
+            op = MakeDirectory(path=working_dir, user=planner.config.user, created=planner.epoch)
             inputs = () if node.root is None else (node.root,)
             node.root = planner.add(op, inputs, name=planner.step_name(statement.text), statement=statement)
         planner.commit(f"WORKDIR {working_dir}", layer=working_dir != "/")

@@ -152,6 +152,8 @@ class MakeDirectory(Op, frozen=True, kw_only=True):
 
     path: str
     user: str = ""
+    created: int | None = None
+    """The directories' time, seconds since the epoch (SOURCE_DATE_EPOCH); None for the time of the build."""
 
 
 # -- RUN -----------------------------------------------------------------------------------------------------------

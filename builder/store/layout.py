@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import Literal
 
 import msgspec
 
@@ -22,7 +23,7 @@ _KNOWN = frozenset({"format", "secret", "reserve", "oci-layout", "index.json", "
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     secret: bytes
-    xattr_prefix: str
+    xattr_prefix: Literal["trusted", "user"]
 
 
 class NotAStore(StoreError):
@@ -71,15 +72,16 @@ def open_layout(root: str) -> Layout:
         secret = _read(os.path.join(root, "secret"))
     except OSError as error:
         raise (StoreFull(root) if is_full(error) else StoreInaccessible(root, error)) from error
-    prefix = _parse_format(root, header)
-    if prefix != usable_xattr_prefix():
-        raise WrongPrivileges(root, prefix)
+    made_for = _parse_format(root, header)
+    prefix = usable_xattr_prefix()
+    if made_for != prefix:
+        raise WrongPrivileges(root, made_for)
     if len(secret) != SECRET_SIZE:
         raise StoreError(f"`{root}/secret` is damaged", hint="delete the folder's `stat` and `secret` to go on")
     return Layout(root=root, secret=secret, xattr_prefix=prefix)
 
 
-def usable_xattr_prefix() -> str:
+def usable_xattr_prefix() -> Literal["trusted", "user"]:
     """`trusted` where this process may set trusted.* attributes (root of the initial user namespace), else `user`."""
     if os.geteuid() != 0:
         return "user"

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from types import TracebackType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from builder.errors import StoreError
 from builder.store.database import Database
@@ -26,7 +26,7 @@ class State:
         self.root = layout.root
         self.secret = layout.secret
         """Seeds fingerprints of local files, so that no context can be made to collide."""
-        self.xattr_prefix = layout.xattr_prefix
+        self.xattr_prefix: Final = layout.xattr_prefix
         """`trusted` or `user`: the namespace of the overlayfs attributes in the layers."""
         self.db = Database(layout.root)
         """For this package alone, as is `session`."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 BUSYBOX = next((path for path in ("/bin/busybox", "/usr/bin/busybox") if os.path.exists(path)), "")
-APPLETS = ("sh", "cat", "cp", "echo", "env", "false", "id", "ln", "ls", "mkdir", "mv", "pwd", "rm", "seq", "sleep", "stat",
-           "test", "touch", "tr", "true", "dd", "chmod", "chown", "grep", "wc", "head", "sync")
+APPLETS = ("cat", "chmod", "chown", "cp", "dd", "echo", "env", "false", "grep", "head", "id", "ln", "ls", "mkdir", "mv",
+           "pwd", "rm", "seq", "sh", "sleep", "stat", "sync", "test", "touch", "tr", "true", "wc")
 PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n"
 
 
@@ -40,8 +40,8 @@ class Command:
     def build_args(self, dockerfile: str, *args: str) -> list[str]:
         path = self.context.parent / "Dockerfile"
         path.write_text(dockerfile)
-        return ["build", *(() if "-q" in args else ("--progress", "plain")), "--build-context", f"base=oci-layout://{self.base}", "-f", str(path),
-                *args]
+        progress = () if "-q" in args else ("--progress", "plain")
+        return ["build", *progress, "--build-context", f"base=oci-layout://{self.base}", "-f", str(path), *args]
 
     def files(self, dockerfile: str, *args: str) -> Path:
         """A folder with the files of the result."""

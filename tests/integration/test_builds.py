@@ -84,7 +84,8 @@ def test_a_failed_step_shows_itself_and_keeps_what_was_done(builder: Command) ->
     failed = builder.build(failing)
     assert failed.returncode == 1
     assert failed.stdout == ""
-    assert 'process "/bin/sh -c echo to stderr >&2; exit 7" did not complete successfully: exit code: 7' in failed.stderr
+    command = "/bin/sh -c echo to stderr >&2; exit 7"
+    assert f'process "{command}" did not complete successfully: exit code: 7' in failed.stderr
     assert ">>> RUN echo to stderr >&2; exit 7" in failed.stderr
     assert "to stderr\n" in failed.stderr
     mended = builder.build(failing.replace("exit 7", "exit 0"))

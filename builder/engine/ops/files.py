@@ -21,6 +21,7 @@ class CopyWork:
     def __init__(self, op: Copy, inputs: Sequence[Result], resources: Resources) -> None:
         self._op = op
         self._fingerprints = resources.fingerprints
+        self._xattr_prefix = resources.store.xattr_prefix
         self._parent = resources.tree(inputs[0]) if op.has_parent else None
         self._plan = plan_copy(op, [resources.tree(inputs[source.input]) for source in op.sources], self._parent)
 
@@ -32,7 +33,7 @@ class CopyWork:
         return {"files.list": self._plan.manifest(self._fingerprints)}
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
-        self._plan.write(layer.diff, parent=self._parent)
+        self._plan.write(layer.diff, parent=self._parent, xattr_prefix=self._xattr_prefix)
 
     def close(self) -> None:
         pass
@@ -50,17 +51,18 @@ class MakeDirectoryWork:
     kind = "makedirectory"
 
     def __init__(self, op: MakeDirectory, inputs: Sequence[Result], resources: Resources) -> None:
-        self._parent = resources.tree(inputs[0]) if inputs else None
-        self._plan = plan_mkdir(op, self._parent)
+        self._created = op.created
+        self._plan = plan_mkdir(op, resources.tree(inputs[0]) if inputs else None)
 
     def parts(self) -> Parts:
-        return _named(self._plan.key_parts())
+        return {**_named(self._plan.key_parts()), "created": self._created}
 
     def lists(self) -> Parts:
         return {}
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
-        self._plan.write(layer.diff, parent=self._parent)
+        now_ns = None if self._created is None else self._created * 10**9
+        self._plan.write(layer.diff, now_ns=now_ns)
 
     def close(self) -> None:
         pass

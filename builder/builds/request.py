@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 
-from builder.build.options import BuildOptions, SshSource
+from builder.builds.options import BuildOptions, SshSource
 from builder.errors import ContextError, UsageError
 from builder.export.outputs import Annotation, AnnotationTarget
 from builder.lint.linter import parse_bool

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from builder.build.progress import Progress
+from builder.builds.progress import Progress
 from builder.engine import events
 from builder.images.catalog import Catalog
 from builder.images.errors import NotInStore

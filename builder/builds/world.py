@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from builder.build.progress import Progress
+from builder.builds.progress import Progress
 from builder.context.local import LocalContext
 from builder.errors import BuilderError, ContextError
 from builder.images.resolve import Pull, Resolver

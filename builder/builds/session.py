@@ -10,10 +10,10 @@ from contextlib import ExitStack
 
 import msgspec
 
-from builder.build.inputs import Inputs, open_fetched_inputs, open_inputs
-from builder.build.options import BuildOptions, BuildResult
-from builder.build.progress import Progress
-from builder.build.request import (
+from builder.builds.inputs import Inputs, open_fetched_inputs, open_inputs
+from builder.builds.options import BuildOptions, BuildResult
+from builder.builds.progress import Progress
+from builder.builds.request import (
     annotations_of,
     plan_options,
     platforms_of,
@@ -22,7 +22,7 @@ from builder.build.request import (
     source_date_epoch,
     ssh_sockets,
 )
-from builder.build.world import BuildWorld
+from builder.builds.world import BuildWorld
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.engine import events
@@ -77,6 +77,8 @@ class BuildSession:
         self._options = options
         self._progress = Progress(receive)
         self._warnings = 0
+        self._definition: int | None = None
+        """The vertex that loaded the Dockerfile: findings are shown under it."""
 
     def run(self) -> BuildResult:
         """Builds and exports. Raises BuilderError; the record of the build says how it ended."""
@@ -167,12 +169,12 @@ class BuildSession:
         if remote is not None:
             settled = self._fetch_context(remote, scratch)
         shown = os.path.basename(options.dockerfile) if options.dockerfile not in {"", "-"} else "Dockerfile"
-        with self._progress.internal(f"[internal] load build definition from {shown}"):
+        with self._progress.internal(f"[internal] load build definition from {shown}") as self._definition:
             if remote is not None:
                 inputs = open_fetched_inputs(options.dockerfile or settled or "", options.stdin, scratch)
             else:
                 inputs = open_inputs(options.context, options.dockerfile, options.stdin, scratch)
-            dockerfile = parse(inputs.dockerfile)
+        dockerfile = parse(inputs.dockerfile)
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
                            pull=Pull(options.pull))
@@ -205,7 +207,7 @@ class BuildSession:
                 self._progress.emit(events.WarningRaised(
                     time=time.time(), rule=finding.rule.name, message=finding.message,
                     description=finding.rule.description, url=finding.rule.url,
-                    location=Location(inputs.dockerfile, finding.span)))
+                    location=Location(inputs.dockerfile, finding.span), vertex=self._definition))
 
     def _resources(self, build: BuildId, world: BuildWorld, fingerprints: Fingerprints) -> Resources:
         tools = self._tools
@@ -221,7 +223,7 @@ class BuildSession:
             return _layers(planned, solver.solve())
         finally:
             for outcome in solver.outcomes:
-                self._tools.store.add_step(build, _step(planned, outcome))
+                self._tools.store.add_step(build, _step(planned, outcome, first))
 
     def _fetch_image(self, op: SourceImage, progress: Transfer, cancelled: threading.Event) -> tuple[LayerId, ...]:
         return self._tools.layers.ensure_layers(op, progress=progress, cancelled=cancelled)
@@ -249,10 +251,11 @@ def _layers(planned: Plan, results: Mapping[int, Result]) -> Snapshot:
     return result
 
 
-def _step(planned: Plan, outcome: Outcome) -> Step:
-    return Step(ordinal=outcome.vertex, name=planned.vertices[outcome.vertex].name, outcome=StepOutcome(outcome.state),
+def _step(planned: Plan, outcome: Outcome, first: int) -> Step:
+    number = first + outcome.vertex
+    return Step(ordinal=number, name=planned.vertices[outcome.vertex].name, outcome=StepOutcome(outcome.state),
                 key=outcome.key, why=outcome.why, seconds=outcome.seconds, layer=outcome.layer,
-                log=f"{outcome.vertex}.log" if outcome.state != "cached" else "")
+                log=f"{number}.log" if outcome.state != "cached" else "")
 
 
 def _name(options: BuildOptions) -> str:
