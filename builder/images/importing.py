@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from builder.export.documents import rfc3339
 from builder.export.image import Assembler, ImageSource
 from builder.export.outputs import ImageOptions
 from builder.images.pull import LayerSource
 from builder.layer.decompress import ByteSource
-from builder.layer.overlay import XattrPrefix
 from builder.layer.unpack import unpack_layer
 from builder.oci import ContainerConfig, Descriptor, History, ImageConfig, Platform
 
@@ -27,7 +26,7 @@ def import_rootfs(store: Store, source: ByteSource, layers: LayerSource, *, plat
     config = config or ContainerConfig()
     with store.lease():
         with store.stage_layer() as staged:
-            unpacked = unpack_layer(source, staged.diff, xattr_prefix=cast(XattrPrefix, store.xattr_prefix),
+            unpacked = unpack_layer(source, staged.diff, xattr_prefix=store.xattr_prefix,
                                     what=f"`{what}`")
             layer = staged.commit(content=f"imported {unpacked.diff_id}", description=f"imported from {what}")
         made = History(created=rfc3339(time.time()), comment=message or f"Imported from {what}")

@@ -15,7 +15,6 @@ import msgspec
 from builder.errors import Cancelled
 from builder.images.manifest import layer_compression
 from builder.images.pull import Progress, layer_content
-from builder.layer.overlay import XattrPrefix
 from builder.layer.unpack import unpack_layer
 from builder.layer.view import MergedView
 from builder.oci import Descriptor, DiffID
@@ -94,7 +93,7 @@ class Transfer:
             stack.callback(source.close)
             copy = cast(IO[bytes], staged.file) if staged else None
             stream = _Stream(source, descriptor, copy, self._progress, (self._cancelled, self._failed))
-            unpacked = unpack_layer(stream, target_dir, xattr_prefix=cast(XattrPrefix, self._store.xattr_prefix),
+            unpacked = unpack_layer(stream, target_dir, xattr_prefix=self._store.xattr_prefix,
                                     expected_diff_id=diff_id, what=f"layer {descriptor.digest} of {self._image.name}")
             if staged:
                 staged.commit(descriptor.digest)
