@@ -14,10 +14,11 @@ a cache key stands for. An *image* is a name for a manifest blob. A *session* is
       mounts/<name>/     cache mounts
       logs/<build>/      the record of a build and <vertex>.log for each step that ran
       stat/<name>        stat caches of local folders
+      git/               repositories that git sources were fetched into
       stage/<session>/   everything unfinished, and `pins`: what the session uses, locked while it lives
       stage/trash-*      on its way out
       damaged/           blobs whose content is not what their name says, kept for a look until the next prune
-      locks/             `commit`, and one file for each named lock that is held now
+      locks/             `commit`; `gc-stamp`, when GC last looked; one file for each named lock that is held now
 
 Write rule: fill a private folder in stage/, rename it into place, then commit its row. A row is a promise that the file
 is there; a file without a row is nothing. Losing the rename race is success: the content is the same by name.

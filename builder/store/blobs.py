@@ -15,7 +15,7 @@ from builder.errors import ImageError, StoreError
 from builder.oci import Digest, digest_of, parse_digest
 from builder.store import trace
 from builder.store.session import Session
-from builder.store.state import State, raise_if_full
+from builder.store.state import State, raise_if_full, reporting_full_disk
 
 _CHUNK = 1 << 20
 Buffer = bytes | bytearray | memoryview
@@ -90,11 +90,8 @@ class Blobs(State):
 
     def stage_blob(self) -> StagedBlob:
         """A blob to be written, for a `with` block; without `commit` nothing remains of it."""
-        try:
+        with reporting_full_disk(self.root):
             return StagedBlob(self, self.session)
-        except OSError as error:
-            raise_if_full(self.root, error)
-            raise
 
     def _add_blob(self, path: str, digest: Digest, size: int) -> None:
         now = time.time()

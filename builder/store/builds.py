@@ -11,7 +11,6 @@ import enum
 import os
 import re
 import time
-from collections.abc import Iterator
 from typing import NewType
 
 import msgspec
@@ -20,7 +19,7 @@ from builder.errors import StoreError
 from builder.store.layers import LayerId
 from builder.store.layout import write_file
 from builder.store.locks import is_locked
-from builder.store.state import State, raise_if_full
+from builder.store.state import State, reporting_full_disk
 
 BuildId = NewType("BuildId", str)
 _ID = re.compile(r"[0-9a-f]{17}")
@@ -88,7 +87,7 @@ class Builds(State):
         """Starts a record; the build counts as killed should this process end without `end_build`."""
         started = time.time()
         build = BuildId(f"{int(started * 1000):011x}{os.urandom(3).hex()}")
-        with _reported(self.root):
+        with reporting_full_disk(self.root):
             session = self.session.start()
             os.mkdir(self.path("logs", build), 0o700)
         self._write(Build(id=build, name=name, started=started, context=context, dockerfile=dockerfile, target=target,
@@ -97,7 +96,7 @@ class Builds(State):
 
     def add_step(self, build: BuildId, step: Step) -> None:
         """Appends what happened to one vertex; from any thread."""
-        with _reported(self.root), open(self.path("logs", build, _STEPS), "ab") as file:
+        with reporting_full_disk(self.root), open(self.path("logs", build, _STEPS), "ab") as file:
             file.write(msgspec.json.encode(step) + b"\n")
 
     def end_build(self, build: BuildId, state: BuildState, *, error: str = "", image: str = "") -> None:
@@ -136,7 +135,7 @@ class Builds(State):
         return [BuildId(name) for name in sorted(os.listdir(self.path("logs")), reverse=True)]
 
     def _write(self, build: Build) -> None:
-        with _reported(self.root):
+        with reporting_full_disk(self.root):
             write_file(self.path("logs", build.id, _RECORD), msgspec.json.encode(build), sync=False)
 
     def _read(self, build: BuildId) -> Build:
@@ -147,15 +146,6 @@ class Builds(State):
                 return msgspec.json.decode(file.read(), type=Build)
         except (OSError, msgspec.DecodeError):
             raise BuildMissing(build) from None
-
-
-@contextlib.contextmanager
-def _reported(root: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise_if_full(root, error)
-        raise
 
 
 class AmbiguousBuild(StoreError):

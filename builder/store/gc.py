@@ -128,7 +128,12 @@ def bytes_to_keep(policy: PrunePolicy, used: int, free: int) -> int | None:
 
 def _collect(store: Store, policies: Sequence[PrunePolicy]) -> PruneReport:
     collect_leftovers(store)
-    removed = [row for policy in policies for row in _prune(store, policy)]
+    local = store.reachable(local=True).diff_ids
+    rows, removed = du(store), list[Usage]()
+    for policy in policies:
+        gone = set(_prune(store, policy, rows, local))
+        removed += gone
+        rows = [row for row in rows if row not in gone]
     _forget_old_records(store)
     store.db.rows("PRAGMA incremental_vacuum")
     if free_space(store.root)[1] > 2 * RESERVE_SIZE:
@@ -136,9 +141,8 @@ def _collect(store: Store, policies: Sequence[PrunePolicy]) -> PruneReport:
     return PruneReport(removed=tuple(removed), freed=sum(row.size for row in removed))
 
 
-def _prune(store: Store, policy: PrunePolicy) -> list[Usage]:
-    local = store.reachable(local=True).diff_ids
-    rows = du(store)
+def _prune(store: Store, policy: PrunePolicy, rows: list[Usage], local: set[DiffID]) -> list[Usage]:
+    """Removes what the policy does not keep of the rows; `local` is what local images needed when they were listed."""
     used = sum(row.size for row in rows if not row.shared)
     keep = bytes_to_keep(policy, used, free_space(store.root)[1])
     victims = _victims(rows, policy)
@@ -175,7 +179,7 @@ def _least_worth(rows: list[Usage], excess: int) -> list[Usage]:
 
 
 def _remove(store: Store, rows: list[Usage], local: set[DiffID]) -> list[Usage]:
-    """Removes those that still may go, and returns them; `local` is what local images needed when they were chosen."""
+    """Removes those that still may go, and returns them."""
     with store.session.deleting():
         needed, pinned = store.reachable(local=True), store.pinned()
         new = needed.diff_ids - local

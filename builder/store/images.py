@@ -27,6 +27,7 @@ from builder.store.blobs import BlobMissing, Blobs
 from builder.store.database import Row
 from builder.store.layout import write_file
 from builder.store.locks import named_lock
+from builder.store.state import reporting_full_disk
 
 _NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -118,7 +119,8 @@ class Images(Blobs):
 
     def write_index(self) -> None:
         """Makes index.json say what the names are now."""
-        with named_lock(self.root, "index.json"):  # the last to write has read the last names
+        # Under a lock: whoever writes last has also read last.
+        with reporting_full_disk(self.root), named_lock(self.root, "index.json"):
             write_file(self.path("index.json"), self.index())
 
     def _children(self, descriptor: Descriptor, found: Reachable) -> tuple[Descriptor, ...]:

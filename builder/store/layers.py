@@ -19,10 +19,11 @@ import msgspec
 from builder.errors import StoreError
 from builder.oci import Compression, Descriptor, DiffID
 from builder.store import trace
+from builder.store.blobs import blob_path
 from builder.store.database import Transaction
 from builder.store.disk import remove_tree, tree_size
 from builder.store.layout import write_file
-from builder.store.state import State, raise_if_full
+from builder.store.state import State, raise_if_full, reporting_full_disk
 
 LayerId = NewType("LayerId", str)
 
@@ -89,7 +90,7 @@ class Layers(State):
                                   diff_id, tar_size, content, layer)
         if not changed:
             raise LayerMissing(layer)
-        with contextlib.suppress(FileNotFoundError):
+        with reporting_full_disk(self.root), contextlib.suppress(FileNotFoundError):
             write_info(self.path("layers", layer), self.layer_info(layer))
 
     def layer_blob(self, diff_id: DiffID, compression: Compression) -> Descriptor | None:
@@ -99,7 +100,7 @@ class Layers(State):
         if row is None or not self._use("blob", row[0]):
             return None
         descriptor = msgspec.json.decode(row[1], type=Descriptor)
-        return descriptor if os.path.exists(self.path("blobs", "sha256", descriptor.digest[7:])) else None
+        return descriptor if os.path.exists(blob_path(self.root, descriptor.digest)) else None
 
     def add_layer_blob(self, diff_id: DiffID, compression: Compression, descriptor: Descriptor) -> None:
         """Notes that the stored blob `descriptor` packs this diff; the last one counts."""
@@ -108,11 +109,8 @@ class Layers(State):
 
     def stage_layer(self) -> StagedLayer:
         """A layer to be filled, for a `with` block; without `commit` nothing remains of it."""
-        try:
+        with reporting_full_disk(self.root):
             return StagedLayer(self, self.session.new_folder())
-        except OSError as error:
-            raise_if_full(self.root, error)
-            raise
 
     def pin_layers(self, owner: str, layers: tuple[LayerId, ...]) -> None:
         """Keeps layers from GC until `unpin_layers(owner)`, whatever happens to this process (a container's root).

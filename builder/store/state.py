@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, TypeVar
 
@@ -48,7 +49,8 @@ class State:
         pin = f"{kind} {item}"
         if self.session.leases and not self.session.is_pinned(pin):
             with self.session.committing():
-                self.session.pin(pin)
+                with reporting_full_disk(self.root):
+                    self.session.pin(pin)
                 return self.db.row(sql, item) is not None
         return True
 
@@ -90,3 +92,13 @@ def raise_if_full(root: str, error: BaseException | None) -> None:
     """Raises StoreFull in place of a system error that says so."""
     if is_full(error):
         raise StoreFull(root, cause=str(error)) from error
+
+
+@contextlib.contextmanager
+def reporting_full_disk(root: str) -> Iterator[None]:
+    """Makes a StoreFull of a system error that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise_if_full(root, error)
+        raise

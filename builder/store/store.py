@@ -14,7 +14,7 @@ from builder.store.layout import open_layout, write_file
 from builder.store.locks import Lock, named_lock
 from builder.store.mounts import Mounts
 from builder.store.records import Records
-from builder.store.state import raise_if_full
+from builder.store.state import reporting_full_disk
 
 if TYPE_CHECKING:
     from builder.store.fsck import Finding
@@ -59,11 +59,8 @@ class Store(Records, Images, Mounts, Builds):
 
     def save_stat_cache(self, name: str, data: bytes) -> None:
         """Keeps bytes under a name for the next build; they may be pruned at any time."""
-        try:
+        with reporting_full_disk(self.root):
             write_file(self._stat_file(name), data, sync=False)
-        except OSError as error:
-            raise_if_full(self.root, error)
-            raise
 
     def sweep(self) -> int:
         """Removes what dead processes left in stage/, and waits for it; returns how many entries."""
