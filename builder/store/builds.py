@@ -94,10 +94,10 @@ class Builds(State):
                           platform=platform, session=session))
         return build
 
-    def add_step(self, build: BuildId, step: Step) -> None:
-        """Appends what happened to one vertex; from any thread."""
+    def add_step(self, build: BuildId, *steps: Step) -> None:
+        """Appends what happened to vertices, in one write; from any thread."""
         with reporting_full_disk(self.root), open(self.path("logs", build, _STEPS), "ab") as file:
-            file.write(msgspec.json.encode(step) + b"\n")
+            file.write(b"".join(msgspec.json.encode(step) + b"\n" for step in steps))
 
     def end_build(self, build: BuildId, state: BuildState, *, error: str = "", image: str = "") -> None:
         """Raises BuildMissing."""
