@@ -48,7 +48,9 @@ def _sleepers() -> list[int]:
 
 
 def _groups(spawner: int) -> list[Path]:
-    return list(Path("/sys/fs/cgroup").rglob(f"builder-{spawner}-*"))
+    # Unlike rglob, os.walk bears with groups that others remove meanwhile.
+    return [Path(folder, name) for folder, names, _ in os.walk("/sys/fs/cgroup") for name in names
+            if name.startswith(f"builder-{spawner}-")]
 
 
 def _wait_for(condition: Callable[[], bool]) -> bool:

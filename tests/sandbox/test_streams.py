@@ -43,9 +43,17 @@ def test_program(runner: Runner, argv: tuple[str, ...], status: int, said: str) 
     assert ran.out == ("$HOME a b\n" if argv[0] == "echo" else "")
 
 
-def test_environment_is_exactly_what_was_given(runner: Runner) -> None:
+def test_environment_is_what_was_given(runner: Runner) -> None:
     ran = runner.run("", argv=("env",), env=(f"PATH={PATH}", "A=1=2", "EMPTY=", "Ü=ß", "A=3"))
-    assert set(ran.out.splitlines()) == {f"PATH={PATH}", "A=3", "EMPTY=", "Ü=ß"}
+    assert set(ran.out.splitlines()) == {f"PATH={PATH}", "A=3", "EMPTY=", "Ü=ß", "HOME=/root"}
+
+
+@pytest.mark.parametrize(("env", "uid", "home"), [
+    ((), 0, "/root"), (("HOME=",), 0, "/root"), (("HOME=/mine",), 0, "/mine"), ((), 12, "/h"), ((), 99, "/"),
+])
+def test_home_follows_passwd_unless_given(runner: Runner, env: tuple[str, ...], uid: int, home: str) -> None:
+    below = runner.layer({"etc/passwd": "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:12:12::/h:\n"})
+    assert runner.run("echo $HOME", layers=(below,), env=(f"PATH={PATH}", *env), uid=uid).out.strip() == home
 
 
 def test_streams_are_told_apart_and_arrive_early(runner: Runner) -> None:

@@ -48,6 +48,8 @@ def walk(root: int, path: str) -> Place:
                 if missing:
                     missing.pop()
                 elif names:
+                    if not is_directory(fds[-1]):
+                        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
                     names.pop()
                     os.close(fds.pop())
                 continue

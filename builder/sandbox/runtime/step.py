@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 NOT_FOUND, NOT_PERMITTED, NOT_STARTED = 127, 126, 255
 """Statuses of a program that is not there, may not be run, or that the kernel could not start (as runc: 255)."""
 
+_PASSWD_LIMIT = 1 << 20
+
 _TIOCSCTTY, _TIOCSPTLCK, _TIOCGPTN, _SIOCSIFFLAGS, _IFF_UP = 0x540E, 0x40045431, 0x80045430, 0x8914, 1
 
 
@@ -200,6 +202,8 @@ def _limit(name: str, soft: int, hard: int) -> None:
 
 def _execute(container: ContainerDocument) -> NoReturn:
     environment = dict(entry.partition("=")[::2] for entry in container["env"])
+    if not environment.get("HOME"):
+        environment["HOME"] = _home(container["uid"])
     argv = container["argv"]
     path = _find(argv[0] if argv else "", environment.get("PATH", ""))
     try:
@@ -208,6 +212,22 @@ def _execute(container: ContainerDocument) -> NoReturn:
         raise NoProgram(f"exec {path}: {_lower(error)}", NOT_STARTED) from None
     except ValueError as error:
         raise OSError(errno.EINVAL, str(error)) from None
+
+
+def _home(uid: int) -> str:
+    """The home directory that the image's passwd file gives the user; `/` for one that it does not know (as runc)."""
+    try:
+        # The image may have anything here: a pipe must not block, nor an endless device fill the memory.
+        fd = os.open("/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        text = os.read(fd, _PASSWD_LIMIT).decode(errors="surrogateescape")
+        os.close(fd)
+    except OSError:
+        return "/"
+    for line in text.splitlines():
+        fields = line.split(":")
+        if len(fields) >= 6 and fields[2] == str(uid):
+            return fields[5] or "/"
+    return "/"
 
 
 def _find(name: str, search: str) -> str:
