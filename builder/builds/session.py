@@ -12,6 +12,7 @@ import msgspec
 
 from builder.builds.inputs import Inputs, open_fetched_inputs, open_inputs
 from builder.builds.options import BuildOptions, BuildResult
+from builder.builds.parsing import parsed
 from builder.builds.progress import Progress
 from builder.builds.request import (
     annotations_of,
@@ -36,7 +37,6 @@ from builder.export.outputs import Output, OutputType, parse_output
 from builder.images.pull import LayerSource
 from builder.images.resolve import Pull, Resolver
 from builder.language.instructions import Dockerfile
-from builder.language.parser import parse
 from builder.layer.view import MergedView
 from builder.lint.linter import LintConfig, Linter
 from builder.oci import Platform
@@ -174,7 +174,7 @@ class BuildSession:
                 inputs = open_fetched_inputs(options.dockerfile or settled or "", options.stdin, scratch)
             else:
                 inputs = open_inputs(options.context, options.dockerfile, options.stdin, scratch)
-        dockerfile = parse(inputs.dockerfile)
+        dockerfile = parsed(self._tools.store, inputs.dockerfile)
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
                            pull=Pull(options.pull))

@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 import msgspec
 
 from builder.errors import UsageError
-from builder.export.destination import Destination
 from builder.export.documents import descriptor_fields, rfc3339
-from builder.export.files import PlatformFiles, write_folder, write_tar
 from builder.export.image import Assembler, BaseLayers, Image, ImageSource
-from builder.export.layout import CREATED, named, write_archive
-from builder.export.layout import write_folder as write_layout_folder
 from builder.export.outputs import Output, OutputType
 from builder.layer.tree import FileTree
 from builder.oci import Descriptor, Digest
@@ -83,6 +79,10 @@ class Exporter:
         return _exported(image, image.descriptor, references)
 
     def _layout(self, output: Output, sources: Sequence[ImageSource]) -> Exported:
+        from builder.export.destination import Destination
+        from builder.export.layout import CREATED, named, write_archive
+        from builder.export.layout import write_folder as write_layout_folder
+
         if output.type is OutputType.DOCKER and len(sources) > 1:
             raise UsageError("a docker archive cannot hold an image for several platforms",
                              hint="type=oci can, or build one platform")
@@ -104,6 +104,9 @@ class Exporter:
         return _exported(image, annotated, references)
 
     def _files(self, output: Output, sources: Sequence[ImageSource], trees: Trees) -> Exported:
+        from builder.export.destination import Destination
+        from builder.export.files import PlatformFiles, write_folder, write_tar
+
         split = len(sources) > 1 if output.platform_split is None else output.platform_split
         chosen = output.image.source_date_epoch
         results = [PlatformFiles(platform=source.platform, tree=trees(position),

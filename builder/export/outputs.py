@@ -6,7 +6,6 @@ Fields are CSV as Go's encoding/csv reads it, so that a value with commas goes i
 
 from __future__ import annotations
 
-import difflib
 import enum
 import re
 from collections.abc import Callable
@@ -274,5 +273,7 @@ def _csv_fields(text: str) -> list[str]:
 
 
 def _nearest(word: str, known: list[str]) -> str | None:
+    import difflib
+
     close = difflib.get_close_matches(word, known, 1)
     return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"

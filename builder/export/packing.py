@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.layer.compress import compressor
-from builder.layer.decompress import decompressor
-from builder.layer.pack import pack
 from builder.oci import Compression, Descriptor, DiffID
 
 if TYPE_CHECKING:
@@ -50,6 +47,8 @@ def _stored(store: Store, layer: LayerId, compression: Compression, clamp_mtime:
 
 def _pack(store: Store, layer: LayerId, compression: Compression, level: int | None,
           clamp_mtime: int | None) -> PackedLayer:
+    from builder.layer.pack import pack
+
     with store.stage_blob() as staged:
         with open(staged.path, "wb") as file:
             blob = pack(store.layer_dir(layer), file, compression=compression, level=level,
@@ -65,6 +64,9 @@ def _pack(store: Store, layer: LayerId, compression: Compression, level: int | N
 def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compression: Compression,
                  level: int | None = None) -> Descriptor:
     """A stored blob's content in another compression. Raises ArchiveDamaged, StoreError."""
+    from builder.layer.compress import compressor
+    from builder.layer.decompress import decompressor
+
     with store.lock(f"pack {diff_id} {compression}"):
         if found := store.layer_blob(diff_id, compression):
             return found

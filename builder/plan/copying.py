@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from urllib.parse import unquote, urlsplit
 
 from builder.language.instructions import Add, Copy, Heredoc
 from builder.lint import rules
 from builder.plan import vertices as v
 from builder.plan.errors import PlanError, StageNotYetDefined
-from builder.plan.gitref import GitRef, parse_git_ref
 from builder.plan.stage import StagePlanner
 from builder.plan.stages import Command
 
@@ -77,42 +75,26 @@ class CopyPlanner:
             return
         if len(paths) != 1:
             raise PlanError("checksum can't be specified for multiple sources")
-        if not _is_http(paths[0]) and parse_git_ref(paths[0]) is None:
+        if self._remote(paths[0]) is None:
             raise PlanError("checksum requires HTTP(S) or Git sources")
 
     def _add_source(self, path: str) -> None:
-        git = parse_git_ref(path)
-        if git is not None and not git.local_like:
-            self._add_git(git)
-        elif _is_http(path):
-            self._add_http(path)
-        else:
-            self._add_files(path)
+        source = self._remote(path)
+        match source:
+            case None:
+                self._add_files(path)
+            case v.SourceGit():
+                self._add_input(source, ("/",), literal=True, name=self._name)
+            case v.SourceHttp(filename=filename):
+                unpack = isinstance(self._instruction, Add) and bool(self._instruction.unpack)
+                self._add_input(source, (filename,), literal=True, unpack=unpack, name=self._name)
 
-    def _add_git(self, ref: GitRef) -> None:
-        if not isinstance(self._instruction, Add):
-            raise PlanError("source can't be a git ref for COPY", hint="ADD can fetch it")
-        keep = self._instruction.keep_git_dir
-        if None not in (keep, ref.keep_git_dir) and keep != ref.keep_git_dir:
-            raise PlanError("inconsistent keep-git-dir configuration")
-        if self._checksum and ref.checksum and self._checksum != ref.checksum:
-            raise PlanError(f'checksum mismatch "{self._checksum}" != "{ref.checksum}"')
-        op = v.SourceGit(
-            remote=ref.remote, ref=ref.ref, subdir=ref.subdir, checksum=ref.checksum or self._checksum,
-            keep_git_dir=bool(ref.keep_git_dir if ref.keep_git_dir is not None else keep),
-            submodules=ref.submodules is not False, mtime=ref.mtime, fetch_by_commit=ref.fetch_by_commit)
-        self._add_input(op, ("/",), literal=True, name=self._name)
+    def _remote(self, path: str) -> v.SourceGit | v.SourceHttp | None:
+        if "://" not in path and "@" not in path:
+            return None
+        from builder.plan.remote import remote_source
 
-    def _add_http(self, url: str) -> None:
-        if not isinstance(self._instruction, Add):
-            raise PlanError("source can't be a URL for COPY", hint="ADD can fetch it")
-        filename = posixpath.basename(unquote(urlsplit(url).path).rstrip("/"))
-        filename = filename if filename not in {"", "."} else "__unnamed__"
-        if self._checksum and not re.fullmatch(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}",
-                                               self._checksum):
-            raise PlanError(f"invalid checksum digest format: {self._checksum}")
-        op = v.SourceHttp(url=url, filename=filename, checksum=self._checksum)
-        self._add_input(op, (filename,), literal=True, unpack=bool(self._instruction.unpack), name=self._name)
+        return remote_source(self._instruction, path, self._checksum)
 
     def _add_files(self, path: str) -> None:
         instruction = self._instruction
@@ -149,10 +131,6 @@ class CopyPlanner:
             position = len(self._inputs)
             self._inputs.append(vertex)
         self._sources.append(v.CopySource(input=position, paths=paths, literal=literal, unpack=unpack))
-
-
-def _is_http(path: str) -> bool:
-    return path.startswith(("http://", "https://"))
 
 
 def _check_mode(mode: str) -> None:

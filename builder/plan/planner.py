@@ -251,10 +251,13 @@ class _Planner:
         return f"[{'' if node.only_stage else node.label + ' '}{1:{len(str(total))}d}/{total}] {shown}"
 
     def _add_triggers(self, node: StageNode) -> bool:
-        commands: list[Command] = []
+        triggers = self._stages.onbuild_triggers(node)
+        if not triggers:
+            return False
         from builder.language.parser import parse_instruction
 
-        for expression in self._stages.onbuild_triggers(node):
+        commands: list[Command] = []
+        for expression in triggers:
             try:
                 statement = parse_instruction(expression)
             except BuilderError as error:

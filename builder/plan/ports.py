@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from builder.plan.errors import PlanError
 
 
@@ -35,6 +33,8 @@ class PortSpec:
         if ip.startswith("[") and ip.endswith("]"):
             ip = ip[1:-1]
         if ip:
+            import ipaddress
+
             try:
                 ipaddress.ip_address(ip)
             except ValueError:

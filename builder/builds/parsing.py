@@ -1,0 +1,28 @@
+"""Parsing that is remembered: an unchanged Dockerfile costs no grammar, its instructions come from the store."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from builder import __version__
+from builder.language.instructions import Dockerfile
+from builder.source import Source
+from builder.store import Store
+
+
+def parsed(store: Store, source: Source) -> Dockerfile:
+    """What `parse` makes of the source. Raises DockerfileErrors, which are never remembered."""
+    name = f"dockerfile {__version__} {hashlib.sha256(msgspec.msgpack.encode(source)).hexdigest()}"
+    known = store.load_stat_cache(name)
+    if known is not None:
+        try:
+            return msgspec.msgpack.decode(known, type=Dockerfile)
+        except msgspec.DecodeError:
+            pass  # of a version with other instructions: parse again
+    from builder.language.parser import parse
+
+    dockerfile = parse(source)
+    store.save_stat_cache(name, msgspec.msgpack.encode(dockerfile))
+    return dockerfile
