@@ -47,7 +47,8 @@ class OciSandbox:
         self._command = find_runtime(runtime)
         if os.path.basename(self._command) == "crun" and is_hybrid():
             raise RuntimeUnsuitable(runtime)
-        self._rootless = _in_user_namespace()
+        self._rootless = _read("uid_map").split() != ["0", "0", "4294967295"]
+        self._single_id = _read("setgroups").strip() == "deny"
         self._spawner = SpawnerProcess(state_dir, userxattr=userxattr)
 
     def run(self, container: Container, output: Output, stdin: BinaryIO | None = None) -> Exit:
@@ -59,7 +60,7 @@ class OciSandbox:
         name = f"builder-{os.urandom(8).hex()}"
         cgroups_path = os.path.normpath(f"/{container.cgroup_parent}/builder/{name}")
         config = oci_config(container, binds_dir=f"{scratch_dir}/binds", cgroups_path=cgroups_path,
-                            rootless=self._rootless)
+                            rootless=self._rootless, single_id=self._single_id)
         document = msgspec.to_builtins(container, builtin_types=(bytes,))
         document["oci"] = {"command": self._command, "name": name, "cgroups_path": cgroups_path,
                            "config": json.dumps(config).encode()}
@@ -94,9 +95,9 @@ def is_hybrid() -> bool:
     return os.path.exists("/sys/fs/cgroup/unified/cgroup.procs")
 
 
-def _in_user_namespace() -> bool:
-    with open("/proc/self/uid_map") as file:
-        return file.read().split() != ["0", "0", "4294967295"]
+def _read(name: str) -> str:
+    with open(f"/proc/self/{name}") as file:
+        return file.read()
 
 
 def _interpret(ended: Exit, log: str) -> Exit:

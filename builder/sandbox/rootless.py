@@ -130,7 +130,8 @@ def subordinate_ids(kind: str) -> tuple[tuple[int, int], ...]:
                     ranges.append((int(first), int(count)))
     except OSError:
         return ()
-    return tuple(ranges)
+    # A user may be listed by name and by number; newuidmap refuses ranges that overlap.
+    return tuple(dict.fromkeys(ranges))
 
 
 class _Mapper:

@@ -15,8 +15,12 @@ from builder.sandbox.runtime import facts, syscalls, system
 _GUARDED = ["nosuid", "noexec", "nodev"]
 
 
-def oci_config(container: Container, *, binds_dir: str, cgroups_path: str, rootless: bool) -> dict[str, Any]:
-    """The document; mount number n is bound from `binds_dir`/n."""
+def oci_config(container: Container, *, binds_dir: str, cgroups_path: str, rootless: bool,
+               single_id: bool = False) -> dict[str, Any]:
+    """The document; mount number n is bound from `binds_dir`/n.
+
+    `rootless` is for a user namespace, `single_id` for one in which only root exists.
+    """
     namespaces = ["pid", "ipc", "uts", "mount"]
     if container.network == "none":
         namespaces.append("network")
@@ -40,10 +44,10 @@ def oci_config(container: Container, *, binds_dir: str, cgroups_path: str, rootl
              for number, mount in enumerate(container.mounts)]
     return {
         "ociVersion": "1.0.2",
-        "process": _process(container),
+        "process": _process(container, single_id=single_id),
         "root": {"path": "root", "readonly": container.readonly_root},
         "hostname": container.hostname,
-        "mounts": [*_system_mounts(container, rootless=rootless), *binds],
+        "mounts": [*_system_mounts(container, rootless=rootless, single_id=single_id), *binds],
         "linux": linux,
     }
 
@@ -69,8 +73,9 @@ def _argument(name: str, value: int, operator: str) -> dict[str, Any]:
     return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": value, "op": operator}]}
 
 
-def _process(container: Container) -> dict[str, Any]:
+def _process(container: Container, *, single_id: bool) -> dict[str, Any]:
     groups = container.groups if container.gid in container.groups else (container.gid, *container.groups)
+    groups = () if single_id else groups
     held = _held_capabilities()
     names = held if container.privileged else tuple(name for name in held if name in facts.DEFAULT_CAPABILITIES)
     capabilities = [f"CAP_{name}" for name in names]
@@ -103,8 +108,9 @@ def _limit(limit: Rlimit, *, may_raise: bool) -> dict[str, Any]:
     return {"type": f"RLIMIT_{limit.name.upper()}", "soft": soft % 2**64, "hard": hard % 2**64}
 
 
-def _system_mounts(container: Container, *, rootless: bool) -> list[dict[str, Any]]:
+def _system_mounts(container: Container, *, rootless: bool, single_id: bool) -> list[dict[str, Any]]:
     readonly = [] if container.privileged else ["ro"]
+    owner = [] if single_id else ["gid=5"]
 
     def mount(target: str, kind: str, source: str, *options: str) -> dict[str, Any]:
         return {"destination": target, "type": kind, "source": source, "options": list(options)}
@@ -112,7 +118,7 @@ def _system_mounts(container: Container, *, rootless: bool) -> list[dict[str, An
     mounts = [
         mount("/proc", "proc", "proc", *_GUARDED),
         mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", f"size={facts.DEV_SIZE}"),
-        mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+        mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", *owner),
         mount("/dev/shm", "tmpfs", "shm", *_GUARDED, "mode=1777", f"size={container.shm_size}"),
         mount("/dev/mqueue", "mqueue", "mqueue", *_GUARDED),
     ]
