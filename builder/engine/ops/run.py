@@ -14,6 +14,7 @@ from builder.engine.ops.work import Log
 from builder.engine.resources import Resources
 from builder.engine.results import Result, Snapshot
 from builder.errors import Cancelled, RunFailed
+from builder.layer.upper import prune_upper
 from builder.layer.users import resolve_user
 from builder.plan.vertices import Network, Run
 from builder.sandbox.container import Container, ContainerMount, Exit, File, Overlay, Rlimit
@@ -54,6 +55,7 @@ class RunWork:
             container = self._container(layer, mounts, secret_env)
             ended = self._resources.sandbox().run(container, output)
         self._check(ended, tail)
+        prune_upper(layer.diff, self._resources.view(self._layers))
 
     def close(self) -> None:
         pass
