@@ -16,6 +16,7 @@ import msgspec
 from builder.errors import SandboxError
 from builder.sandbox.container import Container, Exit, Output
 from builder.sandbox.launch import SpawnerProcess
+from builder.sandbox.runtime import host
 from builder.sandbox.session import LOG_STREAM, Session, SetupFailed
 
 _MISSING = re.compile(r'exec: ".*": (executable file not found in \$PATH|stat .*: (no such file|not a dir))')
@@ -47,8 +48,8 @@ class OciSandbox:
         self._command = find_runtime(runtime)
         if os.path.basename(self._command) == "crun" and is_hybrid():
             raise RuntimeUnsuitable(runtime)
-        self._rootless = _read("uid_map").split() != ["0", "0", "4294967295"]
-        self._single_id = _read("setgroups").strip() == "deny"
+        self._rootless = host.in_user_namespace()
+        self._single_id = host.groups_denied()
         self._spawner = SpawnerProcess(state_dir, userxattr=userxattr)
 
     def run(self, container: Container, output: Output, stdin: BinaryIO | None = None) -> Exit:
@@ -93,11 +94,6 @@ def find_runtime(runtime: str) -> str:
 def is_hybrid() -> bool:
     """Whether version 1 has controllers while version 2 is mounted beside it, which crun refuses."""
     return os.path.exists("/sys/fs/cgroup/unified/cgroup.procs")
-
-
-def _read(name: str) -> str:
-    with open(f"/proc/self/{name}") as file:
-        return file.read()
 
 
 def _interpret(ended: Exit, log: str) -> Exit:

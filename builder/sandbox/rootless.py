@@ -100,7 +100,7 @@ def enter() -> None:
             raise NotAlone from None
         raise UserNamespaceForbidden("unshare CLONE_NEWUSER", error.errno or 0) from None
     if mapper is None or not mapper.map():
-        _map_single(uid, gid)
+        map_single(uid, gid)
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     if mapper is not None and _may_set_groups():
@@ -176,7 +176,8 @@ def _run(command: str, pid: int, own: int, ranges: tuple[tuple[int, int], ...]) 
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _map_single(uid: int, gid: int) -> None:
+def map_single(uid: int, gid: int) -> None:
+    """Makes the ids that were `uid` and `gid` outside the only ones of the calling process's new user namespace."""
     try:
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:

@@ -81,17 +81,15 @@ class Group:
             if not self._dirs:
                 for hierarchy in found:
                     if "devices" not in hierarchy.controllers:
-                        self._make(_parent_dir(container, hierarchy), name)
+                        self._make(_parent_dir(container["cgroup_parent"], hierarchy), name)
         except OSError:
             self.remove()
             raise
 
     def _limit(self, container: ContainerDocument, found: tuple[Hierarchy, ...], name: str, controller: str,
                values: tuple[tuple[str, str], ...]) -> None:
-        owner = next((h for h in found if not h.name or controller in h.controllers), None)
-        if owner is None:
-            raise OSError(errno.ENODEV, f"this machine has no `{controller}` control groups")
-        parent_dir = _parent_dir(container, owner)
+        owner = _owner(found, controller)
+        parent_dir = _parent_dir(container["cgroup_parent"], owner)
         if not owner.name:
             _enable(parent_dir, controller)
         path = self._make(parent_dir, name)
@@ -148,6 +146,27 @@ def remove(group_dirs: Iterable[str]) -> None:
                 break
 
 
+def try_controller(found: tuple[Hierarchy, ...], controller: str) -> None:
+    """Makes and removes a group that `controller` could limit; raises OSError with the reason when that fails."""
+    owner = _owner(found, controller)
+    parent_dir = _parent_dir("", owner)
+    if not owner.name:
+        _enable(parent_dir, controller)
+    path = f"{parent_dir}/{group_name(os.getpid())}"
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        raise OSError(error.errno, f"mkdir `{path}`: {os.strerror(error.errno or 0)}") from None
+    remove((path,))
+
+
+def _owner(found: tuple[Hierarchy, ...], controller: str) -> Hierarchy:
+    for hierarchy in found:
+        if not hierarchy.name or controller in hierarchy.controllers:
+            return hierarchy
+    raise OSError(errno.ENODEV, f"this machine has no `{controller}` control groups")
+
+
 def group_name(pid: int) -> str:
     """A new name for a spawner's groups: `sweep` sees by it whose they are."""
     return f"builder-{pid}-{os.urandom(4).hex()}"
@@ -181,8 +200,7 @@ def paths_of(path: str) -> tuple[str, ...]:
                  for p in (path, os.path.dirname(path)))
 
 
-def _parent_dir(container: ContainerDocument, hierarchy: Hierarchy) -> str:
-    parent = container["cgroup_parent"]
+def _parent_dir(parent: str, hierarchy: Hierarchy) -> str:
     if parent:
         inside = os.path.normpath("/" + parent)
         return f"{hierarchy.mount_dir}{inside if inside != '/' else ''}"

@@ -29,19 +29,18 @@ class Host:
         self.appends_lowers = overlay.appends_lowers()
         self.hierarchies = hierarchies
         self.program = seccomp.program(kernel.MACHINE)
-        self.in_user_namespace = _id_map("uid") != [(0, 0, 0xFFFFFFFF)]
+        self.in_user_namespace = in_user_namespace()
         self.guard = None if self.in_user_namespace else _entered(guard)
         """Keeps steps from opening devices; without it, file systems that a step can write to are mounted `nodev`."""
         self.nodev = kernel.NODEV if self.guard is None else 0
-        self.groups_denied = _read("/proc/self/setgroups").strip() == "deny"
-        """Whether the user namespace has a single id only, so that supplementary groups cannot be set."""
-        self.tty_gid = any(first <= 5 < first + count for first, _, count in _id_map("gid"))
+        self.groups_denied = groups_denied()
+        self.tty_gid = any(first <= 5 < first + count for first, _, count in id_map("gid"))
         """Whether gid 5, which owns terminals, exists in the user namespace."""
         # The container's /proc and /sys show the same kernel, so what is not there now need not be hidden later.
         self.masked_paths = tuple(p for p in facts.MASKED_PATHS if os.path.exists(p))
         self.readonly_paths = tuple(p for p in facts.READONLY_PATHS if os.path.exists(p))
         self.has_kcore = os.path.exists("/proc/kcore")
-        self.permitted = _permitted()
+        self.permitted = permitted_capabilities()
         last = int(_read("/proc/sys/kernel/cap_last_cap"))
         kept = facts.mask_of(facts.DEFAULT_CAPABILITIES)
         self.dropped_capabilities = tuple(n for n in range(last + 1) if not kept >> n & 1)
@@ -73,12 +72,23 @@ def _entered(guard: DeviceGuard | None) -> DeviceGuard | None:
     return guard
 
 
-def _id_map(kind: str) -> list[tuple[int, int, int]]:
+def in_user_namespace() -> bool:
+    """Whether this process' ids are not those of the machine itself."""
+    return id_map("uid") != [(0, 0, 0xFFFFFFFF)]
+
+
+def groups_denied() -> bool:
+    """Whether supplementary groups cannot be set: in a user namespace with a single id."""
+    return _read("/proc/self/setgroups").strip() == "deny"
+
+
+def id_map(kind: str) -> list[tuple[int, int, int]]:
+    """The `uid` or `gid` map of this process: (first inside, first outside, count)."""
     lines = _read(f"/proc/self/{kind}_map").splitlines()
     return [(int(inside), int(outside), int(count)) for inside, outside, count in (line.split() for line in lines)]
 
 
-def _permitted() -> int:
+def permitted_capabilities() -> int:
     """The capabilities that this process may use, as bits."""
     for line in _read("/proc/self/status").splitlines():
         if line.startswith("CapPrm:"):
