@@ -171,8 +171,10 @@ class Extraction:
         self.hide(member.name)
 
     def _hard_link(self, member: Member) -> None:
+        """One more name; the file takes over the attributes of its last member, as containerd and go-archive have it."""
         def make(name: bytes, parent: int) -> None:
             os.link(target, name, src_dir_fd=self.root.descriptor(folder), dst_dir_fd=parent, follow_symlinks=False)
+            self._apply_by_name(name, parent, member)
 
         try:
             folder, _, target = self.root.locate(member.link, make=False)
@@ -206,7 +208,7 @@ class Extraction:
         except OSError as error:
             if not self._record or error.errno not in (errno.EPERM, errno.EINVAL):
                 raise
-        if member.kind != b"2":
+        if not stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             os.chmod(name, member.mode, dir_fd=parent)
         os.utime(name, ns=(member.mtime_ns, member.mtime_ns), dir_fd=parent, follow_symlinks=False)
 

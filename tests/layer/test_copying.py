@@ -77,7 +77,7 @@ SAME_RESULT = ["f 0644 0:0 other", "f 0644 5:6 d/f"]
     (lambda root: os.rename(f"{root}/d/f", f"{root}/d/g"), True),
     (lambda root: (os.unlink(f"{root}/d/l"), os.symlink("g", f"{root}/d/l")), True),
     (lambda root: (os.unlink(f"{root}/d/l"), os.link(f"{root}/d/f", f"{root}/d/l")), True),
-], ids=str)
+])
 def test_key_of_what_is_taken(tree: Callable[[str], str], change: Callable[[str], object], differs: bool) -> None:
     root = tree(CONTEXT)
     before = keys(plan_copy(copy("d", to="/x/"), [LocalContext(root)], None))
