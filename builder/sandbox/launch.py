@@ -34,6 +34,7 @@ class SpawnerProcess:
         self._userxattr = userxattr
         self._lock = threading.Lock()
         self._requests: _socket.socket | None = None
+        self._closed = False
         self._pid = 0
 
     def run(self, document: bytes, session: Session) -> Exit:
@@ -53,6 +54,7 @@ class SpawnerProcess:
     def close(self) -> None:
         """Ends every container and waits until the last process is gone. Idempotent."""
         with self._lock:
+            self._closed = True
             if self._requests is None:
                 return
             self._requests.close()
@@ -62,6 +64,8 @@ class SpawnerProcess:
     def _request(self, *fds: int) -> None:
         rights = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
         with self._lock:
+            if self._closed:
+                raise RuntimeDied
             if self._requests is None:
                 self._requests = self._start()
             try:

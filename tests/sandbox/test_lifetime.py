@@ -128,6 +128,8 @@ def test_close_ends_what_runs_and_may_be_called_twice(runner: Runner) -> None:
     sandbox.close()
     thread.join(10)
     assert caught == [137] and not _sleepers()
+    with pytest.raises(RuntimeDied):
+        sandbox.run(container, lambda stream, data: None)
 
 
 def test_an_unused_sandbox_starts_nothing(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The mounts of one container, made in its own mount namespace: root, system file systems, and what the step asked for.
 
-Targets are resolved inside the root only (`paths`). A missing target gets a stub layer (`overlay`), except /proc, /sys
-and /dev, which stay in the image as they do with BuildKit, and targets inside other mounts, which are made there.
+Targets are resolved inside the root only (`paths`). A missing one is provided by a layer below or above the others
+(`overlay`), except /proc, /sys and /dev, which stay in the image as they do with BuildKit, and targets inside other
+mounts, which are made there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import errno
 import os
 
 from builder.sandbox.runtime import kernel, paths, system
-from builder.sandbox.runtime.overlay import Mounter, StubLayer, forget_volatile
+from builder.sandbox.runtime.overlay import Mounter, StubLayer, forget_volatile, lay_ground
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,8 +75,10 @@ class Tree:
         os.close(self.root)
 
     def _mount_root(self) -> None:
-        overlay = self._container["root"]
-        root = self._mounter.mount(overlay)
+        overlay, ground_dir = self._container["root"], f"{self._scratch_dir}/ground"
+        targets = [mount["target"] for mount in self._container["mounts"]]
+        lay_ground(ground_dir, list(zip(targets, map(paths.is_directory, self._sources), strict=True)))
+        root = self._mounter.mount(overlay, below=ground_dir)
         if overlay["upper"]:
             self._make_working_directory(root, uid=self._container["uid"], gid=self._container["gid"])
         stubs = self._plan_stubs(root)
@@ -83,7 +86,7 @@ class Tree:
             os.close(root)
             if overlay["upper"]:
                 forget_volatile(overlay["work"])
-            root = self._mounter.mount(overlay, stub_dir=f"{self._scratch_dir}/stubs")
+            root = self._mounter.mount(overlay, above=f"{self._scratch_dir}/stubs", below=ground_dir)
         _attach_at(root, f"{self._scratch_dir}/root")
         self.root = root
 

@@ -40,9 +40,9 @@ class Mounter:
         self._appends = appends
         self._serial = 0
 
-    def mount(self, overlay: OverlayDocument, *, stub_dir: str = "") -> int:
-        """A descriptor of the mounted overlay's root, to be attached. `stub_dir` goes on top of the lower ones."""
-        lowers = [d for d in (stub_dir, *reversed(overlay["lowers"])) if d]
+    def mount(self, overlay: OverlayDocument, *, above: str = "", below: str = "") -> int:
+        """A descriptor of the mounted overlay's root, to be attached; with more directories round the lower ones."""
+        lowers = [d for d in (above, *reversed(overlay["lowers"]), below) if d]
         while len(lowers) < (1 if overlay["upper"] else 2):
             lowers.append(f"{self._scratch_dir}/empty")
         held: list[int] = []
@@ -89,11 +89,35 @@ def _short(path: str, held: list[int], limit: int) -> str:
     return f"/proc/self/fd/{held[-1]}"
 
 
-class StubLayer:
-    """A directory that holds missing mount points, to lie between a root's lower directories and its upper one.
+def lay_ground(ground_dir: str, targets: list[tuple[str, bool]]) -> None:
+    """Fills a directory that is to lie below a root with mount points: paths, and whether each is a directory.
 
-    The overlay then shows them, and neither the upper directory nor the layers get a trace of them. Directories that
-    exist are repeated with their attributes, as an overlay shows those of the topmost layer that has the directory.
+    The overlay then shows those that are missing, and neither the upper directory nor the layers get a trace of them.
+    Whatever the layers have there hides them, and directories that exist keep their attributes.
+    """
+    os.mkdir(ground_dir, 0o755)
+    for target, directory in targets:
+        *parents, name = os.path.normpath(f"/{target}").lstrip("/").split("/")
+        path = ground_dir
+        try:
+            for parent in parents:
+                path += f"/{parent}"
+                if not os.path.isdir(path):
+                    os.mkdir(path, 0o755)
+            if directory:
+                os.mkdir(f"{path}/{name}", 0o755)
+            else:
+                os.close(os.open(f"{path}/{name}", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        except (FileExistsError, IsADirectoryError, NotADirectoryError):
+            # Another target is the same or lies in the way; mounting will tell.
+            continue
+
+
+class StubLayer:
+    """A directory with the mount points that are missing nevertheless, to lie just below a root's upper directory.
+
+    For those that links lead to, or that are hidden by what a layer removed. Here directories that exist are repeated
+    with their attributes, as an overlay shows those of the topmost layer that has the directory.
     """
 
     def __init__(self, stub_dir: str) -> None:

@@ -34,6 +34,7 @@ _SIGKILL = 9
 def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
     """Serves the caller at the other end of `socket_fd` until it closes, then ends what it started."""
     os.setsid()
+    os.chdir("/")
     # The caller may have been started with open descriptors that it does not know of; no step shall see them.
     os.closerange(socket_fd + 1, 1 << 30)
     requests = _socket.socket(fileno=socket_fd)

@@ -65,6 +65,8 @@ def run(container: ContainerDocument, host: Host, group: Group | None, control: 
         _say(f"{error}\n")
     except OSError as error:
         send(control, ("error", error.errno or 0, error.strerror or str(error), error.filename or ""))
+    except ValueError as error:
+        send(control, ("error", errno.EINVAL, str(error), ""))
     except BaseException as error:
         send(control, ("bug", f"{type(error).__name__}: {error}"))
     os._exit(status)
@@ -210,8 +212,6 @@ def _execute(container: ContainerDocument) -> NoReturn:
         os.execve(path, argv, environment)
     except OSError as error:
         raise NoProgram(f"exec {path}: {_lower(error)}", NOT_STARTED) from None
-    except ValueError as error:
-        raise OSError(errno.EINVAL, str(error)) from None
 
 
 def _home(uid: int) -> str:
