@@ -171,10 +171,11 @@ class Extraction:
         self.hide(member.name)
 
     def _hard_link(self, member: Member) -> None:
-        """One more name; the file takes over the attributes of its last member, as containerd and go-archive have it."""
+        """One more name; in a layer the file takes over the attributes of its last member, as containerd has it."""
         def make(name: bytes, parent: int) -> None:
             os.link(target, name, src_dir_fd=self.root.descriptor(folder), dst_dir_fd=parent, follow_symlinks=False)
-            self._apply_by_name(name, parent, member)
+            if self._pulled:
+                self._apply_by_name(name, parent, member)
 
         try:
             folder, _, target = self.root.locate(member.link, make=False)

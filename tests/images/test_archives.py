@@ -201,7 +201,7 @@ def test_damaged_archives_are_refused(store: Store, tmp_path: Path, kind: str) -
     assert store.images() == []
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", bytes(1024), gzip.compress(b"x" * 5000)])
+@pytest.mark.parametrize("data", [b"", b"hello", bytes(1024), gzip.compress(b"x" * 5000, mtime=0)])
 def test_what_is_no_archive(store: Store, data: bytes) -> None:
     with pytest.raises(BuilderError):
         load_archive(store, io.BytesIO(data))
@@ -214,7 +214,7 @@ def test_circular_links_end(store: Store) -> None:
 
 def test_a_root_file_system_is_imported(store: Store, resolver: Resolver, layers: LayerSource) -> None:
     config = ContainerConfig(cmd=("/hello",))
-    import_rootfs(store, io.BytesIO(gzip.compress(LAYER)), layers, platform=AMD64, names=(NAME,), config=config)
+    import_rootfs(store, io.BytesIO(gzip.compress(LAYER, mtime=0)), layers, platform=AMD64, names=(NAME,), config=config)
     image = resolver.resolve(Reference.parse("app:v1"), AMD64)
     assert image.config.config.cmd == ("/hello",)
     assert (image.config.history or ())[0].comment == "Imported from -"
