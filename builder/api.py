@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from builder.builds.options import BuildOptions, BuildResult, SecretSource, SshSource
-from builder.engine.events import AnyEvent, Emit, WarningRaised
+from builder.engine.events import AnyEvent, Emit
 from builder.errors import BuilderError
 from builder.platforms import host_platform, parse_platform
 from builder.reference import Reference
@@ -23,6 +23,7 @@ from builder.reference import Reference
 if TYPE_CHECKING:
     from builder.builds.session import BuildSession
     from builder.containers.run import RunOptions
+    from builder.engine.intervention import Intervene
     from builder.images.catalog import Catalog
     from builder.images.pull import LayerSource
     from builder.images.summary import HistoryRow, ImageSummary, RemovedImage
@@ -93,17 +94,22 @@ class Builder:
         return open_sandbox(runtime=self.runtime, state_dir=os.path.join(self.root, "sandbox"),
                             xattr=self.store.xattr_prefix)
 
-    def _session(self, options: BuildOptions, on_event: Emit | None = None) -> BuildSession:
+    def _session(self, options: BuildOptions, on_event: Emit | None = None,
+                 on_failure: Intervene | None = None) -> BuildSession:
         from builder.builds.session import BuildSession, Tools
 
         tools = Tools(self.store, self._open_sandbox, self.registries, self._layers())
-        return BuildSession(tools, options, on_event)
+        return BuildSession(tools, options, on_event, on_failure)
 
     # -- builds --------------------------------------------------------------------------------------------------
 
-    def build(self, options: BuildOptions, on_event: Emit | None = None) -> BuildResult:
-        """Builds and exports. Raises BuilderError; what had been built before stays in the cache."""
-        return self._session(options, on_event).run()
+    def build(self, options: BuildOptions, on_event: Emit | None = None,
+              on_failure: Intervene | None = None) -> BuildResult:
+        """Builds and exports. Raises BuilderError; what had been built before stays in the cache.
+
+        `on_failure` is asked what to do about a RUN that failed, while its container can still be entered.
+        """
+        return self._session(options, on_event, on_failure).run()
 
     def print_build(self, options: BuildOptions, what: str) -> str:
         """The value between two rooms as text: `ast`, `plan` or `keys`. Nothing is run."""

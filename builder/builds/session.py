@@ -15,6 +15,7 @@ from builder.builds.options import BuildOptions, BuildResult
 from builder.builds.parsing import parsed
 from builder.builds.progress import Progress
 from builder.builds.request import (
+from builder.builds.recording import Phases, step_of
     annotations_of,
     plan_options,
     platforms_of,
@@ -28,6 +29,7 @@ from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.engine import events
 from builder.engine.resources import Resources, Transfer
+from builder.engine.intervention import Intervene
 from builder.engine.results import Result, Snapshot
 from builder.engine.solver import Outcome, Solver
 from builder.errors import Cancelled
@@ -46,8 +48,7 @@ from builder.registry.access import RegistryAccess
 from builder.sandbox.container import Sandbox
 from builder.source import Location
 from builder.store import Store
-from builder.store.builds import BuildId, BuildState, Step
-from builder.store.builds import Outcome as StepOutcome
+from builder.store.builds import BuildId, BuildState
 from builder.store.layers import LayerId
 
 DEFAULT_JOBS = 16
@@ -64,6 +65,13 @@ class Tools(msgspec.Struct, frozen=True):
 
 class Solved(msgspec.Struct, frozen=True):
     """A plan and the layers of its image, those of the base included."""
+class Planned(msgspec.Struct, frozen=True):
+    """A build before its first step: what was asked of the world, and a plan for each platform."""
+
+    world: BuildWorld
+    plans: tuple[Plan, ...]
+
+
 
     plan: Plan
     snapshot: Snapshot
@@ -72,12 +80,15 @@ class Solved(msgspec.Struct, frozen=True):
 class BuildSession:
     """One build. `run` is called once."""
 
-    def __init__(self, tools: Tools, options: BuildOptions, receive: events.Emit | None) -> None:
+    def __init__(self, tools: Tools, options: BuildOptions, receive: events.Emit | None,
+                 intervene: Intervene | None = None) -> None:
         self._tools = tools
         self._options = options
         self._progress = Progress(receive)
         self._warnings = 0
         self._definition: int | None = None
+        self._intervene = intervene
+        self._phases = Phases()
         """The vertex that loaded the Dockerfile: findings are shown under it."""
 
     def run(self) -> BuildResult:
@@ -95,15 +106,23 @@ class BuildSession:
                 self._end(build, _ended(error), str(error))
                 raise
             self._end(build, BuildState.DONE, image=result.digest)
+                store.drop_failed_layers()
             return result
 
-    def plans(self) -> list[Plan]:
+    def prepare(self, stack: ExitStack) -> Planned:
+        """All that comes before solving; `stack` gives back what it takes. A lease must be held."""
+        with self._phases.measure("load"):
+            inputs, dockerfile, world = self._read(stack)
+        with self._phases.measure("resolve"):
+            platforms = self._platforms()
+            return Planned(world, tuple(self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1)
+                                        for platform in platforms))
+
+    def plans(self) -> tuple[Plan, ...]:
         """The plans of the build, one for each platform, without solving them."""
         with ExitStack() as stack:
             stack.enter_context(self._tools.store.lease())
-            inputs, dockerfile, world = self._read(stack)
-            return [self._plan(dockerfile, world, inputs, platform, several=len(self._platforms()) > 1)
-                    for platform in self._platforms()]
+            return self.prepare(stack).plans
 
     def dockerfile(self) -> Dockerfile:
         """The parsed Dockerfile."""
@@ -112,13 +131,6 @@ class BuildSession:
 
     def check(self) -> tuple[events.WarningRaised, ...]:
         """The findings of the checks for the target, or without one for all stages; nothing is built."""
-        found: list[events.WarningRaised] = []
-
-        def keep(event: events.AnyEvent) -> None:
-            if isinstance(event, events.WarningRaised):
-                found.append(event)
-
-        self._progress = Progress(keep)
         with ExitStack() as stack:
             stack.enter_context(self._tools.store.lease())
             inputs, dockerfile, world = self._read(stack)
@@ -128,16 +140,15 @@ class BuildSession:
         return tuple(found)
 
     def _build(self, build: BuildId, outputs: Sequence[Output], stack: ExitStack) -> BuildResult:
-        inputs, dockerfile, world = self._read(stack)
-        platforms = self._platforms()
-        plans = [self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1)
-                 for platform in platforms]
+        planned = self.prepare(stack)
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
-        resources = self._resources(build, world, fingerprints)
+        resources = self.resources(build, planned.world, fingerprints)
         stack.callback(resources.close)
-        solved = [Solved(planned, self._solve(planned, resources, build)) for planned in plans]
+        with self._phases.measure("solve"):
+            solved = [Solved(one, self._solve(one, resources, build)) for one in planned.plans]
         fingerprints.save()
-        exported = self._export(solved, outputs)
+        with self._phases.measure("export"):
+            exported = self._export(solved, outputs)
         return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
                            metadata=exported.metadata, warnings=self._warnings)
 
@@ -199,7 +210,7 @@ class BuildSession:
         check = self._options.build_args.get("BUILDKIT_DOCKERFILE_CHECK") or dockerfile.directive("check") or ""
         linter = Linter(LintConfig.parse(check))
         try:
-            options = plan_options(self._options, platform, several=several, all_stages=all_stages)
+            options = plan_options(self._options, platform, several=several)
             return plan(dockerfile, options, world, linter, epoch=source_date_epoch(self._options))
         finally:
             for finding in linter.findings:
@@ -207,23 +218,24 @@ class BuildSession:
                 self._progress.emit(events.WarningRaised(
                     time=time.time(), rule=finding.rule.name, message=finding.message,
                     description=finding.rule.description, url=finding.rule.url,
-                    location=Location(inputs.dockerfile, finding.span), vertex=self._definition))
+                    location=Location(inputs.dockerfile, finding.span) if finding.span else None,
+                    vertex=self._definition))
 
-    def _resources(self, build: BuildId, world: BuildWorld, fingerprints: Fingerprints) -> Resources:
+    def resources(self, build: BuildId, world: BuildWorld, fingerprints: Fingerprints) -> Resources:
+        """What solving takes, to be closed by the caller."""
         tools = self._tools
         return Resources(
             store=tools.store, cache=Cache(tools.store), sandbox=tools.sandbox, fingerprints=fingerprints,
             contexts=world.trees, secret=secret_reader(self._options), ssh_socket=ssh_sockets(self._options.ssh),
-            fetch_image=self._fetch_image, emit=self._progress.emit, build=build)
+            fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
+            intervene=self._intervene)
 
     def _solve(self, planned: Plan, resources: Resources, build: BuildId) -> Snapshot:
         first = self._progress.name_plan(planned)
-        solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first)
-        try:
-            return _layers(planned, solver.solve())
-        finally:
-            for outcome in solver.outcomes:
-                self._tools.store.add_step(build, _step(planned, outcome, first))
+        solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first,
+                        record=lambda outcome: self._tools.store.add_step(
+                            build, step_of(planned, outcome, first, resources.contexts)))
+        return _layers(planned, solver.solve())
 
     def _fetch_image(self, op: SourceImage, progress: Transfer, cancelled: threading.Event) -> tuple[LayerId, ...]:
         return self._tools.layers.ensure_layers(op, progress=progress, cancelled=cancelled)
@@ -232,7 +244,7 @@ class BuildSession:
         self._progress.emit(events.WarningRaised(time=time.time(), rule="", message=text))
 
     def _end(self, build: BuildId, state: BuildState, error: str = "", image: str = "") -> None:
-        self._tools.store.end_build(build, state, error=error, image=image)
+        self._tools.store.end_build(build, state, error=error, image=image, phases=self._phases.all())
         self._progress.emit(events.BuildDone(time=time.time(), build=build, ok=state is BuildState.DONE))
 
 
@@ -249,13 +261,6 @@ def _layers(planned: Plan, results: Mapping[int, Result]) -> Snapshot:
     result = results[planned.output]
     assert isinstance(result, Snapshot), "the planner gives local trees a layer"
     return result
-
-
-def _step(planned: Plan, outcome: Outcome, first: int) -> Step:
-    number = first + outcome.vertex
-    return Step(ordinal=number, name=planned.vertices[outcome.vertex].name, outcome=StepOutcome(outcome.state),
-                key=outcome.key, why=outcome.why, seconds=outcome.seconds, layer=outcome.layer,
-                log=f"{number}.log" if outcome.state != "cached" else "")
 
 
 def _name(options: BuildOptions) -> str:

@@ -34,7 +34,8 @@ def row_of(build: Build) -> dict[str, str]:
     return {
         "ID": build.id, "Name": build.name or build.context, "Status": build.state.value,
         "CreatedSince": ago(build.started), "CreatedAt": utc(build.started), "Duration": f"{seconds:.1f}s",
-        "Steps": str(len(build.steps)), "Cached": str(sum(step.outcome == "cached" for step in build.steps)),
+        "Steps": str(len(build.instructions)),
+        "Cached": str(sum(step.outcome == "cached" for step in build.instructions)),
         "Context": build.context, "Dockerfile": build.dockerfile, "Image": build.image,
     }
 

@@ -27,9 +27,9 @@ class UnknownStep(UsageError):
 def run(invocation: Invocation) -> int:
     with invocation.open() as builder:
         build = builder.find_build(invocation.flags.text("build"))
-    steps = build.steps
+    steps = build.instructions
     if invocation.arguments:
-        steps = matching(steps, invocation.arguments[0])
+        steps = matching(build.steps, invocation.arguments[0])
     elif not invocation.flags.on("all"):
         steps = tuple(step for step in steps if step.outcome != "cached")
     print(report(build, steps), end="")
@@ -47,13 +47,13 @@ def matching(steps: tuple[Step, ...], text: str) -> tuple[Step, ...]:
 
 def report(build: Build, steps: tuple[Step, ...]) -> str:
     """A line on the build, then for each step what became of it and why."""
-    cached = sum(step.outcome == "cached" for step in build.steps)
+    cached = sum(step.outcome == "cached" for step in build.instructions)
     name = f" of {printable(build.name)}" if build.name else ""
     lines = [f"build {build.id}{name}, {ago(build.started)}: {build.state.value}, "
-             f"{len(build.steps)} steps, {cached} from the cache"]
+             f"{len(build.instructions)} steps, {cached} from the cache"]
     for step in steps:
         took = "" if step.outcome == "cached" else f" {step.seconds:.1f}s"
-        lines += ["", f"{printable(step.name)}", f"  {step.outcome.value}{took}"]
+        lines += ["", f"@{step.ordinal} {printable(step.name)}", f"  {step.outcome.value}{took}"]
         if step.why:
             lines.append(f"  {printable(step.why)}")
     if not steps:

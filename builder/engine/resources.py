@@ -9,6 +9,7 @@ from typing import TypeAlias
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.engine.events import Emit
+from builder.engine.intervention import Intervene
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
@@ -28,7 +29,8 @@ class Resources:
 
     def __init__(self, *, store: Store, cache: Cache, sandbox: Callable[[], Sandbox], fingerprints: Fingerprints,
                  contexts: Mapping[str, FileTree], secret: Callable[[str], bytes | None],
-                 ssh_socket: Callable[[str], str | None], fetch_image: FetchImage, emit: Emit, build: BuildId) -> None:
+                 ssh_socket: Callable[[str], str | None], fetch_image: FetchImage, emit: Emit, build: BuildId,
+                 intervene: Intervene | None = None) -> None:
         self.store = store
         self.cache = cache
         self.fingerprints = fingerprints
@@ -38,6 +40,8 @@ class Resources:
         self.fetch_image = fetch_image
         self.emit = emit
         self.build = build
+        self.intervene = intervene
+        """Asked when a RUN fails; None lets the build fail."""
         self._open_sandbox = sandbox
         self._sandbox: Sandbox | None = None
         self._views: dict[tuple[LayerId, ...], MergedView] = {}

@@ -10,20 +10,25 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import BinaryIO
 
 import msgspec
 
 from builder.cache.key import LIST, CacheKey, Parts, key_of
 from builder.engine import events
+from builder.engine.intervention import Decision, FailedStep
 from builder.engine.logs import StepLog
 from builder.engine.ops.prepare import prepare
+from builder.engine.ops.run import RunWork
 from builder.engine.ops.sources import pull
 from builder.engine.ops.work import Work
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
-from builder.errors import BuilderError, Cancelled
+from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
 from builder.plan.vertices import Plan, SourceContext, SourceImage, Vertex
-from builder.store.layers import LayerId
+from builder.sandbox.container import Exit, Output
+from builder.store.layers import LayerId, StagedLayer
 
 _NOT_ASKED = "the cache was not asked (--no-cache)"
 
@@ -34,23 +39,33 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     vertex: int
     key: str = ""
     state: str
-    """cached, run or failed."""
+    """cached, run, failed, cancelled or mended."""
     why: str = ""
+    started: float = 0.0
     seconds: float = 0.0
     layer: LayerId | None = None
+    """What it made; for a failed RUN what that had changed."""
+    layers: tuple[LayerId, ...] = ()
+    """Of an image: its layers."""
 
 
 class Solver:
-    """Solves one plan once. `first` numbers its vertices in events, so several plans can share one event stream."""
+    """Solves one plan once. `first` numbers its vertices in events, so several plans can share one event stream.
 
-    def __init__(self, plan: Plan, resources: Resources, *, jobs: int, first: int = 0) -> None:
+    `record` is told of each vertex how it ended, once, in the thread that solved it.
+    """
+
+    def __init__(self, plan: Plan, resources: Resources, *, jobs: int, first: int = 0,
+                 record: Callable[[Outcome], None] = lambda outcome: None) -> None:
         self._plan = plan
         self._resources = resources
         self._jobs = jobs
         self._first = first
         self._results: dict[int, Result] = {}
         self._done: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
-        self.outcomes: list[Outcome] = []
+        self._record = record
+        self._unfinished: dict[int, Outcome] = {}
+        """Of vertices that began to run: how they will have ended should they fail."""
 
     def solve(self) -> dict[int, Result]:
         """The results of all vertices, by index.
@@ -104,15 +119,16 @@ class Solver:
         emit = self._resources.emit
         try:
             result: Result | BaseException = self._solve(index, vertex)
-        except Cancelled as error:
-            emit(events.VertexCancelled(time=time.time(), vertex=number))
-            result = error
         except BuilderError as error:
-            if self._resources.cancelled.is_set():
+            cancelled = isinstance(error, Cancelled) or self._resources.cancelled.is_set()
+            if cancelled:
                 emit(events.VertexCancelled(time=time.time(), vertex=number))
             else:
                 error.at(vertex.location)
                 emit(events.VertexFailed(time=time.time(), vertex=number, error=error.message))
+            if (known := self._unfinished.pop(index, None)) is None:
+                known = Outcome(vertex=index, state="failed", started=time.time())
+            self._record(msgspec.structs.replace(known, state="cancelled") if cancelled else known)
             result = error
         except BaseException as error:
             result = error
@@ -122,9 +138,15 @@ class Solver:
         inputs = tuple(self._results[needed] for needed in vertex.inputs)
         match vertex.op:
             case SourceContext(name=name):
+                self._record(Outcome(vertex=index, state="cached"))
                 return LocalFiles(name, self._resources.contexts[name])
             case SourceImage():
-                return pull(vertex.op, self._resources, self._first + index)
+                started = time.time()
+                image, was_pulled = pull(vertex.op, self._resources, self._first + index)
+                self._record(Outcome(vertex=index, state="run", started=started, seconds=time.time() - started,
+                                     layers=image.layers) if was_pulled else
+                             Outcome(vertex=index, state="cached", layers=image.layers))
+                return image
         base = inputs[0].layers if _has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
         work = prepare(vertex.op, inputs, self._resources)
         try:
@@ -148,7 +170,7 @@ class Solver:
         if record is None:
             return None
         self._resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
-        self.outcomes.append(Outcome(vertex=index, key=key, state="cached", layer=record.layer))
+        self._record(Outcome(vertex=index, key=key, state="cached", layer=record.layer))
         return record.layer
 
     def _run(self, index: int, vertex: Vertex, work: Work, parts: Parts, key: CacheKey) -> LayerId:
@@ -156,24 +178,67 @@ class Solver:
         name = _instruction(vertex)
         parts = {**parts, **work.lists(), **self._base(index)}
         why = _NOT_ASKED if vertex.ignore_cache else resources.cache.explain(work.kind, parts, name)
-        started = time.time()
-        resources.emit(events.VertexStarted(time=started, vertex=number, why=why))
+        resources.emit(events.VertexStarted(time=time.time(), vertex=number, why=why))
         with StepLog(resources, number) as log, resources.store.stage_layer() as staged:
-            try:
-                work.fill(staged, log)
-            except BuilderError:
-                self.outcomes.append(Outcome(vertex=index, key=key, state="failed", why=why,
-                                             seconds=time.time() - started))
-                raise
+            outcome = self._fill(Outcome(vertex=index, key=key, state="run", why=why), vertex, work, staged, log)
             if resources.cancelled.is_set():
                 raise Cancelled("the build was cancelled")
             # Named after its key: made again after a prune it has the same id, and what was built on it is still found.
-            layer = staged.commit(content=f"key {key}", fresh=vertex.ignore_cache, description=vertex.name)
-        seconds = time.time() - started
-        resources.cache.save(key, work.kind, parts, layer, name=name, build=resources.build, seconds=seconds)
-        self.outcomes.append(Outcome(vertex=index, key=key, state="run", why=why, seconds=seconds, layer=layer))
+            content = f"key {key}" if outcome.state == "run" else None
+            layer = staged.commit(content=content, fresh=vertex.ignore_cache, description=vertex.name)
+        outcome = msgspec.structs.replace(outcome, layer=layer, seconds=time.time() - outcome.started)
+        if outcome.state == "run":
+            resources.cache.save(key, work.kind, parts, layer, name=name, build=resources.build,
+                                 seconds=outcome.seconds)
+        del self._unfinished[index]
+        self._record(outcome)
         resources.emit(events.VertexDone(time=time.time(), vertex=number))
         return layer
+
+    def _fill(self, outcome: Outcome, vertex: Vertex, work: Work, staged: StagedLayer, log: StepLog) -> Outcome:
+        """Has the layer filled, again if a person wants so; the outcome with its start and its state."""
+        while True:
+            outcome = msgspec.structs.replace(outcome, started=time.time())
+            self._unfinished[outcome.vertex] = msgspec.structs.replace(outcome, state="failed")
+            try:
+                work.fill(staged, log)
+                return outcome
+            except BuilderError as error:
+                seconds = time.time() - outcome.started
+                failed = msgspec.structs.replace(outcome, state="failed", seconds=seconds)
+                self._unfinished[outcome.vertex] = failed
+                if not isinstance(error, RunFailed) or not isinstance(work, RunWork):
+                    raise
+                error.at(vertex.location)
+                match self._ask(outcome.vertex, vertex, work, staged, error):
+                    case Decision.RETRY:
+                        staged.clear()
+                    case Decision.CONTINUE:
+                        work.settle(staged)
+                        return msgspec.structs.replace(outcome, state="mended")
+                    case Decision.STOP:
+                        self._unfinished[outcome.vertex] = self._keep(failed, vertex, staged)
+                        raise
+
+    def _ask(self, index: int, vertex: Vertex, work: RunWork, staged: StagedLayer, error: RunFailed) -> Decision:
+        resources = self._resources
+        if resources.intervene is None or resources.cancelled.is_set():
+            return Decision.STOP
+
+        def enter(command: tuple[str, ...], terminal: bool, output: Output, stdin: BinaryIO | None) -> Exit:
+            return work.enter(staged, command, output, stdin, terminal=terminal)
+
+        return resources.intervene(FailedStep(vertex=self._first + index, name=vertex.name, error=error, enter=enter,
+                                              cancelled=resources.cancelled))
+
+    def _keep(self, failed: Outcome, vertex: Vertex, staged: StagedLayer) -> Outcome:
+        """Keeps what a failed step had changed, to be looked at later, if there is room for it."""
+        content = f"failed {self._resources.build} {self._first + failed.vertex}"
+        try:
+            layer = staged.commit(content=content, description=f"failed: {vertex.name}")
+        except StoreError:
+            return failed
+        return msgspec.structs.replace(failed, layer=layer)
 
     def _base(self, index: int) -> Parts:
         """The image at the bottom of a vertex: explanations call it by its name."""

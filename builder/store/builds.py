@@ -24,6 +24,7 @@ from builder.store.state import State, reporting_full_disk
 BuildId = NewType("BuildId", str)
 _ID = re.compile(r"[0-9a-f]{17}")
 _RECORD, _STEPS = "build.json", "steps.jsonl"
+NO_OP = msgspec.Raw()
 
 
 class Outcome(enum.StrEnum):
@@ -31,6 +32,8 @@ class Outcome(enum.StrEnum):
     RUN = "run"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    MENDED = "mended"
+    """It failed, and a person went on with what a shell in its container had made of it."""
 
 
 class BuildState(enum.StrEnum):
@@ -50,10 +53,34 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str = ""
     why: str = ""
     """Why it was not taken from the cache."""
+    started: float = 0.0
+    """Seconds since the epoch; 0 for what came from the cache."""
     seconds: float = 0.0
     layer: LayerId | None = None
+    """What it made; of a failed step what it had changed until then, for as long as that is kept."""
     log: str = ""
     """Name of the log file within the build's folder; "" for none."""
+    kind: str = ""
+    """Of its vertex: run, copy, sourceimage, ..."""
+    inputs: tuple[int, ...] = ()
+    """Ordinals of the steps whose results it uses."""
+    has_parent: bool = False
+    """Its layer lies on the result of the first input."""
+    internal: bool = False
+    """Housekeeping rather than an instruction."""
+    layers: tuple[LayerId, ...] = ()
+    """Of an image: its layers, bottom first."""
+    tree: str = ""
+    """Of local files: their directory."""
+    op: msgspec.Raw = NO_OP
+    """Of a RUN: the op as JSON, without what it does not show to others (proxies may have passwords)."""
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """A part of a build: load (inputs), resolve (images, the plan), solve (the steps), export."""
+
+    name: str
+    seconds: float
 
 
 class Build(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -71,7 +98,13 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Digest of the result."""
     session: str = ""
     """The session that runs it."""
+    phases: tuple[Phase, ...] = ()
     steps: tuple[Step, ...] = ()
+
+    @property
+    def instructions(self) -> tuple[Step, ...]:
+        """The steps that people wrote."""
+        return tuple(step for step in self.steps if not step.internal)
 
 
 class BuildMissing(StoreError):
@@ -99,10 +132,12 @@ class Builds(State):
         with reporting_full_disk(self.root), open(self.path("logs", build, _STEPS), "ab") as file:
             file.write(b"".join(msgspec.json.encode(step) + b"\n" for step in steps))
 
-    def end_build(self, build: BuildId, state: BuildState, *, error: str = "", image: str = "") -> None:
+    def end_build(self, build: BuildId, state: BuildState, *, error: str = "", image: str = "",
+                  phases: tuple[Phase, ...] = ()) -> None:
         """Raises BuildMissing."""
         record = self._read(build)
-        self._write(msgspec.structs.replace(record, state=state, ended=time.time(), error=error, image=image))
+        self._write(msgspec.structs.replace(record, state=state, ended=time.time(), error=error, image=image,
+                                            phases=phases))
 
     def log_path(self, build: BuildId, ordinal: int) -> str:
         """The log file of a vertex: to be written by who runs it, kept whole until the build's record is pruned."""

@@ -94,6 +94,15 @@ def gc(store: Store, policies: Sequence[PrunePolicy] | None = None, *, force: bo
         lock.release()
 
 
+def drop_failed_layers(store: Store, kept: int) -> None:
+    """Removes what failed steps left behind, but for the latest `kept` ones."""
+    rows = store.db.rows("SELECT id, created, used FROM layers WHERE content LIKE 'failed %' "
+                         "ORDER BY created DESC LIMIT -1 OFFSET ?", kept)
+    if rows:
+        _remove(store, [Usage(type=UsageType.LAYER, id=id, size=0, created=created, last_used=used)
+                        for id, created, used in rows], store.reachable(local=True).diff_ids)
+
+
 def collect_leftovers(store: Store) -> int:
     """Removes what has no row, what dead processes left, and blobs put aside as damaged; returns how many."""
     with store.session.deleting():

@@ -201,6 +201,18 @@ class StagedLayer:
         self.discard()
         return layer
 
+    def reopen(self) -> None:
+        """Makes it fit for another container, which goes on with the files of the one that has ended."""
+        remove_tree(self.work)
+        os.mkdir(self.work, 0o700)
+
+    def clear(self) -> None:
+        """Makes it empty again."""
+        remove_tree(self.diff)
+        os.mkdir(self.diff)
+        os.chmod(self.diff, 0o755)
+        self.reopen()
+
     def discard(self) -> None:
         """Removes what was staged; nothing after a commit that took it."""
         self._layers.session.remove_later(self._folder)

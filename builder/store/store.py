@@ -87,6 +87,12 @@ class Store(Records, Images, Mounts, Builds):
 
         return gc(self, policies, force=force)
 
+    def drop_failed_layers(self, kept: int = 5) -> None:
+        """Removes what failed steps left behind (`builder debug` shows it), but for the latest `kept` ones."""
+        from builder.store.gc import drop_failed_layers
+
+        drop_failed_layers(self, kept)
+
     def fsck(self, *, repair: bool = False) -> list[Finding]:
         """Looks at everything, blobs' bytes included; returns what is wrong or left over, and mends it if asked to."""
         from builder.store.fsck import fsck

@@ -134,11 +134,11 @@ def test_why() -> None:
     assert report(BUILD, ran) == f"""\
 build {BUILD.id} of app:dev, 3 days ago: failed, 3 steps, 1 from the cache
 
-[1/4] COPY . /src
+@1 [1/4] COPY . /src
   run 1.2s
   1 file changed: src/a.py
 
-[2/4] RUN make
+@2 [2/4] RUN make
   failed 1.2s
 """
     assert report(BUILD, ()).endswith("\n\nevery step came from the cache\n")

@@ -7,6 +7,9 @@ import os
 import posixpath
 from collections import deque
 from collections.abc import Sequence
+from typing import BinaryIO
+
+import msgspec
 
 from builder.cache.key import Parts, op_parts
 from builder.engine.ops.mounts import RunMounts
@@ -17,7 +20,7 @@ from builder.errors import Cancelled, RunFailed
 from builder.layer.upper import prune_upper
 from builder.layer.users import resolve_user
 from builder.plan.vertices import Network, Run
-from builder.sandbox.container import Container, ContainerMount, Exit, File, Overlay, Rlimit
+from builder.sandbox.container import Container, ContainerMount, Exit, File, Output, Overlay, Rlimit
 from builder.store.layers import StagedLayer
 
 HOSTNAME = "buildkitsandbox"
@@ -55,6 +58,23 @@ class RunWork:
             container = self._container(layer, mounts, secret_env)
             ended = self._resources.sandbox().run(container, output)
         self._check(ended, tail)
+        self.settle(layer)
+
+    def enter(self, layer: StagedLayer, command: tuple[str, ...], output: Output, stdin: BinaryIO | None = None, *,
+              terminal: bool = False) -> Exit:
+        """Runs another command where the step ran: its environment, user, directory and mounts, over what `layer` has.
+
+        The mounts are opened anew, so what the step wrote to a tmpfs is gone. Raises as `fill` does, but not RunFailed.
+        """
+        layer.reopen()
+        with contextlib.ExitStack() as stack:
+            mounts, secret_env = self._mounts.open(stack)
+            container = self._container(layer, mounts, secret_env)
+            container = msgspec.structs.replace(container, argv=command, terminal=terminal)
+            return self._resources.sandbox().run(container, output, stdin)
+
+    def settle(self, layer: StagedLayer) -> None:
+        """Takes away what is in the layer without being a change; once, when no container will use it any more."""
         prune_upper(layer.diff, self._resources.view(self._layers))
 
     def close(self) -> None:

@@ -21,8 +21,11 @@ from builder.plan.vertices import SourceGit, SourceHttp, SourceImage
 from builder.store.layers import StagedLayer
 
 
-def pull(op: SourceImage, resources: Resources, vertex: int) -> Snapshot:
-    """The image's layers, fetched and unpacked where the store lacks them. Raises ImageError, RegistryError."""
+def pull(op: SourceImage, resources: Resources, vertex: int) -> tuple[Snapshot, bool]:
+    """The image's layers, fetched and unpacked where the store lacks them, and whether it lacked any.
+
+    Raises ImageError, RegistryError.
+    """
     emit = resources.emit
     started = threading.Event()
 
@@ -37,7 +40,7 @@ def pull(op: SourceImage, resources: Resources, vertex: int) -> Snapshot:
         emit(events.VertexDone(time=time.time(), vertex=vertex))
     else:
         emit(events.VertexCached(time=time.time(), vertex=vertex))
-    return Snapshot(layers)
+    return Snapshot(layers), started.is_set()
 
 
 class HttpWork:
