@@ -1,4 +1,4 @@
-.PHONY: demo test lint fmt bench
+.PHONY: demo test lint fmt bench bench-compare compat
 venv := $(or $(VENV),.venv)
 
 demo:            ## build and run examples/quickstart
@@ -10,5 +10,9 @@ lint:
 	$(venv)/bin/mypy
 fmt:
 	$(venv)/bin/ruff check --fix .
-bench:           ## compare with Docker and Buildah on this machine
+bench:           ## measure beside Docker and Buildah (BENCH_DOCKER, BENCH_BUILDAH: their commands)
+	$(venv)/bin/python -m bench.run $(ARGS)
+bench-compare:   ## what changed since BASE, a revision
+	PYTHON=$(venv)/bin/python bench/compare $(BASE) $(ARGS)
+compat:          ## compare what comes out with what docker buildx builds
 	$(venv)/bin/python bench/compat.py

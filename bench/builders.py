@@ -1,0 +1,138 @@
+"""The builders that are compared: how each builds, pushes, and forgets what it has built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from pathlib import Path
+from typing import Protocol
+
+from bench.workloads import Output
+
+Command = list[str]
+_QUIET = ["--progress", "plain"]
+
+
+class Builder(Protocol):
+    name: str
+    daemons: tuple[str, ...]
+    """Names of processes that work for it besides the commands and their descendants."""
+    state: Path | None
+    """Where it keeps everything, if that is known."""
+
+    def build(self, context: Path, tag: str, output: Output, dest: Path) -> list[Command]:
+        """The commands that build `context`, as image `tag` or into the archive `dest`."""
+        ...
+
+    def push(self, tag: str) -> list[Command]: ...
+    def base(self, reference: str) -> list[Command]:
+        """Commands that see to it that the base image is there."""
+        ...
+
+    def reset(self, tags: list[str]) -> list[Command]:
+        """Commands that forget all that was built, the base image at most excepted."""
+        ...
+
+    def version(self) -> Command: ...
+
+
+class This:
+    """This project: the checkout that the benchmark belongs to, or another one in `source`."""
+
+    daemons: tuple[str, ...] = ()
+
+    def __init__(self, folder: Path, name: str = "builder", source: Path | None = None) -> None:
+        self.name = name
+        self._root = folder / "state" / name
+        self.state: Path | None = self._root
+        path = str(source or Path(__file__).resolve().parent.parent)
+        start = "from builder.cli.main import main; raise SystemExit(main())"
+        self._command = ["env", f"PYTHONPATH={path}", sys.executable, "-c", start, "--root", str(self._root)]
+
+    def build(self, context: Path, tag: str, output: Output, dest: Path) -> list[Command]:
+        return [[*self._command, "build", *_QUIET, *_buildx_output(tag, output, dest), str(context)]]
+
+    def push(self, tag: str) -> list[Command]:
+        return [[*self._command, "push", tag]]
+
+    def base(self, reference: str) -> list[Command]:
+        return [[*self._command, "pull", reference]]
+
+    def reset(self, tags: list[str]) -> list[Command]:
+        if self._root.exists():
+            away = self._root.with_name(f"{self.name}-{uuid.uuid4().hex}")
+            self._root.rename(away)
+            shutil.rmtree(away)
+        return []
+
+    def version(self) -> Command:
+        return [*self._command, "--version"]
+
+
+class Docker:
+    """docker buildx with the engine's own BuildKit; its image store should be containerd's, as new installs have it."""
+
+    name = "docker"
+    daemons: tuple[str, ...] = ("dockerd", "containerd", "buildkitd", "containerd-shim")
+
+    def __init__(self, command: Command, state: Path | None) -> None:
+        self._command = command
+        self.state = state
+
+    def build(self, context: Path, tag: str, output: Output, dest: Path) -> list[Command]:
+        return [[*self._command, "buildx", "build", *_QUIET, "--provenance=false", "--network", "host",
+                 *_buildx_output(tag, output, dest), str(context)]]
+
+    def push(self, tag: str) -> list[Command]:
+        return [[*self._command, "push", "-q", tag]]
+
+    def base(self, reference: str) -> list[Command]:
+        return [[*self._command, "pull", "-q", reference]]
+
+    def reset(self, tags: list[str]) -> list[Command]:
+        remove = [[*self._command, "image", "rm", "-f", *tags]] if tags else []
+        return [*remove, [*self._command, "buildx", "prune", "-af"], [*self._command, "image", "prune", "-f"]]
+
+    def version(self) -> Command:
+        return [*self._command, "version", "--format", "docker {{.Server.Version}}"]
+
+
+class Buildah:
+    name = "buildah"
+    daemons: tuple[str, ...] = ()
+
+    def __init__(self, command: Command, state: Path | None) -> None:
+        self._command = command
+        self.state = state
+
+    def build(self, context: Path, tag: str, output: Output, dest: Path) -> list[Command]:
+        built = [*self._command, "build", "--layers", "--network", "host", "-t", tag, str(context)]
+        if output is Output.STORE:
+            return [built]
+        return [built, [*self._command, "push", "-q", "--compression-format", output.value, tag,
+                        f"oci-archive:{dest}"]]
+
+    def push(self, tag: str) -> list[Command]:
+        return [[*self._command, "push", "-q", "--tls-verify=false", tag]]
+
+    def base(self, reference: str) -> list[Command]:
+        return [[*self._command, "pull", "-q", "--tls-verify=false", reference]]
+
+    def reset(self, tags: list[str]) -> list[Command]:
+        return [[*self._command, "rmi", "-a", "-f"]]
+
+    def version(self) -> Command:
+        return [*self._command, "--version"]
+
+
+def _buildx_output(tag: str, output: Output, dest: Path) -> list[str]:
+    if output is Output.STORE:
+        return ["-t", tag]
+    return ["--output", f"type=oci,dest={dest},compression={output.value}"]
+
+
+def folder_from_environment() -> Path:
+    """Where contexts, archives and builder's state go: $BENCH_DIR, a folder of a journaled file system."""
+    return Path(os.environ.get("BENCH_DIR", "/tmp/bench"))
