@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from builder.builds.options import BuildOptions, BuildResult, SecretSource, SshSource
-from builder.engine.events import AnyEvent, Emit
+from builder.engine.events import AnyEvent, Emit, WarningRaised
 from builder.errors import BuilderError
 from builder.platforms import host_platform, parse_platform
 from builder.reference import Reference

@@ -14,8 +14,8 @@ from builder.builds.inputs import Inputs, open_fetched_inputs, open_inputs
 from builder.builds.options import BuildOptions, BuildResult
 from builder.builds.parsing import parsed
 from builder.builds.progress import Progress
-from builder.builds.request import (
 from builder.builds.recording import Phases, step_of
+from builder.builds.request import (
     annotations_of,
     plan_options,
     platforms_of,
@@ -28,8 +28,8 @@ from builder.builds.world import BuildWorld
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.engine import events
-from builder.engine.resources import Resources, Transfer
 from builder.engine.intervention import Intervene
+from builder.engine.resources import Resources, Transfer
 from builder.engine.results import Result, Snapshot
 from builder.engine.solver import Outcome, Solver
 from builder.errors import Cancelled
@@ -63,8 +63,6 @@ class Tools(msgspec.Struct, frozen=True):
     layers: LayerSource
 
 
-class Solved(msgspec.Struct, frozen=True):
-    """A plan and the layers of its image, those of the base included."""
 class Planned(msgspec.Struct, frozen=True):
     """A build before its first step: what was asked of the world, and a plan for each platform."""
 
@@ -72,6 +70,8 @@ class Planned(msgspec.Struct, frozen=True):
     plans: tuple[Plan, ...]
 
 
+class Solved(msgspec.Struct, frozen=True):
+    """A plan and the layers of its image, those of the base included."""
 
     plan: Plan
     snapshot: Snapshot
@@ -85,10 +85,10 @@ class BuildSession:
         self._tools = tools
         self._options = options
         self._progress = Progress(receive)
-        self._warnings = 0
-        self._definition: int | None = None
         self._intervene = intervene
         self._phases = Phases()
+        self._warnings = 0
+        self._definition: int | None = None
         """The vertex that loaded the Dockerfile: findings are shown under it."""
 
     def run(self) -> BuildResult:
@@ -104,9 +104,9 @@ class BuildSession:
                 result = self._build(build, outputs, stack)
             except BaseException as error:
                 self._end(build, _ended(error), str(error))
+                store.drop_failed_layers()
                 raise
             self._end(build, BuildState.DONE, image=result.digest)
-                store.drop_failed_layers()
             return result
 
     def prepare(self, stack: ExitStack) -> Planned:
@@ -131,6 +131,13 @@ class BuildSession:
 
     def check(self) -> tuple[events.WarningRaised, ...]:
         """The findings of the checks for the target, or without one for all stages; nothing is built."""
+        found: list[events.WarningRaised] = []
+
+        def keep(event: events.AnyEvent) -> None:
+            if isinstance(event, events.WarningRaised):
+                found.append(event)
+
+        self._progress = Progress(keep)
         with ExitStack() as stack:
             stack.enter_context(self._tools.store.lease())
             inputs, dockerfile, world = self._read(stack)
