@@ -1,4 +1,7 @@
-"""The built-in runtime as a Sandbox: nothing to install, a few milliseconds a step."""
+"""The built-in runtime as a Sandbox: nothing to install, a few milliseconds a step.
+
+Where the kernel refuses the overlay, as it does on network file systems and on overlays, layers are copied instead.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import msgspec
 
 from builder.sandbox.container import Container, Exit, Output
 from builder.sandbox.launch import SpawnerProcess
-from builder.sandbox.session import Session
+from builder.sandbox.session import Session, SetupFailed
 
 
 class BuiltinSandbox:
@@ -17,8 +20,23 @@ class BuiltinSandbox:
 
     def __init__(self, state_dir: str, *, userxattr: bool) -> None:
         self._spawner = SpawnerProcess(state_dir, userxattr=userxattr)
+        self._userxattr = userxattr
+        self._copies = False
 
     def run(self, container: Container, output: Output, stdin: BinaryIO | None = None) -> Exit:
+        if not self._copies:
+            try:
+                return self._run(container, output, stdin)
+            except SetupFailed as error:
+                # The program has not been started, so nothing happens twice.
+                if not error.overlay_refused or not container.root.work:
+                    raise
+                self._copies = True
+        from builder.sandbox.copying import run_copied
+
+        return run_copied(lambda plain: self._run(plain, output, stdin), container, userxattr=self._userxattr)
+
+    def _run(self, container: Container, output: Output, stdin: BinaryIO | None) -> Exit:
         document = marshal.dumps(msgspec.to_builtins(container, builtin_types=(bytes,)))
         with Session(container, output, stdin) as session:
             return self._spawner.run(document, session)

@@ -21,7 +21,7 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     upper: str = ""
     """Where writes go; "" makes it read-only."""
     work: str = ""
-    """overlayfs' work directory: empty, on the same file system as `upper`."""
+    """overlayfs' work directory: empty, on the same file system as `upper`. Without it a root is `upper` itself."""
 
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):

@@ -65,15 +65,16 @@ def choose(findings: Findings) -> Choice:
     """The rung of the ladder that these findings allow."""
     is_root = findings["user"].ok
     user = "root" if is_root else "subordinate" if findings["subordinate ids"].ok else "single"
-    needed = ("kernel", "namespaces", "seccomp", "overlayfs" if is_root else "overlayfs (user namespace)")
-    missing = [findings[name] for name in (*needed, *(() if is_root else ("user namespaces",)))
-               if not findings[name].ok]
+    needed = ("kernel", "namespaces", "seccomp", *(() if is_root else ("user namespaces",)))
+    missing = [findings[name] for name in needed if not findings[name].ok]
     if missing:
         problem = "; ".join(f"{fact.name}: {fact.detail}" for fact in missing)
         return Choice(False, user, f"not at all ({problem})")
     manner = {"root": "as root", "subordinate": "in a user namespace with subordinate ids",
               "single": "in a user namespace with a single id: steps cannot become other users"}[user]
-    return Choice(True, user, f"by the built-in runtime, {manner}, on overlayfs")
+    overlays = findings["overlayfs" if is_root else "overlayfs (user namespace)"]
+    layers = "on overlayfs" if overlays.ok else f"with layers copied for each step, which is slow ({overlays.detail})"
+    return Choice(True, user, f"by the built-in runtime, {manner}, {layers}")
 
 
 def _facts(folder: str) -> Iterator[Fact]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from builder.sandbox.relay import SocketRelay
 
 _CHUNK = 1 << 16
+_FORBIDDEN = (1, 13)
+_NOT_HERE = (*_FORBIDDEN, 19, 22, 95)
+"""EPERM, EACCES, ENODEV, EINVAL, EOPNOTSUPP."""
 
 LOG_STREAM = 3
 """What an OCI runtime logs, delivered like output."""
@@ -28,10 +31,12 @@ class SetupFailed(SandboxError):
 
     code = "sandbox-setup"
 
-    def __init__(self, problem: str, *, forbidden: bool = False) -> None:
+    def __init__(self, problem: str, *, errno: int = 0) -> None:
+        self.overlay_refused = problem.startswith("overlay cannot be mounted") and errno in _NOT_HERE
+        """Whether the kernel does not want an overlay on these directories, for which there is another way."""
         super().__init__(
             f"cannot set up the container: {problem[:1].lower()}{problem[1:]}",
-            hint="`builder doctor` shows what this machine allows" if forbidden else None,
+            hint="`builder doctor` shows what this machine allows" if errno in _FORBIDDEN else None,
         )
 
 
@@ -148,7 +153,7 @@ class Session:
                 self._lend(fd, mount.source)
             case ("error", errno, problem, filename):
                 where = f"`{filename}`: " if filename and filename not in problem else ""
-                raise SetupFailed(where + problem, forbidden=errno in (1, 13))
+                raise SetupFailed(where + problem, errno=errno)
             case other:
                 raise RuntimeError(f"this is a bug in builder: the runtime said {other!r}")
         return None

@@ -59,7 +59,7 @@ class Tree:
         top = os.open(binds_dir, os.O_PATH | os.O_CLOEXEC)
         for number, source in enumerate(self._sources):
             place = paths.walk(top, str(number))
-            spot = _make_spot(place, directory=paths.is_directory(source))
+            spot = paths.make_target(place, directory=paths.is_directory(source))
             kernel.attach(source, spot)
             os.close(spot)
         os.close(top)
@@ -76,6 +76,9 @@ class Tree:
 
     def _mount_root(self) -> None:
         overlay, ground_dir = self._container["root"], f"{self._scratch_dir}/ground"
+        if overlay["upper"] and not overlay["work"]:
+            self._bind_root(overlay["upper"])
+            return
         targets = [mount["target"] for mount in self._container["mounts"]]
         lay_ground(ground_dir, list(zip(targets, map(paths.is_directory, self._sources), strict=True)))
         root = self._mounter.mount(overlay, below=ground_dir)
@@ -89,6 +92,14 @@ class Tree:
             root = self._mounter.mount(overlay, above=f"{self._scratch_dir}/stubs", below=ground_dir)
         _attach_at(root, f"{self._scratch_dir}/root")
         self.root = root
+
+    def _bind_root(self, path: str) -> None:
+        """A root that is a plain directory (see `builder.sandbox.copying`): mount points are made in it."""
+        self.root = kernel.clone_mount(path, recursive=False)
+        if self._nodev:
+            kernel.set_attributes(self.root, self._nodev)
+        self._make_working_directory(self.root, uid=self._container["uid"], gid=self._container["gid"])
+        _attach_at(self.root, f"{self._scratch_dir}/root")
 
     def _make_working_directory(self, root: int, *, uid: int, gid: int) -> None:
         """Makes a missing one, as BuildKit does: in the image it is the user's, in a mount it is root's."""
@@ -182,7 +193,7 @@ class Tree:
             where = "inside /proc" if place.names else "the root"
             raise OSError(errno.EINVAL, f"`{target}` cannot be mounted because it is {where}")
         directory = paths.is_directory(source)
-        spot = _make_spot(place, directory=directory)
+        spot = paths.make_target(place, directory=directory)
         if paths.is_directory(spot) != directory:
             kinds = ("a directory", "a file") if directory else ("a file", "a directory")
             raise OSError(errno.ENOTDIR, f"cannot mount {kinds[0]} over `{target}`, which is {kinds[1]}")
@@ -202,15 +213,3 @@ def _clone(source: str) -> int:
         return kernel.clone_mount(source)
     except OSError as error:
         raise OSError(error.errno, f"bind mount source `{source}`: {os.strerror(error.errno or 0)}") from None
-
-
-def _make_spot(place: paths.Place, *, directory: bool) -> int:
-    """The mount point at `place`, made if it is missing; takes over `place.fd`."""
-    if directory or not place.missing:
-        return paths.make_directories(place)
-    parent = paths.make_directories(paths.Place(place.fd, place.found, place.missing[:-1]))
-    name = place.missing[-1]
-    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
-    spot = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    os.close(parent)
-    return spot

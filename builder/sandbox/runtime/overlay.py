@@ -57,6 +57,8 @@ class Mounter:
                 options += [("lowerdir+", name) for name in shown]
                 return kernel.new_filesystem("overlay", tuple(options), self._attributes)
             return self._mount_by_page((*options[1:], ("lowerdir", ":".join(shown))))
+        except OSError as error:
+            raise OSError(error.errno, f"overlay cannot be mounted: {error.strerror}", error.filename) from None
         finally:
             for fd in held:
                 os.close(fd)

@@ -94,5 +94,17 @@ def make_directories(place: Place, *, uid: int = 0, gid: int = 0) -> int:
     return fd
 
 
+def make_target(place: Place, *, directory: bool) -> int:
+    """The mount point at `place`, made if it is missing; takes over `place.fd`."""
+    if directory or not place.missing:
+        return make_directories(place)
+    parent = make_directories(Place(place.fd, place.found, place.missing[:-1]))
+    name = place.missing[-1]
+    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+    spot = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    os.close(parent)
+    return spot
+
+
 def is_directory(fd: int) -> bool:
     return stat.S_ISDIR(os.fstat(fd).st_mode)
