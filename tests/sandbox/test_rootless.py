@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,9 @@ class Rootless:
         self._serial = 0
         self._python = _python()
         self._rootfs = folder / "rootfs"
-        self._rootfs.mkdir()
+        self._rootfs.mkdir(parents=True)
         make_rootfs(self._rootfs)
         subprocess.run(["chown", "-Rh", f"{USER}:{USER}", str(folder)], check=True)
-        for parent in (folder, *folder.parents):
-            if not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
 
     def run(self, script: str, *, runtime: str = "builtin", **fields: Any) -> dict[str, Any]:
         self._serial += 1
@@ -110,17 +109,25 @@ def _need() -> None:
 
 
 @pytest.fixture(scope="module")
-def subordinate(tmp_path_factory: pytest.TempPathFactory) -> Rootless:
-    _need()
-    if not (shutil.which("newuidmap") and os.path.exists("/etc/subuid") and os.path.exists("/etc/subgid")):
-        pytest.skip("needs newuidmap (Debian: uidmap) and /etc/subuid")
-    return Rootless(tmp_path_factory.mktemp("subordinate"), subordinate=True)
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can reach, which those of pytest are not."""
+    with tempfile.TemporaryDirectory(prefix="builder-rootless-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory: pytest.TempPathFactory) -> Rootless:
+def subordinate(open_folder: Path) -> Rootless:
     _need()
-    return Rootless(tmp_path_factory.mktemp("single"), subordinate=False)
+    if not (shutil.which("newuidmap") and os.path.exists("/etc/subuid") and os.path.exists("/etc/subgid")):
+        pytest.skip("needs newuidmap (Debian: uidmap) and /etc/subuid")
+    return Rootless(open_folder / "subordinate", subordinate=True)
+
+
+@pytest.fixture(scope="module")
+def single(open_folder: Path) -> Rootless:
+    _need()
+    return Rootless(open_folder / "single", subordinate=False)
 
 
 SCRIPT = "id -u; cat /etc/hosts /run/secrets/s; rm -r /below && mkdir /below; rm /etc/passwd; touch /new; hostname"
