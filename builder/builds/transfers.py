@@ -11,6 +11,7 @@ from builder.engine import events
 from builder.images.catalog import Catalog
 from builder.images.errors import NotInStore
 from builder.images.manifest import PlatformImage
+from builder.images.origins import blob_fetcher, neighbours
 from builder.images.pull import LayerSource
 from builder.images.resolve import Pull, Resolver
 from builder.images.summary import ImageSummary
@@ -47,13 +48,12 @@ def push(store: Store, registries: RegistryAccess, layers: LayerSource, catalog:
     reference = Reference.parse(name).with_default_tag()
     with store.lease(), progress.internal(f"pushing {reference}") as vertex:
         row = catalog.find(str(reference))
-        image = _stored(row, catalog.describe(row))
 
         def sent(blob: Descriptor, was_sent: bool) -> None:
             progress.say(vertex, f"{blob.digest} {'pushed' if was_sent else 'already exists'}")
 
-        return push_image(store, registries.client, row.descriptor, reference, mount_from={}, progress=sent,
-                          fetch=lambda blob: layers.fetch_blob(image, blob))
+        return push_image(store, registries.client, row.descriptor, reference, progress=sent,
+                          mount_from=neighbours(store, reference), fetch=blob_fetcher(store, layers))
 
 
 def layers_of(store: Store, registries: RegistryAccess, layers: LayerSource, name: str, platform: Platform,

@@ -10,10 +10,9 @@ import msgspec
 from builder.export.layout import IMAGE_NAME, REF_NAME, write_archive
 from builder.images.errors import NotInStore
 from builder.images.manifest import find_platform
+from builder.images.origins import blob_fetcher
 from builder.images.pull import LayerSource
-from builder.images.resolve import LOCAL_ORIGINS
 from builder.oci import INDEX_TYPES, Descriptor, Platform, decode_index
-from builder.plan.vertices import FromRegistry, FromStore, ResolvedImage
 from builder.platforms import host_platform
 from builder.reference import Reference
 
@@ -28,7 +27,6 @@ def save_images(store: Store, names: Sequence[str], out: BinaryIO, layers: Layer
     Layers that were never needed here are fetched. Raises NotInStore, NoMatchingPlatform, StoreError, RegistryError.
     """
     entries: list[Descriptor] = []
-    origins: dict[str, ResolvedImage] = {}
     for name in names:
         image = store.get_image(name) or store.get_image(str(Reference.parse(name).with_default_tag()))
         if image is None:
@@ -37,13 +35,8 @@ def save_images(store: Store, names: Sequence[str], out: BinaryIO, layers: Layer
         found = find_platform(name, descriptor, platform or host_platform(), lambda d: store.read_blob(d.digest))
         if docker or platform or not _is_whole(store, descriptor):
             descriptor = found.descriptor
-        origin = FromStore() if image.origin in LOCAL_ORIGINS else FromRegistry(image.origin)
-        origins |= {layer.digest: ResolvedImage(name=name, digest=found.descriptor.digest, config=found.config,
-                                                layers=found.manifest.layers, origin=origin)
-                    for layer in found.manifest.layers}
         entries.append(msgspec.structs.replace(descriptor, annotations=_annotations(image.name)))
-    write_archive(store, tuple(entries), out, docker=docker,
-                  fetch=lambda blob: layers.fetch_blob(origins[blob.digest], blob))
+    write_archive(store, tuple(entries), out, docker=docker, fetch=blob_fetcher(store, layers))
 
 
 def _is_whole(store: Store, descriptor: Descriptor) -> bool:

@@ -38,6 +38,13 @@ class NoInstructions(DockerfileError):
         super().__init__("file with no instructions", location=location)
 
 
+class EmptyDockerfile(DockerfileError):
+    code = "empty-dockerfile"
+
+    def __init__(self, location: Location) -> None:
+        super().__init__("the Dockerfile cannot be empty", location=location, hint="it needs a FROM")
+
+
 class NoStages(DockerfileError):
     code = "no-stages"
 
@@ -54,6 +61,8 @@ class SeveralTriggers(DockerfileError):
 
 def parse(source: Source) -> Dockerfile:
     """The Dockerfile that the text means. Raises DockerfileErrors."""
+    if not source.text:
+        raise DockerfileErrors((EmptyDockerfile(Location(source, Span(1, 1, 1, 1))),))
     reader = LineReader(source)
     stages = _Stages()
     errors = list(reader.errors)
