@@ -79,11 +79,8 @@ class Bench:
         row = report.Row(name=workload.name, title=workload.title, goal=workload.goal, scale=self._scale)
         round_ = self._start(workload)
         before = {b.name: measure.disk_used(b.state) for b in builders if b.state}
-        if workload.primed:
-            for builder in builders:
-                self._build(builder, workload, round_)
+        failed = {b.name for b in builders if workload.primed and not self._prime(b, workload, round_)}
         primed = {b.name: measure.disk_used(b.state) for b in builders if b.state}
-        failed: set[str] = set()
         for number in range(runs):
             round_ = self._round(workload, number)
             if workload.renew:
@@ -133,9 +130,14 @@ class Bench:
         return Round(self._folder / "contexts" / (workload.context or workload.name),
                      f"n{int(time.time())}-{number + 1}", self._scale, self._registry)
 
-    def _build(self, builder: Builder, workload: Workload, round_: Round) -> None:
-        tag = self._tag(builder, round_)
-        measure.run(builder.build(round_.folder, tag, workload.output, self._dest(builder)))
+    def _prime(self, builder: Builder, workload: Workload, round_: Round) -> bool:
+        """The untimed build before the rounds; False if it failed."""
+        try:
+            measure.run(builder.build(round_.folder, self._tag(builder, round_), workload.output, self._dest(builder)))
+        except measure.Failed as error:
+            print(f"bench: {workload.name}: {error}", file=sys.stderr)
+            return False
+        return True
 
     def _timed(self, builder: Builder, workload: Workload, round_: Round) -> tuple[measure.Measured, int]:
         """One measurement and the size of the archive."""
