@@ -164,3 +164,8 @@ def test_upper_is_a_plain_layer(runner: Runner) -> None:
     assert os.getxattr(ran.upper / "d", "trusted.overlay.opaque") == b"y"
     assert {name for name in ("e/c", "f") if (ran.upper / name).lstat().st_rdev == 0} == {"e/c", "f"}
     assert (ran.upper / "g").read_text() == "old"
+
+
+def test_another_container_goes_on_where_one_ended(runner: Runner) -> None:
+    container = runner.container("echo x >> /log; cat /log")
+    assert [runner.start(container).out for _ in range(2)] == ["x\n", "x\nx\n"]

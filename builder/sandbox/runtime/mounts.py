@@ -12,7 +12,7 @@ import errno
 import os
 
 from builder.sandbox.runtime import kernel, paths, system
-from builder.sandbox.runtime.overlay import Mounter, StubLayer, forget_volatile, lay_ground
+from builder.sandbox.runtime.overlay import Mounter, StubLayer, lay_ground
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,8 +87,6 @@ class Tree:
         stubs = self._plan_stubs(root)
         if stubs.used:
             os.close(root)
-            if overlay["upper"]:
-                forget_volatile(overlay["work"])
             root = self._mounter.mount(overlay, above=f"{self._scratch_dir}/stubs", below=ground_dir)
         _attach_at(root, f"{self._scratch_dir}/root")
         self.root = root

@@ -51,6 +51,7 @@ class Mounter:
             shown = [_short(d, held, limit) for d in lowers]
             options: list[tuple[str, str | None]] = [("source", "overlay"), *self._options]
             if overlay["upper"]:
+                forget_volatile(overlay["work"])
                 options += [("upperdir", _short(overlay["upper"], held, limit)),
                             ("workdir", _short(overlay["work"], held, limit)), ("volatile", None)]
             if self._appends:
@@ -76,8 +77,13 @@ class Mounter:
 
 
 def forget_volatile(work: str) -> None:
-    """Lets `work` be mounted again after an unmount that wrote nothing."""
+    """Lets `work` be mounted again: a volatile mount leaves a mark there, as what it wrote may not be on disk yet.
+
+    That is for who fears a crash in between; here a later container just goes on with the same upper directory.
+    """
     marker_dir = f"{work}/work/incompat/volatile"
+    if not os.path.isdir(marker_dir):
+        return
     for name in os.listdir(marker_dir):
         os.unlink(f"{marker_dir}/{name}")
     os.rmdir(marker_dir)
