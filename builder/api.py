@@ -21,7 +21,7 @@ from builder.platforms import host_platform, parse_platform
 from builder.reference import Reference
 
 if TYPE_CHECKING:
-    from builder.builds.session import BuildSession
+    from builder.builds.session import BuildSession, Tools
     from builder.containers.run import RunOptions
     from builder.engine.intervention import Intervene
     from builder.images.catalog import Catalog
@@ -96,10 +96,21 @@ class Builder:
 
     def _session(self, options: BuildOptions, on_event: Emit | None = None,
                  on_failure: Intervene | None = None) -> BuildSession:
-        from builder.builds.session import BuildSession, Tools
+        from builder.builds.session import BuildSession
 
-        tools = Tools(self.store, self._open_sandbox, self.registries, self._layers())
-        return BuildSession(tools, options, on_event, on_failure)
+        return BuildSession(self._tools(), options, on_event, on_failure)
+
+    def _tools(self) -> Tools:
+        from builder.builds.session import Tools
+
+        return Tools(self.store, self._open_sandbox, self.registries, self._layers())
+
+    @property
+    def inspector(self) -> Inspector:
+        """Looks into steps of recorded builds, and forecasts builds."""
+        from builder.inspecting.inspector import Inspector
+
+        return Inspector(self._tools())
 
     # -- builds --------------------------------------------------------------------------------------------------
 
@@ -125,6 +136,16 @@ class Builder:
     def check(self, options: BuildOptions) -> tuple[WarningRaised, ...]:
         """The lint findings of the Dockerfile, in order of their place; nothing is built. Raises DockerfileErrors."""
         return self._session(options).check()
+
+    def outline(self, options: BuildOptions) -> Outline:
+        """The args, secrets, agents and caches that a build of the target can use. Raises BuilderError."""
+        return self._session(options).outline()
+
+    def targets(self, options: BuildOptions) -> Targets:
+        """The stages of the Dockerfile. Raises DockerfileErrors."""
+        from builder.plan.targets import targets
+
+        return targets(self._session(options).dockerfile())
 
     # -- images and containers ----------------------------------------------------------------------------------
 

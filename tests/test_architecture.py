@@ -18,6 +18,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("export", "images", "containers"),
     ("builds",),
+    ("inspecting",),
     ("api",),
     ("cli", "ui"),
 )

@@ -32,8 +32,8 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
         platforms=flags.all("platform") or _words(os.environ.get("DOCKER_DEFAULT_PLATFORM", "")),
         outputs=_outputs(flags), no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
-        pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(_secret, flags.all("secret"))),
-        ssh=tuple(map(_ssh, flags.all("ssh"))), network=_network(flags.text("network", "default")),
+        pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(secret_of, flags.all("secret"))),
+        ssh=tuple(map(ssh_of, flags.all("ssh"))), network=_network(flags.text("network", "default")),
         allow=tuple(map(_entitlement, flags.all("allow"))), add_hosts=tuple(map(check_host, flags.all("add-host"))),
         ulimits=tuple(map(check_ulimit, flags.all("ulimit"))), shm_size=size(flags.text("shm-size", "0"), "shm-size"),
         cgroup_parent=flags.text("cgroup-parent"),
@@ -146,7 +146,7 @@ def _annotation(text: str) -> str:
     return text
 
 
-def _secret(text: str) -> SecretSource:
+def secret_of(text: str) -> SecretSource:
     values = {}
     for field in csv_fields(text):
         key, equals, value = field.partition("=")
@@ -170,7 +170,7 @@ def _secret(text: str) -> SecretSource:
     return SecretSource(id=name, file=file, env=variable)
 
 
-def _ssh(text: str) -> SshSource:
+def ssh_of(text: str) -> SshSource:
     name, _, paths = text.partition("=")
     return SshSource(id=name or "default", paths=tuple(path for path in paths.split(",") if path))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind, Values
+from builder.cli.terminal import raw_terminal, write_through
 from builder.cli.values import InvalidValue, key_values, lines_of
 from builder.errors import UsageError
 
@@ -31,8 +30,8 @@ def run(invocation: Invocation) -> int:
     options = run_options(flags, invocation.arguments)
     stdin = sys.stdin.buffer if flags.on("interactive") else None
     sys.stdout.flush()
-    with invocation.open() as builder, _raw_terminal(flags.on("tty") and flags.on("interactive")):
-        return builder.run(invocation.arguments[0], options, _write, stdin, platform=flags.text("platform"),
+    with invocation.open() as builder, raw_terminal(flags.on("tty") and flags.on("interactive")):
+        return builder.run(invocation.arguments[0], options, write_through, stdin, platform=flags.text("platform"),
                            pull=flags.text("pull", "missing"))
 
 
@@ -69,29 +68,6 @@ def _volume(text: str) -> tuple[str, str, bool]:
     if any(part not in ("", "ro", "rw", "z", "Z") for part in mode.split(",")):
         raise InvalidValue(f"`{mode}` of `{text}` is not supported", hint="use ro or rw")
     return os.path.abspath(source), target, "ro" in mode.split(",")
-
-
-def _write(stream: int, data: bytes) -> None:
-    file = sys.stderr if stream == 2 else sys.stdout
-    file.buffer.write(data)
-    file.buffer.flush()
-
-
-@contextlib.contextmanager
-def _raw_terminal(wanted: bool) -> Iterator[None]:
-    """Keys go to the container as they are typed, and it is the container's terminal that echoes them."""
-    if not wanted:
-        yield
-        return
-    import termios
-    import tty
-
-    before = termios.tcgetattr(0)
-    tty.setraw(0)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 COMMAND = Command(

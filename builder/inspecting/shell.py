@@ -1,0 +1,138 @@
+"""A place as somewhere to run commands: a RUN's own container made again, or a likely one where no RUN was.
+
+What cannot be the same is said in notes: values of secrets are never kept, so they are those that are given now; files
+of a build context are the ones that are there now.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from builder.context.local import LocalContext, find_ignore_file
+from builder.engine.ops.run import RunWork
+from builder.engine.resources import Resources
+from builder.engine.results import LocalFiles, Result, Snapshot
+from builder.errors import SandboxError
+from builder.inspecting.places import ImagePlace, NoFiles, StepPlace
+from builder.language.ignore import IgnoreRules
+from builder.layer.view import MergedView
+from builder.plan.vertices import BindMount, CacheMount, Mount, Run, SecretMount, SshMount
+from builder.store.builds import Build, Outcome
+from builder.store.layers import LayerId
+
+SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh", "/usr/bin/sh", "/bin/ash", "/busybox/sh")
+
+
+class NoShell(SandboxError):
+    code = "no-shell"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"there is no shell in `{place}`",
+                         hint="name a command behind it, or look at its files with `builder ls` and `builder cat`")
+
+
+class Entrance(msgspec.Struct, frozen=True):
+    """What it takes to run commands in a place."""
+
+    work: RunWork
+    layers: tuple[LayerId, ...]
+    notes: tuple[str, ...] = ()
+
+
+def entrance(place: StepPlace | ImagePlace, resources: Resources, *, before: bool = False,
+             term: str = "") -> Entrance:
+    """Makes a place ready to be entered: after the step, for a failed one as it was when it failed, or `before` it.
+
+    `term` becomes the variable TERM where the step has none. Raises NoFiles.
+    """
+    layers = place.layers_before() if before else place.layers()
+    if isinstance(place, ImagePlace):
+        return Entrance(RunWork(_with_term(_of_config(place), term), (Snapshot(layers),), resources), layers)
+    op, inputs, notes = _reproduced(place, layers)
+    op = _with_term(op, term)
+    if not before and place.step.outcome is Outcome.FAILED and place.step.layer is None:
+        notes += ("what the step had changed before it failed was not kept",)
+    return Entrance(RunWork(op, inputs, resources), layers, notes)
+
+
+def find_shell(place: str, layer_dirs: Sequence[str]) -> str:
+    """The best shell in the files of a place. Raises NoShell."""
+    view = MergedView(layer_dirs)
+    for path in SHELLS:
+        if view.resolve(path) is not None:
+            return path
+    raise NoShell(place)
+
+
+def _with_term(op: Run, term: str) -> Run:
+    if not term or any(variable.startswith("TERM=") for variable in op.env):
+        return op
+    return msgspec.structs.replace(op, env=(*op.env, f"TERM={term}"))
+
+
+def _of_config(place: ImagePlace) -> Run:
+    config = place.config
+    return Run(argv=(), env=tuple(config.env or ()), cwd=config.working_dir or "/", has_parent=True, user=config.user)
+
+
+def _reproduced(place: StepPlace, layers: tuple[LayerId, ...]) -> tuple[Run, tuple[Result, ...], tuple[str, ...]]:
+    """The step's own op over these layers, or without one that of the nearest RUN below it, without its mounts."""
+    step = place.step
+    if not step.op:
+        return _nearest_run(place), (Snapshot(layers),), ()
+    op = msgspec.json.decode(step.op, type=Run)
+    mounts, notes = _lenient(op.mounts)
+    sources = step.inputs[1:] if op.has_parent else step.inputs
+    inputs = (Snapshot(layers), *(_source(place, ordinal) for ordinal in sources))
+    if any(isinstance(source, LocalFiles) for source in inputs):
+        notes += ("files of the build context are as they are now",)
+    if not op.has_parent:  # what was made on nothing is made on its own result here, which comes first
+        mounts = tuple(_shifted(mount) for mount in mounts)
+    return msgspec.structs.replace(op, mounts=mounts, has_parent=True), inputs, notes
+
+
+def _nearest_run(place: StepPlace) -> Run:
+    step = place.step
+    while step.has_parent and step.inputs:
+        below = place.step_at(step.inputs[0])
+        if below is None:
+            break
+        if below.op:
+            return msgspec.structs.replace(msgspec.json.decode(below.op, type=Run), mounts=(), files=())
+        step = below
+    return Run(argv=(), env=(), cwd="/", has_parent=True)
+
+
+def _lenient(mounts: tuple[Mount, ...]) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
+    """Secrets and agents that were required need not be there to look around."""
+    wanted = [mount.id for mount in mounts if isinstance(mount, SecretMount)]
+    notes = tuple(f"secret `{id}` is there only if you pass it with --secret" for id in wanted)
+    return tuple(msgspec.structs.replace(mount, required=False) if isinstance(mount, SecretMount | SshMount) else mount
+                 for mount in mounts), notes
+
+
+def _shifted(mount: Mount) -> Mount:
+    if isinstance(mount, BindMount | CacheMount) and mount.input is not None:
+        return msgspec.structs.replace(mount, input=mount.input + 1)
+    return mount
+
+
+def _source(place: StepPlace, ordinal: int) -> Result:
+    step = place.step_at(ordinal)
+    if step is None:
+        raise NoFiles(place.step, f"the record of the build does not have step {ordinal}")
+    if not step.tree:
+        return Snapshot(place.layers(ordinal))
+    return LocalFiles(step.name, LocalContext(step.tree, _rules(place.build, step.tree)))
+
+
+def _rules(build: Build, tree: str) -> IgnoreRules | None:
+    """As the build had them for its own context; named ones have none."""
+    if os.path.realpath(build.context) != tree:
+        return None
+    dockerfile = build.dockerfile if build.dockerfile != "-" else ""
+    found = find_ignore_file(tree, dockerfile)
+    return IgnoreRules.parse(found[1]) if found else None
