@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import sys
@@ -47,7 +48,8 @@ class This:
         self.name = name
         self._root = folder / "state" / name
         self.state: Path | None = self._root
-        path = str(source or Path(__file__).resolve().parent.parent)
+        path = source or Path(__file__).resolve().parent.parent
+        compileall.compile_dir(f"{path}/builder", quiet=2)  # as installing does
         start = "from builder.cli.main import main; raise SystemExit(main())"
         self._command = ["env", f"PYTHONPATH={path}", sys.executable, "-c", start, "--root", str(self._root)]
 
