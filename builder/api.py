@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from builder.builds.options import BuildOptions, BuildResult, SecretSource, SshSource
-from builder.engine.events import AnyEvent, Emit, WarningRaised
+from builder.engine.events import AnyEvent, Emit
 from builder.errors import BuilderError
 from builder.platforms import host_platform, parse_platform
 from builder.reference import Reference
@@ -133,8 +133,8 @@ class Builder:
 
         return "\n".join(dump_plan(planned) for planned in session.plans())
 
-    def check(self, options: BuildOptions) -> tuple[WarningRaised, ...]:
-        """The lint findings of the Dockerfile, in order of their place; nothing is built. Raises DockerfileErrors."""
+    def check(self, options: BuildOptions) -> Report:
+        """What is to be said about the Dockerfile, its mistakes included; nothing is built."""
         return self._session(options).check()
 
     def outline(self, options: BuildOptions) -> Outline:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from builder.builds.options import BuildOptions, SshSource
 from builder.errors import ContextError, UsageError
 from builder.export.outputs import Annotation, AnnotationTarget
-from builder.lint.linter import parse_bool
+from builder.language.golang import parse_bool
 from builder.oci import Platform
 from builder.plan.options import PlanOptions
 from builder.plan.vertices import Network, SourceGit, SourceHttp, Ulimit
@@ -146,4 +146,7 @@ def _ulimit(text: str) -> Ulimit:
 
 
 def _is_on(text: str) -> bool:
-    return bool(text) and parse_bool(text, text)
+    try:
+        return bool(text) and parse_bool(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

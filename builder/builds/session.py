@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import msgspec
 
+from builder.builds import checking
 from builder.builds.inputs import Inputs, open_fetched_inputs, open_inputs
 from builder.builds.options import BuildOptions, BuildResult
 from builder.builds.parsing import parsed
@@ -31,8 +32,8 @@ from builder.engine import events
 from builder.engine.intervention import Intervene
 from builder.engine.resources import Resources, Transfer
 from builder.engine.results import Result, Snapshot
-from builder.engine.solver import Outcome, Solver
-from builder.errors import Cancelled
+from builder.engine.solver import Solver
+from builder.errors import Cancelled, DockerfileErrors
 from builder.export.exporting import Exported, Exporter
 from builder.export.image import ImageSource
 from builder.export.outputs import Output, OutputType, parse_output
@@ -40,8 +41,10 @@ from builder.images.pull import LayerSource
 from builder.images.resolve import Pull, Resolver
 from builder.language.instructions import Dockerfile
 from builder.layer.view import MergedView
-from builder.lint.linter import LintConfig, Linter
+from builder.lint.linter import Linter
+from builder.lint.report import Report
 from builder.oci import Platform
+from builder.plan.outline import Outline
 from builder.plan.planner import plan
 from builder.plan.vertices import Plan, SourceGit, SourceHttp, SourceImage
 from builder.registry.access import RegistryAccess
@@ -129,22 +132,22 @@ class BuildSession:
         with ExitStack() as stack:
             return self._read(stack)[1]
 
-    def check(self) -> tuple[events.WarningRaised, ...]:
+    def check(self) -> Report:
         """The findings of the checks for the target, or without one for all stages; nothing is built."""
-        found: list[events.WarningRaised] = []
-
-        def keep(event: events.AnyEvent) -> None:
-            if isinstance(event, events.WarningRaised):
-                found.append(event)
-
-        self._progress = Progress(keep)
         with ExitStack() as stack:
             stack.enter_context(self._tools.store.lease())
-            inputs, dockerfile, world = self._read(stack)
-            for platform in self._platforms():
-                self._plan(dockerfile, world, inputs, platform, several=len(self._platforms()) > 1,
-                           all_stages=not self._options.target)
-        return tuple(found)
+            try:
+                _, dockerfile, world = self._read(stack)
+            except DockerfileErrors as error:
+                return checking.unparsed(error)
+            return checking.check(dockerfile, self._options, world)
+
+    def outline(self) -> Outline:
+        """What the wanted target takes."""
+        with ExitStack() as stack:
+            stack.enter_context(self._tools.store.lease())
+            _, dockerfile, world = self._read(stack)
+            return checking.survey(dockerfile, self._options, world)
 
     def _build(self, build: BuildId, outputs: Sequence[Output], stack: ExitStack) -> BuildResult:
         planned = self.prepare(stack)
@@ -213,9 +216,8 @@ class BuildSession:
         return list(platforms_of(self._options)) or [None]
 
     def _plan(self, dockerfile: Dockerfile, world: BuildWorld, inputs: Inputs, platform: Platform | None, *,
-              several: bool, all_stages: bool = False) -> Plan:
-        check = self._options.build_args.get("BUILDKIT_DOCKERFILE_CHECK") or dockerfile.directive("check") or ""
-        linter = Linter(LintConfig.parse(check))
+              several: bool) -> Plan:
+        linter = Linter(checking.lint_config(dockerfile, self._options))
         try:
             options = plan_options(self._options, platform, several=several)
             return plan(dockerfile, options, world, linter, epoch=source_date_epoch(self._options))

@@ -59,7 +59,11 @@ class BuildWorld:
 
     def ignored(self, path: str) -> bool:
         rules = self._rules
-        return rules is not None and not rules.has_exceptions and rules.excludes(path)
+        if rules is None or rules.has_exceptions:
+            return False
+        if path in {".", "/"}:
+            return any(rule.pattern in {"*", "**", "**/*"} for rule in rules.rules)
+        return rules.excludes(path)
 
     def _layout(self, value: str, platform: Platform) -> ResolvedImage:
         path, at, digest = value.removeprefix("oci-layout://").partition("@")

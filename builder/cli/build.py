@@ -30,7 +30,7 @@ class CannotWrite(BuilderError):
 
 def run(invocation: Invocation) -> int:
     flags = invocation.flags
-    call = _call(invocation)
+    call = "check" if flags.on("check") else flags.text("call", "build")
     mode = _progress_mode(invocation)
 
     from builder.cli.build_options import build_options
@@ -38,7 +38,7 @@ def run(invocation: Invocation) -> int:
     options = build_options(flags, invocation.arguments[0])
     if flags.given("print"):
         return _print(invocation, options)
-    if call != "build":
+    if call not in ("", "build"):
         from builder.cli.check import call_dockerfile
 
         return call_dockerfile(invocation, options, call)
@@ -135,12 +135,6 @@ def _progress_mode(invocation: Invocation) -> str:
             raise UsageError(f"progress={mode} and quiet cannot be used together")
         return "quiet"
     return mode
-
-
-def _call(invocation: Invocation) -> str:
-    flags = invocation.flags
-    call = "check" if flags.on("check") else flags.text("call", "build")
-    return call.removeprefix("subrequests.")
 
 
 COMMAND = Command(usage="build [OPTIONS] PATH | URL | -", run=run, flags=FLAGS, arguments=(1, 1))

@@ -18,7 +18,8 @@ _BUILDX = (
     Flag("builder", 'Accepted for docker\'s scripts: there is only the builder "default"'),
     Flag("cache-from", "Not supported yet", Kind.LIST, metavar="stringArray"),
     Flag("cache-to", "Not supported yet", Kind.LIST, metavar="stringArray"),
-    Flag("call", 'What to do with the Dockerfile: "build" or "check[,format=json]"', metavar="string"),
+    Flag("call", 'What to do with the Dockerfile: "build", "check", "outline" or "targets", then [,format=json]; '
+                 'for "check" also sarif', metavar="string"),
     Flag("cgroup-parent", "Parent cgroup of the RUN steps"),
     Flag("check", 'Shorthand for "--call=check"', Kind.BOOL),
     Flag("file", 'Name of the Dockerfile (default: "PATH/Dockerfile")', short="f"),

@@ -3,31 +3,110 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
-from builder.cli.build_options import NotSupportedYet
+import msgspec
+
 from builder.cli.commands import Invocation
-from builder.cli.findings import check_json, check_report
-from builder.cli.values import InvalidValue
+from builder.cli.values import csv_fields
+from builder.errors import BuilderError, UsageError
+from builder.language.golang import parse_bool
 
 if TYPE_CHECKING:
-    from builder.api import BuildOptions
+    from builder.api import Builder, BuildOptions
+
+_FORMATS = ("text", "json", "sarif")
 
 
-def call_dockerfile(invocation: Invocation, options: BuildOptions, call: str) -> int:
-    """Shows the findings on standard output; 1 if there are any, as buildx has it. Raises DockerfileErrors."""
-    method, *parameters = call.split(",")
-    if method in ("outline", "targets"):
-        raise NotSupportedYet("call", f" with `{method}`")
-    if method not in ("check", "lint") or any(p not in ("format=json", "format=text") for p in parameters):
-        raise InvalidValue(f"`{call}` is not a method for --call", hint="there are build and check[,format=json]")
+class InvalidCall(UsageError):
+    code = "invalid-call"
+
+
+class UnsupportedRequest(BuilderError):
+    code = "unsupported-request"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"unsupported request frontend.{name}",
+                         hint="there are build, check, outline, targets and subrequests.describe")
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """What --call asks for."""
+
+    name: str
+    format: str = "text"
+    ignore_status: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Call:
+        """`method[,format=text|json|sarif][,ignorestatus=bool]`. Raises InvalidCall."""
+        name, form, ignore = "", "text", False
+        for field in csv_fields(text):
+            key, equals, value = field.partition("=")
+            if not equals:
+                if name:
+                    raise InvalidCall(f"invalid print value: {text}")
+                name = field
+            elif key == "format":
+                form = value
+            elif key == "ignorestatus":
+                try:
+                    ignore = parse_bool(value)
+                except ValueError as error:
+                    raise InvalidCall(f"invalid ignorestatus print value: {value}: {error}") from None
+            else:
+                raise InvalidCall(f"invalid print field: {field}")
+        if form not in _FORMATS or (form == "sarif" and name not in {"check", "lint"}):
+            form = "text"  # buildx takes whatever it does not know for text
+        return cls(name=name.removeprefix("frontend."), format=form, ignore_status=ignore)
+
+
+def call_dockerfile(invocation: Invocation, options: BuildOptions, text: str) -> int:
+    """Shows the answer on standard output; the exit status is 1 where checks have something to say."""
+    call = Call.parse(text)
     with invocation.open() as builder:
-        findings = builder.check(options)
-    if "format=json" in parameters:
-        print(check_json(findings), end="")
+        if call.name in ("check", "lint"):
+            return _check(builder, options, call)
+        print(_answer(builder, options, call), end="")
+    return 0
+
+
+def _answer(builder: Builder, options: BuildOptions, call: Call) -> str:
+    from builder.cli import surveys
+
+    is_json = call.format == "json"
+    match call.name:
+        case "outline":
+            outline = builder.outline(options)
+            return surveys.outline_json(outline) if is_json else surveys.outline_text(outline)
+        case "targets":
+            targets = builder.targets(options)
+            return surveys.targets_json(targets) if is_json else surveys.targets_text(targets)
+        case "subrequests.describe":
+            return surveys.describe_json() if is_json else surveys.describe_text()
+    raise UnsupportedRequest(call.name)
+
+
+def _check(builder: Builder, options: BuildOptions, call: Call) -> int:
+    from builder.cli import reports
+
+    report = builder.check(options)
+    shown = _shown_name(options)
+    if call.format == "json":
+        print(reports.check_json(report), end="")
+    elif call.format == "sarif":
+        from builder.lint.sarif import sarif
+
+        print(reports.json_text(sarif([(shown or report.source.name, report)])), end="")
     else:
-        print(check_report(findings, _shown_name(options)), end="")
-    return 1 if findings else 0
+        print(reports.check_text(report, shown), end="")
+        if report.error is not None and report.findings:
+            print()
+    if report.error is not None:
+        sys.stdout.flush()
+        sys.stderr.write(reports.check_error(report.error, shown))
+    return 0 if report.is_clean or call.ignore_status else 1
 
 
 def _shown_name(options: BuildOptions) -> str:

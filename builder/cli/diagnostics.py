@@ -114,14 +114,26 @@ def docker_sentence(error: BuilderError) -> str:
     """What buildx says behind `ERROR: `, for the same mistake."""
     if isinstance(error, UsageError):
         return printable(error.message)
-    sentence = "Canceled: context canceled" if isinstance(error, Cancelled) else _line_sentence(error)
-    return f"failed to build: failed to solve: {sentence}"
+    return f"failed to build: failed to solve: {solver_sentence(error)}"
+
+
+def solver_sentence(error: BuilderError) -> str:
+    """What BuildKit itself says."""
+    return "Canceled: context canceled" if isinstance(error, Cancelled) else _line_sentence(error)
 
 
 def _line_sentence(error: BuilderError) -> str:
-    if isinstance(error, DockerfileError) and error.location is not None:
+    if isinstance(error, DockerfileError) and error.location is not None and not _is_about_meaning(error):
         return f"dockerfile parse error on line {error.location.span.line}: {printable(error.message)}"
     return printable(error.message)
+
+
+def _is_about_meaning(error: DockerfileError) -> bool:
+    """Whether the file could be parsed: such errors are named without their line."""
+    from builder.language.words import ExpansionError
+    from builder.plan.errors import PlanError
+
+    return isinstance(error, PlanError | ExpansionError)
 
 
 def _last_frame(error: Exception) -> list[str]:

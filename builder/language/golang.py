@@ -43,7 +43,7 @@ def parse_bool(text: str) -> bool:
         return True
     if text in ("0", "f", "F", "false", "FALSE", "False"):
         return False
-    raise ValueError(f"not a boolean: `{text}`")
+    raise ValueError(f"strconv.ParseBool: parsing {quote(text)}: invalid syntax")
 
 
 def parse_unsigned(text: str, base: int, bits: int) -> int:

@@ -1,4 +1,8 @@
-"""The checks that need only the text: casing, names, deprecated forms. Others are made while planning."""
+"""The checks that need only the text: casing, names, deprecated forms. Others are made while planning.
+
+Findings come in BuildKit's order. A `check=` comment above an instruction counts, as there, for the checks of that
+instruction alone, not for those that compare it with the rest of the file (stage names, casing of keywords).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ import re
 from builder.language.instructions import Arg, Dockerfile, Maintainer, Statement
 from builder.lint import rules
 from builder.lint.linter import Linter
+from builder.source import Span
 
 
 def check_text(dockerfile: Dockerfile, linter: Linter) -> None:
     """Reports what the text alone shows."""
     for empty in dockerfile.empty_continuations:
-        linter.report(rules.NO_EMPTY_CONTINUATION, empty.span)
+        linter.report(rules.NO_EMPTY_CONTINUATION, Span.at_line(empty.span.end_line))
     for statement in dockerfile.global_args:
         _check_descriptions(statement, linter)
     for stage in dockerfile.stages:
@@ -57,9 +62,9 @@ def _check_stage_names(dockerfile: Dockerfile, linter: Linter) -> None:
             continue
         statement = stage.statement
         if name in {"context", "scratch"}:
-            linter.report(rules.RESERVED_STAGE_NAME, statement.span, name, comments=statement.comments)
+            linter.report(rules.RESERVED_STAGE_NAME, statement.span, name)
         if name in seen:
-            linter.report(rules.DUPLICATE_STAGE_NAME, statement.span, name, comments=statement.comments)
+            linter.report(rules.DUPLICATE_STAGE_NAME, statement.span, name)
         seen.add(name)
 
 
@@ -70,5 +75,5 @@ def _check_casing(dockerfile: Dockerfile, linter: Linter) -> None:
     wanted, case = (str.lower, "lowercase") if lower > upper else (str.upper, "uppercase")
     for s in statements:
         if s.keyword != wanted(s.keyword):
-            linter.report(rules.CONSISTENT_INSTRUCTION_CASING, s.span, s.keyword, case, comments=s.comments)
+            linter.report(rules.CONSISTENT_INSTRUCTION_CASING, s.span, s.keyword, case)
 

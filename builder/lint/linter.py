@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import msgspec
 
 from builder.errors import DockerfileError
+from builder.language.golang import parse_bool, quote
 from builder.lint.rules import Finding, Rule
 from builder.source import Span
+
+_CHECK = re.compile(r"check[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z", re.IGNORECASE)
 
 
 class LintConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,8 +24,8 @@ class LintConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A finding fails the build."""
 
     @classmethod
-    def parse(cls, text: str) -> LintConfig:
-        """The value of a check directive, or of BUILDKIT_DOCKERFILE_CHECK. Raises InvalidCheckOption."""
+    def parse(cls, text: str, origin: str = "check options") -> LintConfig:
+        """The value of a check directive, or of a build arg: errors name `origin`. Raises InvalidCheckOption."""
         config = cls()
         if not text.strip():
             return config
@@ -38,9 +42,10 @@ class LintConfig(msgspec.Struct, frozen=True, kw_only=True):
                         config, experimental_all=config.experimental_all or is_all,
                         experimental=frozenset() if is_all else names)
                 case "error":
-                    config = msgspec.structs.replace(config, error=parse_bool(value.strip(), option))
+                    config = msgspec.structs.replace(config, error=_error_option(value.strip(), option, origin))
                 case _:
-                    raise InvalidCheckOption(option if not equals else key.strip())
+                    name = key.strip() if equals else option
+                    raise InvalidCheckOption(f"invalid check option {quote(name)}", origin)
         return config
 
     def merged(self, other: LintConfig) -> LintConfig:
@@ -59,8 +64,8 @@ class LintConfig(msgspec.Struct, frozen=True, kw_only=True):
 class InvalidCheckOption(DockerfileError):
     code = "invalid-check-option"
 
-    def __init__(self, option: str) -> None:
-        super().__init__(f"invalid check option `{option}`", hint="write `# check=skip=Rule1,Rule2;error=true`")
+    def __init__(self, reason: str, origin: str) -> None:
+        super().__init__(f"failed to parse {origin}: {reason}", hint="write `# check=skip=Rule1,Rule2;error=true`")
 
 
 class LintViolation(DockerfileError):
@@ -78,17 +83,14 @@ class Linter:
         self.config = config
         self.findings: list[Finding] = []
 
-    def report(self, rule: Rule, span: Span, *facts: str, comments: tuple[str, ...] = ()) -> None:
+    def report(self, rule: Rule, span: Span | None, *facts: str, comments: tuple[str, ...] = ()) -> None:
         """Adds a finding unless the configuration, or a `check=` comment above the instruction, leaves it out."""
         config = self.config
-        for comment in comments:
-            if comment.lower().replace(" ", "").startswith("check="):
-                value = comment.split("=", 1)[1].strip().split(" ", 1)[0]
-                try:
-                    config = config.merged(LintConfig.parse(value))
-                except InvalidCheckOption:
-                    pass
-                break
+        if (option := _option_in(comments)) is not None:
+            try:
+                config = config.merged(LintConfig.parse(option))
+            except InvalidCheckOption:
+                pass
         if config.allows(rule):
             self.findings.append(Finding(rule=rule, message=rule.text.format(*facts), span=span))
 
@@ -96,6 +98,14 @@ class Linter:
         """Raises LintViolation when findings are errors and there are any."""
         if self.config.error and self.findings:
             raise LintViolation(dict.fromkeys(f.rule.name for f in self.findings))
+
+
+def _option_in(comments: tuple[str, ...]) -> str | None:
+    """The options of the first comment that has the form of a check directive; words behind them are an explanation."""
+    for comment in comments:
+        if match := _CHECK.match(comment):
+            return match[1].split(" ", 1)[0]
+    return None
 
 
 def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
@@ -124,10 +134,8 @@ def _edits(a: str, b: str) -> int:
     return row[-1]
 
 
-def parse_bool(text: str, option: str) -> bool:
-    """Go's strconv.ParseBool."""
-    if text in {"1", "t", "T", "true", "TRUE", "True"}:
-        return True
-    if text in {"0", "f", "F", "false", "FALSE", "False"}:
-        return False
-    raise InvalidCheckOption(option)
+def _error_option(value: str, option: str, origin: str) -> bool:
+    try:
+        return parse_bool(value)
+    except ValueError as error:
+        raise InvalidCheckOption(f"failed to parse check option {quote(option)}: {error}", origin) from None

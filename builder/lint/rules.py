@@ -22,7 +22,8 @@ class Rule(msgspec.Struct, frozen=True):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     rule: Rule
     message: str
-    span: Span
+    span: Span | None
+    """None where the file does not name what is wrong (an image that only `--from` uses)."""
 
 
 def _rule(name: str, description: str, text: str = "", *, experimental: bool = False) -> Rule:

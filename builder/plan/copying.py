@@ -113,7 +113,7 @@ class CopyPlanner:
         self._append(vertex, (path,), unpack=unpack)
 
     def _check_ignored(self, path: str) -> None:
-        clean = posixpath.normpath(path.lstrip("/") or ".")
+        clean = posixpath.normpath(re.sub("^/+", "/", path))
         if self._planner.world.ignored(clean):
             keyword = "Copy" if isinstance(self._instruction, Copy) else "Add"
             self._planner.linter.report(rules.COPY_IGNORED_FILE, self._statement.span, keyword, clean,

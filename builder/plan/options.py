@@ -64,5 +64,5 @@ class World(Protocol):
         ...
 
     def ignored(self, path: str) -> bool:
-        """True when .dockerignore certainly leaves `path` (from the context's root) out; for the checks."""
+        """True when .dockerignore certainly leaves `path` out; for the checks, which clean it but keep its first `/`."""
         ...

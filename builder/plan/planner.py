@@ -37,10 +37,12 @@ def plan(dockerfile: Dockerfile, options: PlanOptions, world: World, linter: Lin
     Raises DockerfileError (with a location), UnknownTarget, LintViolation where findings are errors, and what `world`
     raises.
     """
-    return _Planner(dockerfile, options, world, linter, epoch).plan()
+    return Planner(dockerfile, options, world, linter, epoch).plan()
 
 
-class _Planner:
+class Planner:
+    """Planning of one file for one platform: `plan`, or `evaluate` for who wants the stages and not the image."""
+
     def __init__(self, dockerfile: Dockerfile, options: PlanOptions, world: World, linter: Linter,
                  epoch: int | None) -> None:
         self._dockerfile = dockerfile
@@ -51,10 +53,15 @@ class _Planner:
         self._words = Words(dockerfile.escape)
         self._stages = StageGraph(dockerfile)
         self._graph = GraphBuilder()
-        self._global_args: dict[str, str] = {}
-        self._declared: set[str] = set()
+        self.global_args: dict[str, str] = {}
+        """Values of the ARGs before the first FROM, and of the predefined ones."""
+        self._declared: dict[str, None] = {}
 
     def plan(self) -> v.Plan:
+        return self._finish(self.evaluate())
+
+    def evaluate(self) -> StageNode:
+        """Plans all that the target needs; the target. Raises as `plan` does."""
         if not self._dockerfile.stages:
             raise NoStages
         check_text(self._dockerfile, self._linter)
@@ -72,7 +79,7 @@ class _Planner:
         for node in reachable:
             self._plan_stage(node)
         self._linter.raise_if_failed()
-        return self._finish(target)
+        return target
 
     # -- global ARGs and stages ----------------------------------------------------------------------------------
 
@@ -81,9 +88,9 @@ class _Planner:
         target = options.target or last.base.name
         given = platform_args(options.build_platform, options.platform, target, options.build_args)
         self._check_default_bases(given)
-        self._global_args = self._with_global_args(given, options.build_args)
-        self._declared = set(self._global_args) | {
-            pair.key for s in self._dockerfile.global_args if isinstance(s.instruction, i.Arg)
+        self.global_args = self._with_global_args(given, options.build_args)
+        self._declared = dict.fromkeys(self.global_args) | {
+            pair.key: None for s in self._dockerfile.global_args if isinstance(s.instruction, i.Arg)
             for pair in s.instruction.pairs}
 
     def _with_global_args(self, env: dict[str, str], given: dict[str, str]) -> dict[str, str]:
@@ -109,8 +116,7 @@ class _Planner:
                 try:
                     Reference.parse(name)
                 except BuilderError:
-                    self._linter.report(rules.INVALID_DEFAULT_ARG_IN_FROM, stage.statement.span, stage.base.image,
-                                        comments=stage.statement.comments)
+                    self._linter.report(rules.INVALID_DEFAULT_ARG_IN_FROM, stage.statement.span, stage.base.image)
         except DockerfileError:
             return  # the real expansion will say it
 
@@ -131,7 +137,7 @@ class _Planner:
 
     def _expand_from(self, word: str, statement: Statement) -> str:
         try:
-            expansion = self._words.expand(word, self._global_args)
+            expansion = self._words.expand(word, self.global_args)
         except DockerfileError as error:
             raise error.at(self._stages.locate(statement.span)) from None
         for name in expansion.unmatched:
@@ -144,12 +150,12 @@ class _Planner:
         statement, written = stage.statement, stage.base.platform
         location = self._stages.locate(statement.span)
         text = self._expand_from(written, statement)
-        expansion = self._words.expand(written, self._global_args)
+        expansion = self._words.expand(written, self.global_args)
         if not text:
-            hint = "".join(did_you_mean(name, self._global_args) for name in expansion.unmatched)
+            hint = "".join(did_you_mean(name, self.global_args) for name in expansion.unmatched)
             raise PlanError(f"empty platform value from expression {written}{hint}", location=location)
         if set(expansion.matched) == {"TARGETPLATFORM"} and not expansion.unmatched \
-                and text == self._global_args["TARGETPLATFORM"]:
+                and text == self.global_args["TARGETPLATFORM"]:
             self._linter.report(rules.REDUNDANT_TARGET_PLATFORM, statement.span, written, comments=statement.comments)
         try:
             platform = parse_platform(text)
@@ -176,20 +182,21 @@ class _Planner:
     def _resolve(self, target: StageNode) -> list[StageNode]:
         """Base images of what is reached, and the ONBUILD triggers that they and base stages bring."""
         while True:
-            reachable = self._stages.nodes if self._options.all_stages else self._stages.reachable(target)
-            for node in reachable:
+            reachable = self._stages.reachable(target)
+            wanted = self._stages.nodes if self._options.all_stages else reachable
+            for node in wanted:
                 if node.base is None and node.image is None and not node.planned:
                     try:
                         self._resolve_base(node)
                     except BuilderError as error:
                         raise error.at(node.location) from None
             found_edges = False
-            for node in list(reachable):
+            for node in reachable:
                 if not node.onbuild_done:
                     node.onbuild_done = True
                     found_edges |= self._add_triggers(node)
             if not found_edges:
-                return list(reachable)
+                return list(wanted)
             self._stages.check_cycles()
 
     def _resolve_base(self, node: StageNode) -> None:
@@ -218,9 +225,10 @@ class _Planner:
     def _check_base_platform(self, node: StageNode, wanted: Platform) -> None:
         assert node.image is not None
         found = node.image.config.platform
-        if (wanted.os, wanted.architecture) != (found.os, found.architecture) and node.stage is not None:
-            self._linter.report(rules.INVALID_BASE_IMAGE_PLATFORM, node.stage.statement.span, node.base_name,
-                                str(normalize(wanted)), str(normalize(found)), comments=node.stage.statement.comments)
+        if (wanted.os, wanted.architecture) != (found.os, found.architecture):
+            span = node.stage.statement.span if node.stage is not None else None
+            self._linter.report(rules.INVALID_BASE_IMAGE_PLATFORM, span, node.base_name, str(normalize(wanted)),
+                                str(normalize(found)))
 
     def _plan_base(self, node: StageNode) -> None:
         """The vertex of the base; a tree that is built upon becomes a layer."""
@@ -278,7 +286,7 @@ class _Planner:
         node.planned = True
         self._inherit(node)
         planner = StagePlanner(node, options=self._options, world=self._world, linter=self._linter,
-                               stages=self._stages, graph=self._graph, global_args=self._global_args,
+                               stages=self._stages, graph=self._graph, global_args=self.global_args,
                                epoch=self._epoch)
         planner.total = _count_steps(node)
         metadata = MetadataPlanner(planner)

@@ -36,6 +36,7 @@ class RunPlanner:
         argv = words if isinstance(instruction.command, ExecForm) else with_shell(planner.config, words)
         inputs = [] if node.root is None else [node.root]
         mounts = self._mounts(inputs)
+        node.mounts += [(mount, self._statement.span) for mount in mounts]
         self._check_entitlements()
         if instruction.devices:
             raise PlanError("RUN --device needs CDI devices, which this builder does not offer",

@@ -14,7 +14,7 @@ from builder.oci import ContainerConfig, History, Platform
 from builder.plan.errors import CircularDependency, InvalidStageIndex, PlanError
 from builder.plan.options import NamedContext
 from builder.plan.scope import Scope
-from builder.plan.vertices import ResolvedImage
+from builder.plan.vertices import Mount, ResolvedImage
 from builder.source import Location, Span
 
 
@@ -53,6 +53,8 @@ class StageNode:
         self.context: int | None = None
         """The vertex of a named context that is a plain tree (then `root` is not set)."""
         self.workdir_set = False
+        self.mounts: list[tuple[Mount, Span]] = []
+        """Of its RUNs, each with the instruction's place."""
         self.step = 0
         self.only_stage = False
 
