@@ -1,0 +1,1 @@
+chmod 751 m/keep m/other

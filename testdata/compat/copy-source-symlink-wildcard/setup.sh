@@ -1,0 +1,1 @@
+ln -s file l1; ln -s real dl

@@ -1,0 +1,1 @@
+printf '# only a comment\n\n' > Dockerfile
