@@ -13,6 +13,7 @@ import msgspec
 from builder.builds import checking
 from builder.builds.inputs import Inputs, open_fetched_inputs, open_inputs
 from builder.builds.options import BuildOptions, BuildResult
+from builder.builds.packing import Packing
 from builder.builds.parsing import parsed
 from builder.builds.progress import Progress
 from builder.builds.recording import Phases, step_of
@@ -32,7 +33,7 @@ from builder.engine import events
 from builder.engine.intervention import Intervene
 from builder.engine.resources import Resources, Transfer
 from builder.engine.results import Result, Snapshot
-from builder.engine.solver import Solver
+from builder.engine.solver import Outcome, Solver
 from builder.errors import Cancelled, DockerfileErrors
 from builder.export.exporting import Exported, Exporter
 from builder.export.image import ImageSource
@@ -154,23 +155,24 @@ class BuildSession:
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
         resources = self.resources(build, planned.world, fingerprints)
         stack.callback(resources.close)
-        with self._phases.measure("solve"):
-            solved = [Solved(one, self._solve(one, resources, build)) for one in planned.plans]
+        wanted = outputs or (Output(type=OutputType.IMAGE),)
+        with self._phases.measure("solve"), Packing(self._tools.store, wanted) as packing:
+            solved = [Solved(one, self._solve(one, resources, build, packing)) for one in planned.plans]
         fingerprints.save()
         with self._phases.measure("export"):
-            exported = self._export(solved, outputs)
+            exported = self._export(solved, wanted)
         return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
                            metadata=exported.metadata, warnings=self._warnings)
 
     def _export(self, solved: Sequence[Solved], outputs: Sequence[Output]) -> Exported:
-        """Carries out all outputs; without any the image stays in the store."""
+        """Carries out all outputs."""
         options, tools = self._options, self._tools
         with self._progress.internal("exporting to image") as vertex:
             exporter = Exporter(tools.store, tools.registries, tools.layers, now=time.time(), note=self._note,
                                 step=lambda text: self._progress.say(vertex, text))
             sources = [_source(one) for one in solved]
             exported = Exported()
-            for output in outputs or (Output(type=OutputType.IMAGE),):
+            for output in outputs:
                 image = msgspec.structs.replace(
                     output.image, annotations=(*output.image.annotations, *annotations_of(options)))
                 output = msgspec.structs.replace(output, names=output.names or options.tags, image=image)
@@ -239,11 +241,15 @@ class BuildSession:
             fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
             intervene=self._intervene)
 
-    def _solve(self, planned: Plan, resources: Resources, build: BuildId) -> Snapshot:
+    def _solve(self, planned: Plan, resources: Resources, build: BuildId, packing: Packing) -> Snapshot:
         first = self._progress.name_plan(planned)
-        solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first,
-                        record=lambda outcome: self._tools.store.add_step(
-                            build, step_of(planned, outcome, first, resources.contexts)))
+        ended = packing.watch(planned)
+
+        def record(outcome: Outcome) -> None:
+            ended(outcome)
+            self._tools.store.add_step(build, step_of(planned, outcome, first, resources.contexts))
+
+        solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first, record=record)
         return _layers(planned, solver.solve())
 
     def _fetch_image(self, op: SourceImage, progress: Transfer, cancelled: threading.Event) -> tuple[LayerId, ...]:

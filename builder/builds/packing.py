@@ -1,0 +1,90 @@
+"""Layers become blobs in the background, while later steps run.
+
+Only those that some output will want, in the form in which it will want them; exporting then finds them ready. What
+goes wrong here goes wrong again when exporting, and is told there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from types import TracebackType
+
+from builder.engine.solver import Outcome
+from builder.errors import BuilderError
+from builder.export.outputs import Output, OutputType
+from builder.export.packing import layer_blob
+from builder.oci import Compression
+from builder.plan.vertices import Plan
+from builder.store import Store
+from builder.store.layers import LayerId
+
+_IMAGES = frozenset({OutputType.IMAGE, OutputType.OCI, OutputType.DOCKER})
+
+
+class Packing:
+    """A context manager; leaving it waits for the layer in hand and gives up those that are waiting.
+
+    One layer is packed at a time, which keeps two cores busy. The thread starts with the first one.
+    """
+
+    def __init__(self, store: Store, outputs: Sequence[Output]) -> None:
+        self._store = store
+        self._forms = {(o.image.compression, o.image.compression_level) for o in outputs
+                       if o.type in _IMAGES and not o.image.rewrite_timestamp}
+        self._waiting: SimpleQueue[LayerId | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._left = False
+        self._lock = threading.Lock()
+
+    def watch(self, plan: Plan) -> Callable[[Outcome], None]:
+        """What is to be told of each vertex of the plan; those that ran and that the image will have are packed."""
+        below = _below_output(plan) if self._forms else set()
+
+        def ended(outcome: Outcome) -> None:
+            if outcome.state == "run" and outcome.layer is not None and outcome.vertex in below:
+                self._take(outcome.layer)
+
+        return ended
+
+    def __enter__(self) -> Packing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._left = True
+        self._waiting.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def _take(self, layer: LayerId) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._pack_all, name="packing")
+                self._thread.start()
+        self._waiting.put(layer)
+
+    def _pack_all(self) -> None:
+        while (layer := self._waiting.get()) is not None and not self._left:
+            for compression, level in self._forms:
+                self._pack(layer, compression, level)
+
+    def _pack(self, layer: LayerId, compression: Compression, level: int | None) -> None:
+        try:
+            layer_blob(self._store, layer, compression, level=level)
+        except (BuilderError, OSError):
+            """Exporting meets it too."""
+
+
+def _below_output(plan: Plan) -> set[int]:
+    """The vertices whose layers the plan's image has, without the last, which is exported as soon as it is there."""
+    found: set[int] = set()
+    index = plan.output
+    while index is not None:
+        vertex = plan.vertices[index]
+        has_parent = bool(vertex.inputs and getattr(vertex.op, "has_parent", True))
+        index = vertex.inputs[0] if has_parent else None
+        if index is not None:
+            found.add(index)
+    return found

@@ -1,0 +1,86 @@
+"""Layers are packed while a build goes on: which ones, and in what form."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from builder.builds.packing import Packing
+from builder.engine.solver import Outcome
+from builder.export.outputs import parse_output
+from builder.oci import Compression, ImageConfig
+from builder.plan.vertices import Copy, CopySource, MakeDirectory, Plan, SourceContext, Vertex
+from builder.platforms import host_platform
+from builder.store import Store
+from builder.store.layers import LayerId
+
+PLAN = Plan(
+    vertices=(
+        Vertex(op=SourceContext(name="context"), name="context"),
+        Vertex(op=MakeDirectory(path="/app"), name="below"),
+        Vertex(op=MakeDirectory(path="/other"), name="another stage"),
+        Vertex(op=Copy(sources=(CopySource(input=1, paths=("/",)),), destination="/", has_parent=True),
+               inputs=(1, 2), name="copied over it"),
+        Vertex(op=MakeDirectory(path="/last"), inputs=(3,), name="last"),
+    ),
+    output=4, config=ImageConfig(), history=(), platform=host_platform())
+
+
+def layers(store: Store) -> dict[int, LayerId]:
+    made = {}
+    for vertex in range(1, 5):
+        with store.stage_layer() as staged:
+            Path(staged.diff, f"file{vertex}").write_text("content\n")
+            made[vertex] = staged.commit(description=PLAN.vertices[vertex].name)
+    return made
+
+
+def packed(store: Store, layer: LayerId, compression: Compression = Compression.GZIP) -> bool:
+    diff_id = store.layer_info(layer).diff_id
+    return diff_id is not None and store.layer_blob(diff_id, compression) is not None
+
+
+def wait_for(store: Store, layer: LayerId, compression: Compression = Compression.GZIP) -> None:
+    for _ in range(1000):
+        if packed(store, layer, compression):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{layer} was not packed")
+
+
+@pytest.mark.parametrize(("output", "compression"), [
+    ("type=image", Compression.GZIP),
+    ("type=oci,dest=out.tar,compression=zstd", Compression.ZSTD),
+])
+def test_layers_below_the_last_are_packed(store: Store, output: str, compression: Compression) -> None:
+    made = layers(store)
+    with Packing(store, [parse_output(output)]) as packing:
+        ended = packing.watch(PLAN)
+        for vertex, layer in made.items():
+            ended(Outcome(vertex=vertex, state="run", layer=layer))
+        for vertex in (1, 3):
+            wait_for(store, made[vertex], compression)
+    assert not packed(store, made[2], compression)
+    assert not packed(store, made[4], compression)
+
+
+@pytest.mark.parametrize(("output", "state"), [
+    ("type=local,dest=out", "run"),
+    ("type=oci,dest=out.tar,rewrite-timestamp=true", "run"),
+    ("type=image", "cached"),
+    ("type=image", "mended"),
+])
+def test_nothing_is_packed_that_nobody_wants(store: Store, output: str, state: str) -> None:
+    made = layers(store)
+    with Packing(store, [parse_output(output)]) as packing:
+        packing.watch(PLAN)(Outcome(vertex=1, state=state, layer=made[1]))
+        assert all(thread.name != "packing" for thread in threading.enumerate())
+    assert not packed(store, made[1])
+
+
+def test_a_layer_that_is_gone_is_left_to_exporting(store: Store) -> None:
+    with Packing(store, [parse_output("type=image")]) as packing:
+        packing.watch(PLAN)(Outcome(vertex=1, state="run", layer=LayerId("missing")))
