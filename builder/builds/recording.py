@@ -12,7 +12,7 @@ from builder.cache.key import encode, kind_of
 from builder.context.local import LocalContext
 from builder.engine.solver import Outcome
 from builder.layer.tree import FileTree
-from builder.plan.vertices import Plan, Run, SourceContext, SourceInline
+from builder.plan.vertices import AnyOp, MakeDirectory, Plan, Run, SourceContext, SourceInline
 from builder.store.builds import NO_OP, Phase, Step
 from builder.store.builds import Outcome as StepOutcome
 
@@ -52,4 +52,13 @@ def step_of(plan: Plan, outcome: Outcome, first: int, trees: Mapping[str, FileTr
         inputs=tuple(first + needed for needed in vertex.inputs),
         has_parent=bool(getattr(op, "has_parent", vertex.inputs)), internal=isinstance(op, INTERNAL),
         tree=tree.root if isinstance(tree, LocalContext) else "",
-        op=msgspec.Raw(encode(msgspec.structs.replace(op, proxy_env=()))) if isinstance(op, Run) else NO_OP)
+        op=_stored(op))
+
+
+def _stored(op: AnyOp) -> msgspec.Raw:
+    match op:
+        case Run():
+            return msgspec.Raw(encode(msgspec.structs.replace(op, proxy_env=())))
+        case MakeDirectory():
+            return msgspec.Raw(encode(op))
+    return NO_OP

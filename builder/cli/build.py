@@ -15,6 +15,7 @@ from builder.ui.progress import MODES, open_progress
 
 if TYPE_CHECKING:
     from builder.api import BuildOptions, BuildResult
+    from builder.cli.debugger import DebugPlan
 
 PRINTS = ("ast", "plan", "keys")
 
@@ -46,9 +47,15 @@ def run(invocation: Invocation) -> int:
 
 
 def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
+    plan = _debug_plan(invocation)
     findings: list[WarningRaised] = []
     builder = invocation.open()
     progress = open_progress(mode, runtime=builder.runtime)
+    debugger = None
+    if plan is not None:
+        from builder.cli.debugger import Debugger
+
+        debugger = Debugger(plan, progress)
 
     def on_event(event: AnyEvent) -> None:
         if isinstance(event, WarningRaised):
@@ -58,7 +65,7 @@ def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
     failure: Exception | None = None
     try:
         with builder:
-            result = builder.build(options, on_event)
+            result = builder.build(options, on_event, debugger)
     except Exception as error:
         failure = error
     finally:
@@ -73,6 +80,14 @@ def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
     if mode == "quiet":
         print(result.image_id or result.digest)
     return 0
+
+
+def _debug_plan(invocation: Invocation) -> DebugPlan | None:
+    if not any(invocation.flags.given(name) for name in ("on-error", "debug-run", "debug-then")):
+        return None
+    from builder.cli.debugger import debug_plan
+
+    return debug_plan(invocation.flags)
 
 
 def _write_results(invocation: Invocation, result: BuildResult, findings: list[WarningRaised]) -> None:

@@ -30,6 +30,7 @@ from builder.plan.vertices import Plan, SourceContext, SourceImage, Vertex
 from builder.sandbox.container import Exit, Output
 from builder.store.layers import LayerId, StagedLayer
 
+_MENDED = "this step failed and was finished by hand: its result is in the image, but never in the cache"
 _NOT_ASKED = "the cache was not asked (--no-cache)"
 
 
@@ -187,6 +188,8 @@ class Solver:
             content = f"key {key}" if outcome.state == "run" else None
             layer = staged.commit(content=content, fresh=vertex.ignore_cache, description=vertex.name)
         outcome = msgspec.structs.replace(outcome, layer=layer, seconds=time.time() - outcome.started)
+        if outcome.state == "mended":
+            resources.emit(events.WarningRaised(time=time.time(), rule="", vertex=number, message=_MENDED))
         if outcome.state == "run":
             resources.cache.save(key, work.kind, parts, layer, name=name, build=resources.build,
                                  seconds=outcome.seconds)
@@ -217,7 +220,9 @@ class Solver:
                         work.settle(staged)
                         return msgspec.structs.replace(outcome, state="mended")
                     case Decision.STOP:
-                        self._unfinished[outcome.vertex] = self._keep(failed, vertex, staged)
+                        self._unfinished[outcome.vertex] = failed = self._keep(failed, vertex, staged)
+                        if failed.layer is not None:
+                            error.hint = f"`builder debug @{self._first + failed.vertex}` opens a shell in it as it is"
                         raise
 
     def _ask(self, index: int, vertex: Vertex, work: RunWork, staged: StagedLayer, error: RunFailed) -> Decision:

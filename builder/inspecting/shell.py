@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from builder.context.local import LocalContext, find_ignore_file
+from builder.engine.ops.files import MakeDirectoryWork
 from builder.engine.ops.run import RunWork
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
@@ -19,8 +20,8 @@ from builder.errors import SandboxError
 from builder.inspecting.places import ImagePlace, NoFiles, StepPlace
 from builder.language.ignore import IgnoreRules
 from builder.layer.view import MergedView
-from builder.plan.vertices import BindMount, CacheMount, Mount, Run, SecretMount, SshMount
-from builder.store.builds import Build, Outcome
+from builder.plan.vertices import BindMount, CacheMount, MakeDirectory, Mount, Run, SecretMount, SshMount
+from builder.store.builds import Build, Outcome, Step
 from builder.store.layers import LayerId
 
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh", "/usr/bin/sh", "/bin/ash", "/busybox/sh")
@@ -51,7 +52,7 @@ def entrance(place: StepPlace | ImagePlace, resources: Resources, *, before: boo
     layers = place.layers_before() if before else place.layers()
     if isinstance(place, ImagePlace):
         return Entrance(RunWork(_with_term(_of_config(place), term), (Snapshot(layers),), resources), layers)
-    op, inputs, notes = _reproduced(place, layers)
+    op, inputs, notes = _reproduced(place, layers, resources)
     op = _with_term(op, term)
     if not before and place.step.outcome is Outcome.FAILED and place.step.layer is None:
         notes += ("what the step had changed before it failed was not kept",)
@@ -78,13 +79,16 @@ def _of_config(place: ImagePlace) -> Run:
     return Run(argv=(), env=tuple(config.env or ()), cwd=config.working_dir or "/", has_parent=True, user=config.user)
 
 
-def _reproduced(place: StepPlace, layers: tuple[LayerId, ...]) -> tuple[Run, tuple[Result, ...], tuple[str, ...]]:
+def _reproduced(place: StepPlace, layers: tuple[LayerId, ...],
+                resources: Resources) -> tuple[Run, tuple[Result, ...], tuple[str, ...]]:
     """The step's own op over these layers, or without one that of the nearest RUN below it, without its mounts."""
     step = place.step
-    if not step.op:
+    if step.kind != RunWork.kind or not step.op:
         return _nearest_run(place), (Snapshot(layers),), ()
     op = msgspec.json.decode(step.op, type=Run)
-    mounts, notes = _lenient(op.mounts)
+    mounts = tuple(_optional(mount) for mount in op.mounts)
+    notes = tuple(f"secret `{mount.id}` is missing; pass it with --secret" for mount in mounts
+                  if isinstance(mount, SecretMount) and resources.secret(mount.id) is None)
     sources = step.inputs[1:] if op.has_parent else step.inputs
     inputs = (Snapshot(layers), *(_source(place, ordinal) for ordinal in sources))
     if any(isinstance(source, LocalFiles) for source in inputs):
@@ -95,23 +99,22 @@ def _reproduced(place: StepPlace, layers: tuple[LayerId, ...]) -> tuple[Run, tup
 
 
 def _nearest_run(place: StepPlace) -> Run:
-    step = place.step
-    while step.has_parent and step.inputs:
-        below = place.step_at(step.inputs[0])
-        if below is None:
-            break
-        if below.op:
-            return msgspec.structs.replace(msgspec.json.decode(below.op, type=Run), mounts=(), files=())
-        step = below
-    return Run(argv=(), env=(), cwd="/", has_parent=True)
+    """What a RUN in place of the step would be like, as far as the steps below it tell."""
+    step: Step | None = place.step
+    cwd = ""
+    while step is not None:
+        if step.kind == MakeDirectoryWork.kind and step.op and not cwd:
+            cwd = msgspec.json.decode(step.op, type=MakeDirectory).path
+        elif step.kind == RunWork.kind and step.op:
+            op = msgspec.json.decode(step.op, type=Run)
+            return msgspec.structs.replace(op, mounts=(), files=(), cwd=cwd or op.cwd, has_parent=True)
+        step = place.step_at(step.inputs[0]) if step.has_parent and step.inputs else None
+    return Run(argv=(), env=(), cwd=cwd or "/", has_parent=True)
 
 
-def _lenient(mounts: tuple[Mount, ...]) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
-    """Secrets and agents that were required need not be there to look around."""
-    wanted = [mount.id for mount in mounts if isinstance(mount, SecretMount)]
-    notes = tuple(f"secret `{id}` is there only if you pass it with --secret" for id in wanted)
-    return tuple(msgspec.structs.replace(mount, required=False) if isinstance(mount, SecretMount | SshMount) else mount
-                 for mount in mounts), notes
+def _optional(mount: Mount) -> Mount:
+    """Secrets and agents that the step required need not be there to look around."""
+    return msgspec.structs.replace(mount, required=False) if isinstance(mount, SecretMount | SshMount) else mount
 
 
 def _shifted(mount: Mount) -> Mount:

@@ -73,7 +73,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tree: str = ""
     """Of local files: their directory."""
     op: msgspec.Raw = NO_OP
-    """Of a RUN: the op as JSON, without what it does not show to others (proxies may have passwords)."""
+    """Of a RUN or WORKDIR: the op as JSON, without what others must not see (proxies may have passwords)."""
 
 
 class Phase(msgspec.Struct, frozen=True):

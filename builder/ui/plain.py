@@ -56,6 +56,7 @@ class Plain:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._closed = False
+        self._paused = False
 
     def handle(self, event: AnyEvent) -> None:
         with self._lock:
@@ -67,6 +68,17 @@ class Plain:
             if vertex.started is not None:
                 self._waiting[vertex.number] = vertex
                 self._print(event.time)
+
+    def pause(self) -> None:
+        with self._lock:
+            for vertex in list(self._waiting.values()):
+                self._show(vertex, time.time())
+            self._paused = True
+
+    def resume(self) -> None:
+        with self._lock:
+            self._paused = False
+            self._print(time.time())
 
     def close(self) -> None:
         with self._lock:
@@ -82,6 +94,8 @@ class Plain:
 
     def _print(self, now: float) -> None:
         """Prints what is due: all of ended vertices, then what the one with the floor has."""
+        if self._paused:
+            return
         if self._floor is not None and self._floor.ended is not None:
             self._show(self._floor, now)
         for vertex in [vertex for vertex in self._waiting.values() if vertex.ended is not None]:

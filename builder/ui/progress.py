@@ -18,6 +18,12 @@ class Progress(Protocol):
     def handle(self, event: AnyEvent) -> None:
         """Takes one event; called under the engine's emit lock, so never twice at a time."""
 
+    def pause(self) -> None:
+        """Shows what there is and leaves the terminal to somebody else; events are taken on, but not shown."""
+
+    def resume(self) -> None:
+        """Goes on, below what was written meanwhile."""
+
     def close(self) -> None:
         """Shows the rest, and leaves the terminal as it was. Idempotent."""
 
@@ -28,6 +34,12 @@ class Silence:
     kind = "quiet"
 
     def handle(self, event: AnyEvent) -> None:
+        pass
+
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
         pass
 
     def close(self) -> None:

@@ -65,6 +65,12 @@ class RawJson:
                 if (vertex := self._vertices.get(getattr(event, "vertex", -1))) is not None:
                     self._change(vertex, event, time)
 
+    def pause(self) -> None:
+        pass  # a stream of lines for a program, which nobody types into
+
+    def resume(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

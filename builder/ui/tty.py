@@ -39,6 +39,7 @@ class Live:
         self._drawn = 0
         """Lines of the last frame."""
         self._lock = threading.Lock()
+        self._paused = False
         self._closing = threading.Event()
         self._painter = threading.Thread(target=self._paint, name="progress", daemon=True)
         self._painter.start()
@@ -48,6 +49,17 @@ class Live:
             vertex = self._trace.apply(event)
             if vertex is not None:
                 vertex.forget_lines()
+
+    def pause(self) -> None:
+        with self._lock:
+            self._draw(final=False)
+            self._out.write(_SHOW_CURSOR)
+            self._drawn = 0
+            self._paused = True
+
+    def resume(self) -> None:
+        with self._lock:
+            self._paused = False
 
     def close(self) -> None:
         if self._closing.is_set():
@@ -62,7 +74,7 @@ class Live:
     def _paint(self) -> None:
         while not self._closing.wait(_FRAME_SECONDS):
             with self._lock:
-                if self._trace.started is not None:
+                if self._trace.started is not None and not self._paused:
                     self._draw(final=False)
 
     def _draw(self, *, final: bool) -> None:
