@@ -92,7 +92,7 @@ class Linter:
             except InvalidCheckOption:
                 pass
         if config.allows(rule):
-            self.findings.append(Finding(rule=rule, message=rule.text.format(*facts), span=span))
+            self.findings.append(Finding(rule=rule, message=rule.message(*facts), span=span))
 
     def raise_if_failed(self) -> None:
         """Raises LintViolation when findings are errors and there are any."""

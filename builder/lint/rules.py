@@ -1,12 +1,13 @@
 """The checks as data: BuildKit's rules with their exact names, so that `# check=skip=...` means the same here.
 
-A rule's `text` is a format string for the facts of one finding. Reference: docs.docker.com/reference/build-checks.
+A rule's `text` is a format string for the facts of one finding; `{0:q}` quotes as Go's `%q` does. Reference: docs.docker.com/reference/build-checks.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from builder.language.golang import quote
 from builder.source import Span
 
 
@@ -17,6 +18,14 @@ class Rule(msgspec.Struct, frozen=True):
     url: str = ""
     experimental: bool = False
     """Runs only when `# check=experimental=NAME` or `all` asks for it."""
+
+    def message(self, *facts: str) -> str:
+        return self.text.format(*map(_Fact, facts))
+
+
+class _Fact(str):
+    def __format__(self, spec: str) -> str:
+        return quote(self) if spec == "q" else super().__format__(spec)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,10 +52,10 @@ CONSISTENT_INSTRUCTION_CASING = _rule(
     "All commands within the Dockerfile should use the same casing (either upper or lower)",
     "Command '{0}' should match the case of the command majority ({1})")
 DUPLICATE_STAGE_NAME = _rule(
-    "DuplicateStageName", "Stage names should be unique", 'Duplicate stage name "{0}", stage names should be unique')
+    "DuplicateStageName", "Stage names should be unique", 'Duplicate stage name {0:q}, stage names should be unique')
 RESERVED_STAGE_NAME = _rule(
     "ReservedStageName", "Reserved words should not be used as stage names",
-    'Stage name should not use the same name as reserved stage "{0}"')
+    'Stage name should not use the same name as reserved stage {0:q}')
 JSON_ARGS_RECOMMENDED = _rule(
     "JSONArgsRecommended",
     "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals",
@@ -60,7 +69,7 @@ WORKDIR_RELATIVE_PATH = _rule(
     "WorkdirRelativePath",
     "Relative workdir without an absolute workdir declared within the build can have unexpected results if the base "
     "image changes",
-    'Relative workdir "{0}" can have unexpected results if the base image changes')
+    'Relative workdir {0:q} can have unexpected results if the base image changes')
 UNDEFINED_VAR = _rule(
     "UndefinedVar", "Variables should be defined before their use", "Usage of undefined variable '${0}'{1}")
 MULTIPLE_INSTRUCTIONS_DISALLOWED = _rule(
@@ -71,23 +80,23 @@ LEGACY_KEY_VALUE_FORMAT = _rule(
     '"{0} key=value" should be used instead of legacy "{0} key value" format')
 INVALID_BASE_IMAGE_PLATFORM = Rule(
     "InvalidBaseImagePlatform", "Base image platform does not match expected target platform",
-    'Base image {0} was pulled with platform "{2}", expected "{1}" for current build')
+    'Base image {0} was pulled with platform {2:q}, expected {1:q} for current build')
 REDUNDANT_TARGET_PLATFORM = _rule(
     "RedundantTargetPlatform",
     "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
     "Setting platform to predefined {0} in FROM is redundant as this is the default behavior")
 SECRETS_USED_IN_ARG_OR_ENV = _rule(
     "SecretsUsedInArgOrEnv", "Sensitive data should not be used in the ARG or ENV commands",
-    'Do not use ARG or ENV instructions for sensitive data ({0} "{1}")')
+    'Do not use ARG or ENV instructions for sensitive data ({0} {1:q})')
 INVALID_DEFAULT_ARG_IN_FROM = _rule(
     "InvalidDefaultArgInFrom", "Default value for global ARG results in an empty or invalid base image name",
     "Default value for ARG {0} results in empty or invalid base image name")
 FROM_PLATFORM_FLAG_CONST_DISALLOWED = _rule(
     "FromPlatformFlagConstDisallowed", "FROM --platform flag should not use a constant value",
-    'FROM --platform flag should not use constant value "{0}"')
+    'FROM --platform flag should not use constant value {0:q}')
 COPY_IGNORED_FILE = _rule(
     "CopyIgnoredFile", "Attempting to Copy file that is excluded by .dockerignore",
-    'Attempting to {0} file "{1}" that is excluded by .dockerignore')
+    'Attempting to {0} file {1:q} that is excluded by .dockerignore')
 INVALID_DEFINITION_DESCRIPTION = _rule(
     "InvalidDefinitionDescription",
     "Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. If this is not "
