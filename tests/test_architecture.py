@@ -20,6 +20,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("builds",),
     ("inspecting",),
     ("api",),
+    ("bake",),
     ("cli", "ui"),
 )
 """Top to bottom. Rooms of one row may not import each other, but for the pairs in SIDEWAYS."""

@@ -1,0 +1,69 @@
+"""HCL's standard functions, as buildx offers them, by name. Tables are loaded when the first function is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import msgspec
+
+from builder.bake.errors import ExpressionError
+from builder.bake.types import Type, convert
+from builder.bake.values import Value
+
+
+class Function(msgspec.Struct, frozen=True):
+    """Parameter types are words: string, number, bool, list, map, strings (a list of them), any; `?` allows null."""
+
+    run: Callable[..., Value]
+    parameters: tuple[str, ...] = ()
+    rest: str = ""
+    """The type of further arguments; "" when there are none."""
+
+    def __call__(self, name: str, arguments: tuple[Value, ...]) -> Value:
+        """Raises ExpressionError for arguments that do not fit, and where there is no result."""
+        count, wanted = len(arguments), len(self.parameters)
+        if count < wanted or (count > wanted and not self.rest):
+            least = "at least " if self.rest else ""
+            raise ExpressionError(f"function `{name}` takes {least}{wanted} arguments, not {count}")
+        words = (*self.parameters, *(self.rest,) * (count - wanted))
+        checked = []
+        for position, (value, word) in enumerate(zip(arguments, words, strict=True), 1):
+            try:
+                checked.append(_argument(value, word))
+            except ExpressionError as error:
+                raise ExpressionError(f"invalid argument {position} of function `{name}`: {error.message}") from None
+        try:
+            return self.run(*checked)
+        except ExpressionError as error:
+            raise ExpressionError(f"function `{name}`: {error.message}") from None
+
+
+def _argument(value: Value, word: str) -> Value:
+    if value is None:
+        if word.endswith("?"):
+            return None
+        raise ExpressionError("argument must not be null")
+    match word.removesuffix("?"):
+        case "any":
+            return value
+        case "list":
+            if not isinstance(value, tuple):
+                raise ExpressionError("a list is required")
+            return value
+        case "map":
+            if not isinstance(value, dict):
+                raise ExpressionError("a map is required")
+            return value
+        case "strings":
+            return convert(value, Type("list", element=Type("string")))
+        case kind:
+            return convert(value, Type(kind))
+
+
+@lru_cache
+def standard_functions() -> dict[str, Function]:
+    from builder.bake.functions import collections, encoding, network, numbers, sets, strings, times, versions
+
+    rooms = (numbers, strings, collections, sets, encoding, times, network, versions)
+    return {name: function for room in rooms for name, function in room.FUNCTIONS.items()}

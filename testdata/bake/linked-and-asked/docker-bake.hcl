@@ -1,0 +1,2 @@
+target "app" { contexts = { base = "target:base" } }
+target "base" { output = ["type=docker"] }

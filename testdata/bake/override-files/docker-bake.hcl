@@ -1,0 +1,5 @@
+variable "V" { default = "hcl" }
+target "a" {
+  args = { H = "hcl", J = "hcl" }
+  tags = ["a:hcl"]
+}

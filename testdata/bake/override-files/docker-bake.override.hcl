@@ -1,0 +1,3 @@
+group "default" { targets = ["b", "a"] }
+target "a" { args = { O = V } }
+target "b" { inherits = ["a"] }

@@ -1,0 +1,1 @@
+target "a" { output = ["type=registry", "type=image,push=true", "type=docker"] }
