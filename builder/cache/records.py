@@ -67,6 +67,10 @@ class Cache:
         return explain(kind, parts, name, [Earlier(record, self.parts(record), self.rows)
                                            for record in earlier.values()], key=key)
 
+    def earlier(self, kind: str, name: str, limit: int) -> list[Record]:
+        """The latest records of vertices of one kind and name, whatever their keys."""
+        return self._store.recent_records(kind, limit, name)
+
     def parts(self, record: Record) -> Parts:
         """The parts of a record's key, long lists as references for `rows`; {} if they are lost."""
         data = self._document(record.parts)

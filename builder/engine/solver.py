@@ -17,6 +17,7 @@ import msgspec
 
 from builder.cache.key import LIST, CacheKey, Parts, key_of
 from builder.engine import events
+from builder.engine.cutoff import same_as_before
 from builder.engine.intervention import Decision, FailedStep
 from builder.engine.logs import StepLog
 from builder.engine.ops.prepare import prepare
@@ -186,7 +187,8 @@ class Solver:
                 raise Cancelled("the build was cancelled")
             # Named after its key: made again after a prune it has the same id, and what was built on it is still found.
             content = f"key {key}" if outcome.state == "run" else None
-            layer = staged.commit(content=content, fresh=vertex.ignore_cache, description=vertex.name)
+            same = same_as_before(resources.store, resources.cache, name, staged.diff) if work.kind == "run" else None
+            layer = same or staged.commit(content=content, fresh=vertex.ignore_cache, description=vertex.name)
         outcome = msgspec.structs.replace(outcome, layer=layer, seconds=time.time() - outcome.started)
         if outcome.state == "mended":
             resources.emit(events.WarningRaised(time=time.time(), rule="", vertex=number, message=_MENDED))
