@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from builder.cache.explain import Earlier, explain
 from builder.cache.key import LIST, CacheKey, Parts, decode, encode, key_of
 from builder.store import Store
 from builder.store.layers import LayerId
@@ -60,6 +59,8 @@ class Cache:
 
     def explain(self, kind: str, parts: Parts, name: str) -> str:
         """Why `lookup` found nothing, in words for people: `build arg VERSION changed "1.2" -> "1.3"`."""
+        from builder.cache.explain import Earlier, explain
+
         key = key_of(kind, parts)
         own = self._store.get_record(key)
         records = self._store.recent_records(kind, _CANDIDATES, name) + self._store.recent_records(kind, _CANDIDATES)
