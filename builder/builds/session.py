@@ -26,9 +26,10 @@ from builder.builds.request import (
     source_date_epoch,
     ssh_sockets,
 )
-from builder.builds.world import BuildWorld
+from builder.builds.world import BuildWorld, Links
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
+from builder.context.local import LocalContext
 from builder.engine import events
 from builder.engine.intervention import Intervene
 from builder.engine.resources import Resources, Transfer
@@ -41,6 +42,7 @@ from builder.export.outputs import Output, OutputType, parse_output
 from builder.images.pull import LayerSource
 from builder.images.resolve import Pull, Resolver
 from builder.language.instructions import Dockerfile
+from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
 from builder.lint.linter import Linter
 from builder.lint.report import Report
@@ -70,8 +72,19 @@ class Tools(msgspec.Struct, frozen=True):
 class Planned(msgspec.Struct, frozen=True):
     """A build before its first step: what was asked of the world, and a plan for each platform."""
 
+    inputs: Inputs
     world: BuildWorld
     plans: tuple[Plan, ...]
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """Of several targets of one run, as one of them sees it."""
+
+    progress: Progress
+    """Of this target."""
+    links: Links
+    open_context: Callable[[LocalContext], LocalContext]
+    """Gives all targets that read the same files the same tree."""
 
 
 class Solved(msgspec.Struct, frozen=True):
@@ -85,10 +98,12 @@ class BuildSession:
     """One build. `run` is called once."""
 
     def __init__(self, tools: Tools, options: BuildOptions, receive: events.Emit | None,
-                 intervene: Intervene | None = None) -> None:
+                 intervene: Intervene | None = None, *, shared: Shared | None = None) -> None:
+        """`shared` is what the targets of one run have in common; without it this is a run of its own."""
         self._tools = tools
         self._options = options
-        self._progress = Progress(receive)
+        self._shared = shared
+        self._progress = shared.progress if shared is not None else Progress(receive)
         self._intervene = intervene
         self._phases = Phases()
         self._warnings = 0
@@ -119,8 +134,8 @@ class BuildSession:
             inputs, dockerfile, world = self._read(stack)
         with self._phases.measure("resolve"):
             platforms = self._platforms()
-            return Planned(world, tuple(self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1)
-                                        for platform in platforms))
+            return Planned(inputs, world, tuple(
+                self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1) for platform in platforms))
 
     def plans(self) -> tuple[Plan, ...]:
         """The plans of the build, one for each platform, without solving them."""
@@ -153,18 +168,18 @@ class BuildSession:
     def _build(self, build: BuildId, outputs: Sequence[Output], stack: ExitStack) -> BuildResult:
         planned = self.prepare(stack)
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
-        resources = self.resources(build, planned.world, fingerprints)
+        resources = self.resources(build, planned.world.trees, fingerprints)
         stack.callback(resources.close)
         wanted = outputs or (Output(type=OutputType.IMAGE),)
         with self._phases.measure("solve"), Packing(self._tools.store, wanted) as packing:
             solved = [Solved(one, self._solve(one, resources, build, packing)) for one in planned.plans]
         fingerprints.save()
         with self._phases.measure("export"):
-            exported = self._export(solved, wanted)
+            exported = self.export(solved, wanted)
         return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
                            metadata=exported.metadata, warnings=self._warnings)
 
-    def _export(self, solved: Sequence[Solved], outputs: Sequence[Output]) -> Exported:
+    def export(self, solved: Sequence[Solved], outputs: Sequence[Output]) -> Exported:
         """Carries out all outputs."""
         options, tools = self._options, self._tools
         with self._progress.internal("exporting to image") as vertex:
@@ -197,10 +212,12 @@ class BuildSession:
                 inputs = open_fetched_inputs(options.dockerfile or settled or "", options.stdin, scratch)
             else:
                 inputs = open_inputs(options.context, options.dockerfile, options.stdin, scratch)
+        if self._shared is not None:
+            inputs = msgspec.structs.replace(inputs, context=self._shared.open_context(inputs.context))
         dockerfile = parsed(self._tools.store, inputs.dockerfile)
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
-                           pull=Pull(options.pull))
+                           pull=Pull(options.pull), links=self._shared.links if self._shared is not None else None)
         return inputs, dockerfile, world
 
     def _fetch_context(self, remote: SourceGit | SourceHttp, target_dir: str) -> str | None:
@@ -232,12 +249,12 @@ class BuildSession:
                     location=Location(inputs.dockerfile, finding.span) if finding.span else None,
                     vertex=self._definition))
 
-    def resources(self, build: BuildId, world: BuildWorld, fingerprints: Fingerprints) -> Resources:
+    def resources(self, build: BuildId, trees: Mapping[str, FileTree], fingerprints: Fingerprints) -> Resources:
         """What solving takes, to be closed by the caller."""
         tools = self._tools
         return Resources(
             store=tools.store, cache=Cache(tools.store), sandbox=tools.sandbox, fingerprints=fingerprints,
-            contexts=world.trees, secret=secret_reader(self._options), ssh_socket=ssh_sockets(self._options.ssh),
+            contexts=trees, secret=secret_reader(self._options), ssh_socket=ssh_sockets(self._options.ssh),
             fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
             intervene=self._intervene)
 
@@ -251,6 +268,11 @@ class BuildSession:
 
         solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first, record=record)
         return _layers(planned, solver.solve())
+
+    @property
+    def warnings(self) -> int:
+        """The findings so far."""
+        return self._warnings
 
     def _fetch_image(self, op: SourceImage, progress: Transfer, cancelled: threading.Event) -> tuple[LayerId, ...]:
         return self._tools.layers.ensure_layers(op, progress=progress, cancelled=cancelled)

@@ -16,6 +16,9 @@ Rows: TypeAlias = Callable[[Any], list[Any] | None]
 _SHOWN_NAMES = 5
 _SHOWN_TEXT = 60
 _ORDER = ("argv", "scripts", "sources", "destination", "path", "env", "files", "mounts")
+PARENT_CHANGED = ("the number of steps before it changed", "the step before it produced a different layer",
+                  "an earlier step produced a different layer")
+"""All that is told of layers below."""
 _LAST = ("below", "parent")
 _WORDS = {
     "cwd": "the working directory", "user": "the user", "network": "the network mode", "security": "the security mode",
@@ -175,10 +178,8 @@ def _parent(old: Parts, new: Parts) -> Iterable[str]:
         return [f"base image `{new_base[0]}` changed: {old_base[1][:19]} -> {new_base[1][:19]}"]
     before, after = old.get("parent") or [], new.get("parent") or []
     if len(before) != len(after):
-        return ["the number of steps before it changed"]
-    if before[:-1] == after[:-1]:
-        return ["the step before it produced a different layer"]
-    return ["an earlier step produced a different layer"]
+        return [PARENT_CHANGED[0]]
+    return [PARENT_CHANGED[1 if before[:-1] == after[:-1] else 2]]
 
 
 def _below(before: list[list[str]], after: list[list[str]]) -> Iterable[str]:

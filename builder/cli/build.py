@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from builder.cli.build_flags import FLAGS
 from builder.cli.commands import Command, Invocation
 from builder.cli.values import InvalidValue
-from builder.engine.events import AnyEvent, WarningRaised
+from builder.engine.events import AnyEvent, BuildStarted, WarningRaised
 from builder.errors import BuilderError, UsageError
 from builder.ui.progress import MODES, open_progress
 
@@ -39,6 +39,10 @@ def run(invocation: Invocation) -> int:
     options = build_options(flags, invocation.arguments[0])
     if flags.given("print"):
         return _print(invocation, options)
+    if flags.given("dry-run"):
+        from builder.cli.forecasting import dry_run
+
+        return dry_run(invocation, options)
     if call not in ("", "build"):
         from builder.cli.check import call_dockerfile
 
@@ -49,6 +53,7 @@ def run(invocation: Invocation) -> int:
 def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
     plan = _debug_plan(invocation)
     findings: list[WarningRaised] = []
+    build = ""
     builder = invocation.open()
     progress = open_progress(mode, runtime=builder.runtime)
     debugger = None
@@ -58,8 +63,11 @@ def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
         debugger = Debugger(plan, progress)
 
     def on_event(event: AnyEvent) -> None:
+        nonlocal build
         if isinstance(event, WarningRaised):
             findings.append(event)
+        elif isinstance(event, BuildStarted):
+            build = event.build
         progress.handle(event)
 
     failure: Exception | None = None
@@ -72,6 +80,8 @@ def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
         progress.close()
     if progress.kind in ("plain", "tty") and findings:
         _write_findings(findings, invocation.debug)
+    if invocation.flags.on("profile") and build:
+        _write_profile(invocation, build)
     if failure is not None:
         from builder.cli.diagnostics import report_build
 
@@ -128,6 +138,14 @@ def _write_findings(findings: list[WarningRaised], debug: bool) -> None:
 
     palette = Palette.from_environment(os.environ) if sys.stderr.isatty() else Palette()
     Output(sys.stderr).write(summary(findings, palette, debug=debug))
+
+
+def _write_profile(invocation: Invocation, build: str) -> None:
+    from builder.ui.profile import render
+    from builder.ui.progress import Output
+
+    with invocation.open() as builder:
+        Output(sys.stderr).write("\n" + render(builder.inspector.profile(builder.find_build(build))))
 
 
 def _print(invocation: Invocation, options: BuildOptions) -> int:

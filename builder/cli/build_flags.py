@@ -59,12 +59,16 @@ _MORE = (
          metavar="command"),
     Flag("debug-then", 'With --on-error=debug: how to go on, instead of asking ("retry", "continue" or "stop")',
          metavar="answer"),
+    Flag("dry-run", "Say what would be run or fetched, and why; build nothing (as a table, or json)", Kind.OPTIONAL,
+         metavar="format"),
+    Flag("exit-code", "With --dry-run: exit with 1 unless every step would come from the cache", Kind.BOOL),
     Flag("jobs", "How many steps run at the same time", metavar="int"),
     Flag("memory", "Memory limit of a RUN step", short="m", metavar="bytes"),
     Flag("memory-swap", "Memory plus swap limit of a RUN step; -1 for no limit", metavar="bytes"),
     Flag("on-error", 'When a RUN fails: "stop" (default), or "debug" to open a shell in its container first',
          metavar="what"),
     Flag("print", 'Print an intermediate value and build nothing: "ast", "plan" or "keys"', metavar="what"),
+    Flag("profile", "Print where the time went, at the end", Kind.BOOL),
     Flag("source-date-epoch", "Shorthand for the build argument SOURCE_DATE_EPOCH", metavar="seconds"),
 )
 _WITHOUT_EFFECT = tuple(Flag(name, "", Kind.BOOL, hidden=True) for name in ("compress", "force-rm", "layers", "rm"))
@@ -88,3 +92,9 @@ NOT_YET = frozenset(flag.name for flag in _NOT_YET) | {"cache-from", "cache-to"}
 """Flags that peers have and that are refused by name: doing without them silently would build something else."""
 
 FLAGS = (*_BUILDX, *_MORE, *_WITHOUT_EFFECT, *_NOT_YET)
+
+_OF_DESCRIPTIONS = frozenset({"build-arg", "build-arg-file", "build-context", "file", "no-cache", "no-cache-filter",
+                              "platform", "pull", "target"})
+DESCRIBING = tuple(Flag(flag.name, flag.help, flag.kind, flag.short, flag.metavar, flag.bare,
+                        hidden=flag.name not in _OF_DESCRIPTIONS) for flag in FLAGS)
+"""For commands that look at a build without doing it: a build's own command line is accepted as it is."""

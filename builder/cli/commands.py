@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 
 SUMMARIES = {
     "build": "Build an image from a Dockerfile",
+    "lint": "Check Dockerfiles by their text, and mend what can be mended",
+    "fmt": "Format Dockerfiles",
     "builds": "List builds",
+    "builds show": "Show all that is recorded of a build",
+    "builds profile": "Show where the time of a build went",
     "why": "Say why the steps of a build ran",
     "logs": "Print what the steps of a build printed",
     "debug": "Open a shell in a step of a build, as it was",
     "diff": "Show which files a step changed",
     "ls": "List files at a step of a build or in an image",
     "cat": "Print files at a step of a build or in an image",
+    "graph": "Draw the steps of a build",
+    "context ls": "List the files that a build would take",
     "images": "List images",
     "history": "Show the history of an image",
     "inspect": "Show images in full",
@@ -42,13 +48,14 @@ SUMMARIES = {
     "fsck": "Check the state folder",
     "doctor": "Show what this machine allows, and what is missing",
 }
-_MODULES = {"import": "import_image"}
+_MODULES = {"import": "import_image", "builds show": "builds_show", "builds profile": "builds_profile",
+            "context ls": "context"}
 ALIASES = {
     "b": "build", "buildx build": "build", "image build": "build", "image ls": "images", "image list": "images",
     "image history": "history", "image inspect": "inspect", "image tag": "tag", "image rm": "rmi",
     "image remove": "rmi", "image pull": "pull", "image push": "push", "image save": "save", "image load": "load",
     "image import": "import", "system df": "du", "container run": "run", "buildx du": "du", "buildx prune": "prune",
-    "builder prune": "prune", "history ls": "builds", "history logs": "logs",
+    "builder prune": "prune", "history ls": "builds", "history inspect": "builds show", "history logs": "logs",
 }
 """Docker's other names of the same commands."""
 

@@ -15,10 +15,11 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.cache.key import LIST, CacheKey, Parts, key_of
+from builder.cache.key import CacheKey, Parts, key_of
 from builder.engine import events
 from builder.engine.cutoff import same_as_before
 from builder.engine.intervention import Decision, FailedStep
+from builder.engine.lineage import base_parts, has_parent, instruction_of
 from builder.engine.logs import StepLog
 from builder.engine.ops.prepare import prepare
 from builder.engine.ops.run import RunWork
@@ -149,7 +150,7 @@ class Solver:
                                      layers=image.layers) if was_pulled else
                              Outcome(vertex=index, state="cached", layers=image.layers))
                 return image
-        base = inputs[0].layers if _has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
+        base = inputs[0].layers if has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
         work = prepare(vertex.op, inputs, self._resources)
         try:
             return Snapshot((*base, self._layer(index, vertex, work)))
@@ -177,8 +178,8 @@ class Solver:
 
     def _run(self, index: int, vertex: Vertex, work: Work, parts: Parts, key: CacheKey) -> LayerId:
         resources, number = self._resources, self._first + index
-        name = _instruction(vertex)
-        parts = {**parts, **work.lists(), **self._base(index)}
+        name = instruction_of(vertex)
+        parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
         why = _NOT_ASKED if vertex.ignore_cache else resources.cache.explain(work.kind, parts, name)
         resources.emit(events.VertexStarted(time=time.time(), vertex=number, why=why))
         with StepLog(resources, number) as log, resources.store.stage_layer() as staged:
@@ -246,24 +247,3 @@ class Solver:
         except StoreError:
             return failed
         return msgspec.structs.replace(failed, layer=layer)
-
-    def _base(self, index: int) -> Parts:
-        """The image at the bottom of a vertex: explanations call it by its name."""
-        vertices = self._plan.vertices
-        while True:
-            vertex = vertices[index]
-            if isinstance(vertex.op, SourceImage):
-                return {f"base{LIST}": [vertex.op.name, vertex.op.digest, len(vertex.op.diff_ids)]}
-            if not _has_parent(vertex):
-                return {}
-            index = vertex.inputs[0]
-
-
-def _instruction(vertex: Vertex) -> str:
-    """A vertex' name without its place in the stage: equal instructions of other builds have it too."""
-    return vertex.name.split("] ", 1)[1] if vertex.name.startswith("[") and "] " in vertex.name else vertex.name
-
-
-def _has_parent(vertex: Vertex) -> bool:
-    has_parent = getattr(vertex.op, "has_parent", None)
-    return bool(vertex.inputs) if has_parent is None else has_parent

@@ -42,10 +42,14 @@ class LayerSource:
 
         Raises RegistryError, ImageError (a damaged or hostile layer, a wrong diff id), StoreError, Cancelled.
         """
-        found = [self._find(image.diff_ids, position) for position in range(len(image.diff_ids))]
+        found = self.find_layers(image)
         if all(found):
             return cast("tuple[LayerId, ...]", tuple(found))
         return self._pull(image, found, progress, cancelled or threading.Event())
+
+    def find_layers(self, image: SourceImage) -> list[LayerId | None]:
+        """The image's layers, bottom first, None for those that would have to be fetched or unpacked."""
+        return [self._find(image.diff_ids, position) for position in range(len(image.diff_ids))]
 
     def fetch_blob(self, image: ResolvedImage, descriptor: Descriptor) -> None:
         """Makes the blob part of the store, if it is not. Raises RegistryError, ImageError, StoreError."""

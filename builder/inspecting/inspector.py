@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import BinaryIO, TypeAlias
 
 from builder.builds.options import BuildOptions
 from builder.builds.request import secret_reader, ssh_sockets
-from builder.builds.session import Tools
+from builder.builds.session import BuildSession, Planned, Tools
 from builder.builds.transfers import layers_of
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.engine.resources import Resources
 from builder.inspecting.changes import Change, changes
+from builder.inspecting.forecast import Forecast, Forecaster
 from builder.inspecting.places import ImagePlace, NoFiles, StepPlace, find_step
+from builder.inspecting.profile import Profile, profile_of
 from builder.inspecting.shell import entrance, find_shell
+from builder.inspecting.takes import ContextListing, list_context
 from builder.layer.view import MergedView
 from builder.platforms import host_platform
 from builder.sandbox.container import Exit, Output
-from builder.store.builds import BuildId
-from builder.store.layers import LayerId
+from builder.store.builds import Build, BuildId
+from builder.store.layers import LayerId, LayerMissing
 
 Place: TypeAlias = StepPlace | ImagePlace
 
@@ -68,6 +72,43 @@ class Inspector:
                                         terminal=terminal)
         finally:
             resources.close()
+
+    def forecast(self, options: BuildOptions) -> tuple[Forecast, ...]:
+        """What a build would do, for each platform. Nothing is run; images' manifests are read as planning needs them.
+
+        Raises what a build would raise before its first step.
+        """
+        with ExitStack() as stack:
+            planned, session = self._planned(options, stack)
+            fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
+            resources = session.resources(BuildId(""), planned.world.trees, fingerprints)
+            stack.callback(resources.close)
+
+            def scratch() -> str:
+                return stack.enter_context(self._tools.store.stage_layer()).diff
+
+            return tuple(Forecaster(plan, resources, self._tools.layers, scratch).forecast() for plan in planned.plans)
+
+    def context(self, options: BuildOptions) -> ContextListing:
+        """The files that a build would take from its contexts, and those that it leaves out."""
+        with ExitStack() as stack:
+            planned, _ = self._planned(options, stack)
+            return list_context(planned.plans[0], planned.inputs, planned.world.trees)
+
+    def profile(self, build: Build) -> Profile:
+        """Where the time of a recorded build went."""
+        return profile_of(build, self._size)
+
+    def _size(self, layer: LayerId) -> int | None:
+        try:
+            return self._tools.store.layer_size(layer)
+        except LayerMissing:
+            return None
+
+    def _planned(self, options: BuildOptions, stack: ExitStack) -> tuple[Planned, BuildSession]:
+        stack.enter_context(self._tools.store.lease())
+        session = BuildSession(self._tools, options, None)
+        return session.prepare(stack), session
 
     def _dirs(self, place: Place, layers: tuple[LayerId, ...]) -> list[str]:
         store = self._tools.store

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ from builder.plan.vertices import BindMount, CacheMount, MakeDirectory, Mount, R
 from builder.store.builds import Build, Outcome, Step
 from builder.store.layers import LayerId
 
+AnOp = TypeVar("AnOp", Run, MakeDirectory)
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh", "/usr/bin/sh", "/bin/ash", "/busybox/sh")
 
 
@@ -85,7 +87,7 @@ def _reproduced(place: StepPlace, layers: tuple[LayerId, ...],
     step = place.step
     if step.kind != RunWork.kind or not step.op:
         return _nearest_run(place), (Snapshot(layers),), ()
-    op = msgspec.json.decode(step.op, type=Run)
+    op = _recorded(step, Run)
     mounts = tuple(_optional(mount) for mount in op.mounts)
     notes = tuple(f"secret `{mount.id}` is missing; pass it with --secret" for mount in mounts
                   if isinstance(mount, SecretMount) and resources.secret(mount.id) is None)
@@ -104,12 +106,19 @@ def _nearest_run(place: StepPlace) -> Run:
     cwd = ""
     while step is not None:
         if step.kind == MakeDirectoryWork.kind and step.op and not cwd:
-            cwd = msgspec.json.decode(step.op, type=MakeDirectory).path
+            cwd = _recorded(step, MakeDirectory).path
         elif step.kind == RunWork.kind and step.op:
-            op = msgspec.json.decode(step.op, type=Run)
+            op = _recorded(step, Run)
             return msgspec.structs.replace(op, mounts=(), files=(), cwd=cwd or op.cwd, has_parent=True)
         step = place.step_at(step.inputs[0]) if step.has_parent and step.inputs else None
     return Run(argv=(), env=(), cwd=cwd or "/", has_parent=True)
+
+
+def _recorded(step: Step, kind: type[AnOp]) -> AnOp:
+    try:
+        return msgspec.json.decode(step.op, type=kind)
+    except msgspec.DecodeError as error:
+        raise NoFiles(step, f"another version of builder recorded it: {error}") from error
 
 
 def _optional(mount: Mount) -> Mount:

@@ -84,6 +84,10 @@ class Layers(State):
         """A layer that was committed with this content digest. Under a lease it stays until the lease ends."""
         return self._find("content", content)
 
+    def id_of_content(self, content: str) -> LayerId:
+        """The id that a layer committed with this content digest has, or will have if nothing else took it."""
+        return LayerId(_derived_id(self.secret, content))
+
     def set_packed(self, layer: LayerId, diff_id: DiffID, tar_size: int, content: str | None = None) -> None:
         """Notes what packing the layer gave. Several layers may have one diff id. Raises LayerMissing."""
         changed = self.db.execute("UPDATE layers SET diff_id=?, tar_size=?, content=coalesce(content, ?) WHERE id=?",

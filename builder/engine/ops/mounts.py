@@ -75,7 +75,7 @@ class RunMounts:
         source = self._inputs[mount.input]
         if isinstance(source, Snapshot) and mount.source == "/":
             return None
-        return plan_copy(_selection(mount), [self._resources.tree(source)], None)
+        return plan_copy(selection_of(mount), [self._resources.tree(source)], None)
 
     def open(self, stack: contextlib.ExitStack) -> tuple[list[ContainerMount], list[str]]:
         """The sandbox' mounts and the variables that secrets bring; `stack` gives them back after the run.
@@ -104,7 +104,7 @@ class RunMounts:
         if isinstance(source, LocalFiles):
             # copied, so that the ignore rules hold and files belong to root; thrown away after the run
             taken = stack.enter_context(store.stage_layer()).diff
-            plan_copy(_selection(mount), [source.tree], None).write(taken)
+            plan_copy(selection_of(mount), [source.tree], None).write(taken)
             lowers: tuple[str, ...] = (taken,)
             subpath = "/m"
         else:
@@ -162,7 +162,7 @@ class RunMounts:
             env.append(f"SSH_AUTH_SOCK={target}")
 
 
-def _selection(mount: BindMount | CacheMount) -> Copy:
+def selection_of(mount: BindMount | CacheMount) -> Copy:
     """What a bind mount takes, said as a copy to `/m`: a directory's contents, or one file."""
     source = CopySource(input=0, paths=(posixpath.normpath(mount.source),), literal=True)
     return Copy(sources=(source,), destination="/m", has_parent=False)
