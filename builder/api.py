@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from builder.images.catalog import Catalog
     from builder.images.pull import LayerSource
     from builder.images.summary import HistoryRow, ImageSummary, RemovedImage
+    from builder.lint.report import Report
+    from builder.plan.outline import Outline
+    from builder.plan.targets import Targets
     from builder.registry.access import RegistryAccess
     from builder.sandbox.container import Output, Sandbox
     from builder.store import Store

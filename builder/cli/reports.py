@@ -45,6 +45,11 @@ def check_error(error: BuilderError, dockerfile: str = "") -> str:
 
 def check_json(report: Report) -> str:
     """The JSON of `--call=check,format=json`."""
+    return json_text(check_document(report))
+
+
+def check_document(report: Report) -> dict[str, object]:
+    """BuildKit's LintResults, without the graph that the file came from."""
     source = report.source
     document: dict[str, object] = {
         "warnings": [_warning(finding) for finding in report.findings] or None,
@@ -53,7 +58,7 @@ def check_json(report: Report) -> str:
     if (error := report.error) is not None:
         span = error.location.span if error.location else None
         document["buildError"] = {"message": solver_sentence(error), "location": location(span)}
-    return json_text(document)
+    return document
 
 
 def _warning(finding: Finding) -> dict[str, object]:

@@ -9,7 +9,7 @@ from builder.plan.outline import Argument, Need, Outline
 from builder.plan.targets import Target, Targets
 from builder.ui.text import cell_width, printable
 
-_SUBREQUESTS = (
+_SUBREQUESTS: tuple[tuple[str, str, list[dict[str, str]] | None], ...] = (
     ("outline", "List all parameters current build target supports", [
         {"name": "target", "description": "Target build stage"}]),
     ("targets", "List all targets current build supports", []),

@@ -10,6 +10,7 @@ Nothing is taken on trust: each change to an instruction is kept only if it stil
 from __future__ import annotations
 
 import collections
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
@@ -34,11 +35,11 @@ _HEALTHCHECK_TYPE = re.compile(r"((?:--[^\s'\"\\`]+[ \t]+)*)(cmd|none)(?=[ \t]|$
 
 def format_dockerfile(dockerfile: Dockerfile) -> str:
     """The file's text in its canonical form. Formatting that again changes nothing."""
-    lines = _physical_lines(dockerfile.source.text)
+    lines = physical_lines(dockerfile.source.text)
     indent = _indentation(lines, dockerfile.escape)
     out: list[str] = []
     read = 0
-    for statement in _statements(dockerfile):
+    for statement in statements_of(dockerfile):
         first, last = statement.span.line - 1, statement.span.end_line
         out += _gap(lines[read:first], is_first=not out, is_last=False)
         out += _formatted(lines[first:last], statement, dockerfile.escape, indent)
@@ -60,14 +61,16 @@ def _said(statement: Statement) -> tuple[AnyInstruction, tuple[str, ...]]:
     return statement.instruction, statement.comments
 
 
-def _statements(dockerfile: Dockerfile) -> Iterator[Statement]:
+def statements_of(dockerfile: Dockerfile) -> Iterator[Statement]:
+    """All instructions from top to bottom."""
     yield from dockerfile.global_args
     for stage in dockerfile.stages:
         yield stage.statement
         yield from stage.body
 
 
-def _physical_lines(text: str) -> list[str]:
+def physical_lines(text: str) -> list[str]:
+    """The lines without their newlines; the last one need not have one."""
     lines = text.split("\n")
     return lines if lines[-1] else lines[:-1]
 
@@ -90,13 +93,13 @@ def _gap(lines: Sequence[str], *, is_first: bool, is_last: bool) -> list[str]:
 def _indentation(lines: Sequence[str], escape: str) -> str:
     """What the file indents most continued lines with: a tab, two blanks or four; four where it is not told."""
     seen = collections.Counter(
-        after[:len(after) - len(after.lstrip())] for before, after in zip(lines, lines[1:], strict=False)
+        after[:len(after) - len(after.lstrip())] for before, after in itertools.pairwise(lines)
         if before.rstrip().endswith(escape) and after.strip())
     return max((_INDENT, "\t", "  "), key=lambda indent: seen[indent])
 
 
 def _formatted(lines: list[str], statement: Statement, escape: str, indent: str) -> list[str]:
-    length = _head_length(lines, escape)
+    length = head_length(lines, escape)
     head, tail = lines[:length], lines[length:]
     is_run = isinstance(statement.instruction, Run) or _is_run_trigger(statement.instruction)
     changes: list[_Change] = [
@@ -106,12 +109,12 @@ def _formatted(lines: list[str], statement: Statement, escape: str, indent: str)
     ]
     for change in changes:
         changed = change(head)
-        if changed != head and _instruction([*changed, *tail], statement, escape) == statement.instruction:
+        if changed != head and reparsed([*changed, *tail], statement, escape) == statement.instruction:
             head = changed
     return [*head, *tail]
 
 
-def _head_length(lines: Sequence[str], escape: str) -> int:
+def head_length(lines: Sequence[str], escape: str) -> int:
     """How many of an instruction's lines come before its here-documents."""
     top = _top(escape)
     line = LineReader(Source("", top + "\n".join(lines))).next()
@@ -165,8 +168,8 @@ def _is_all_flags(text: str) -> bool:
     return _FLAG.sub("", text).strip() in ("\\", "`")
 
 
-def _instruction(lines: Sequence[str], statement: Statement, escape: str) -> AnyInstruction | None:
-    """What the lines of one instruction mean; None if they are not one instruction."""
+def reparsed(lines: Sequence[str], statement: Statement, escape: str) -> AnyInstruction | None:
+    """What lines that take the place of a statement mean; None if they are not one instruction."""
     is_from = isinstance(statement.instruction, From)
     base = "" if is_from else "FROM scratch\n"
     text = "\n".join(lines).removeprefix("\ufeff")

@@ -112,6 +112,17 @@ class IgnoreRules:
         """Whether a walk from the root would leave `path` out."""
         return self.match(path, self.match_parents(path.rpartition("/")[0]))[0]
 
+    def hides(self, path: str) -> bool:
+        """Whether `path`, a source of COPY, is certainly left out: what BuildKit's check CopyIgnoredFile warns of.
+
+        Exceptions make it uncertain; the context itself (`.`, `/`) is hidden by a rule for everything alone.
+        """
+        if self.has_exceptions:
+            return False
+        if path in {".", "/"}:
+            return any(rule.pattern in {"*", "**", "**/*"} for rule in self.rules)
+        return self.excludes(path)
+
     def deciding_rule(self, path: str) -> IgnoreRule | None:
         """The rule that excludes `path`; None if it is not excluded."""
         decided: IgnoreRule | None = None

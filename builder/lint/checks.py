@@ -7,6 +7,7 @@ instruction alone, not for those that compare it with the rest of the file (stag
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from builder.language.instructions import Arg, Dockerfile, Maintainer, Statement
 from builder.lint import rules
@@ -68,12 +69,16 @@ def _check_stage_names(dockerfile: Dockerfile, linter: Linter) -> None:
         seen.add(name)
 
 
-def _check_casing(dockerfile: Dockerfile, linter: Linter) -> None:
-    statements = [s for stage in dockerfile.stages for s in (stage.statement, *stage.body)]
-    lower = sum(s.keyword.islower() for s in statements)
-    upper = sum(s.keyword.isupper() for s in statements)
-    wanted, case = (str.lower, "lowercase") if lower > upper else (str.upper, "uppercase")
-    for s in statements:
-        if s.keyword != wanted(s.keyword):
-            linter.report(rules.CONSISTENT_INSTRUCTION_CASING, s.span, s.keyword, case)
+def majority_case(dockerfile: Dockerfile) -> Callable[[str], str]:
+    """str.lower or str.upper, as most keywords are written."""
+    keywords = [s.keyword for stage in dockerfile.stages for s in (stage.statement, *stage.body)]
+    return str.lower if sum(map(str.islower, keywords)) > sum(map(str.isupper, keywords)) else str.upper
 
+
+def _check_casing(dockerfile: Dockerfile, linter: Linter) -> None:
+    wanted = majority_case(dockerfile)
+    case = "lowercase" if wanted is str.lower else "uppercase"
+    for stage in dockerfile.stages:
+        for s in (stage.statement, *stage.body):
+            if s.keyword != wanted(s.keyword):
+                linter.report(rules.CONSISTENT_INSTRUCTION_CASING, s.span, s.keyword, case)

@@ -14,6 +14,8 @@ from builder.source import Span
 
 _CHECK = re.compile(r"check[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z", re.IGNORECASE)
 
+_HADOLINT = re.compile(r"hadolint\s+(?:global\s+)?ignore\s*=\s*([\w, ]+)", re.IGNORECASE)
+
 
 class LintConfig(msgspec.Struct, frozen=True, kw_only=True):
     skip: frozenset[str] = frozenset()
@@ -91,7 +93,7 @@ class Linter:
                 config = config.merged(LintConfig.parse(option))
             except InvalidCheckOption:
                 pass
-        if config.allows(rule):
+        if config.allows(rule) and not (rule.hadolint and _is_ignored_by_hadolint(rule.hadolint, comments)):
             self.findings.append(Finding(rule=rule, message=rule.message(*facts), span=span))
 
     def raise_if_failed(self) -> None:
@@ -106,6 +108,12 @@ def _option_in(comments: tuple[str, ...]) -> str | None:
         if match := _CHECK.match(comment):
             return match[1].split(" ", 1)[0]
     return None
+
+
+def _is_ignored_by_hadolint(code: str, comments: tuple[str, ...]) -> bool:
+    """A comment `hadolint ignore=DL3006,DL3008` above the instruction."""
+    return any(code in match[1].replace(" ", "").split(",") for comment in comments
+               if (match := _HADOLINT.match(comment)))
 
 
 def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:

@@ -1,6 +1,7 @@
 """The checks as data: BuildKit's rules with their exact names, so that `# check=skip=...` means the same here.
 
-A rule's `text` is a format string for the facts of one finding; `{0:q}` quotes as Go's `%q` does. Reference: docs.docker.com/reference/build-checks.
+A rule's `text` is a format string for the facts of one finding; `{0:q}` quotes as Go's `%q` does.
+Reference: docs.docker.com/reference/build-checks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ class Rule(msgspec.Struct, frozen=True):
     url: str = ""
     experimental: bool = False
     """Runs only when `# check=experimental=NAME` or `all` asks for it."""
+    hadolint: str = ""
+    """The code of hadolint's rule of the same purpose."""
 
     def message(self, *facts: str) -> str:
         return self.text.format(*map(_Fact, facts))

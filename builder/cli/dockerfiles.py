@@ -1,0 +1,71 @@
+"""The Dockerfiles that `lint` and `fmt` are given: found, read, and written back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from builder.builds.inputs import DEFAULT_NAMES, MAX_DOCKERFILE
+from builder.errors import ContextError
+from builder.source import Source
+
+STDIN = "-"
+
+
+class CannotRead(ContextError):
+    code = "cannot-read"
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(f"cannot read `{path}`", cause=cause)
+
+
+def find_dockerfiles(arguments: Sequence[str]) -> list[str]:
+    """The paths that are meant: a directory stands for the Dockerfile in it, nothing for that of this one."""
+    return [_in_directory(argument) if os.path.isdir(argument) else argument for argument in arguments or (".",)]
+
+
+def _in_directory(directory: str) -> str:
+    paths = [os.path.normpath(os.path.join(directory, name)) for name in DEFAULT_NAMES]
+    return next((path for path in paths if os.path.exists(path)), paths[0])
+
+
+def read_dockerfile(path: str) -> Source:
+    """The text, to the letter. Raises CannotRead, also for what is not UTF-8, which could not be written back."""
+    name = "<standard input>" if path == STDIN else path
+    try:
+        if path == STDIN:
+            data = sys.stdin.buffer.read(MAX_DOCKERFILE + 1)
+        else:
+            with open(path, "rb") as file:
+                data = file.read(MAX_DOCKERFILE + 1)
+        if len(data) > MAX_DOCKERFILE:
+            raise CannotRead(name, f"it is larger than {MAX_DOCKERFILE >> 20} MiB")
+        return Source(name, data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise CannotRead(name, "it is not UTF-8") from error
+    except OSError as error:
+        raise CannotRead(name, (error.strerror or "unreadable").lower()) from error
+
+
+def write_dockerfile(path: str, text: str) -> None:
+    """Puts the text in the place of the file's, at once and with its mode; a link stays a link. Raises OSError."""
+    real = os.path.realpath(path)
+    temporary = f"{real}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "x", encoding="utf-8", newline="") as file:
+            os.fchmod(file.fileno(), os.stat(real).st_mode & 0o7777)
+            file.write(text)
+        os.replace(temporary, real)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def diff(path: str, before: str, after: str) -> str:
+    """A unified diff; "" where nothing changed."""
+    import difflib
+
+    lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), path, path)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
