@@ -14,7 +14,7 @@ from builder.export.documents import parse_rfc3339
 from builder.images.errors import NotInStore
 from builder.images.manifest import PlatformImage, find_platform, is_attestation
 from builder.images.summary import HistoryRow, ImageSummary, RemovedImage
-from builder.oci import INDEX_TYPES, Descriptor, DiffID, Platform, decode_index
+from builder.oci import INDEX_TYPES, Descriptor, DiffID, Platform, decode_index, encode
 from builder.platforms import host_platform
 from builder.reference import Reference
 from builder.store import Store
@@ -116,7 +116,7 @@ class Catalog:
             "RootFS": {"Type": "layers", "Layers": list(config.rootfs.diff_ids or ())},
             "Metadata": {"LastTagTime": datetime.fromtimestamp(image.created, UTC).isoformat().replace("+00:00", "Z")},
             "Descriptor": msgspec.to_builtins(msgspec.structs.replace(image.descriptor, annotations={})),
-            "Config": {**fields, **msgspec.to_builtins(config.config)},
+            "Config": {**fields, **msgspec.json.decode(encode(config.config))},
         }
 
     def tag(self, source: str, target: str) -> None:
