@@ -14,6 +14,8 @@ from builder.layer.overlay import CAPABILITY_XATTR
 from builder.layer.tree import Entry
 
 _CHUNK = 1 << 30
+_SMALL = 64 << 10
+"""Up to this size reading and writing is cheaper than copy_file_range(2)."""
 _NO_COPY_RANGE = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO})
 
 
@@ -69,7 +71,9 @@ def copy_content(source: Entry, target: int, *, with_capability: bool) -> bytes:
         size = source.stat.st_size
         if source.stat.st_blocks * 512 < size:
             _copy_sparse(fd, target, size)
-        elif size:
+        elif size <= _SMALL:
+            _copy_small(fd, target, size)
+        else:
             _copy_range(fd, target, 0, size)
         check_unchanged(source, fd)
         return capability_of(fd) if with_capability else b""
@@ -84,6 +88,12 @@ def capability_of(file: int | str) -> bytes:
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
             return b""
         raise
+
+
+def _copy_small(source: int, target: int, size: int) -> None:
+    data = memoryview(os.read(source, size) if size else b"")
+    while data:
+        data = data[os.write(target, data) :]
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:

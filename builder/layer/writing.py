@@ -14,6 +14,7 @@ import time
 from builder.errors import ContextError, StoreError
 from builder.layer.copyfile import check_unchanged, copy_content, open_unchanged
 from builder.layer.destination import Item, kept_xattrs
+from builder.layer.newfiles import NewFiles, new_files
 from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, set_owner
 from builder.layer.placement import Unpack
 from builder.layer.tree import FileTree
@@ -44,12 +45,14 @@ class Writer:
         self._now_ns = time.time_ns() if now_ns is None else now_ns
         self._names: dict[tuple[int, int, int], str] = {}
         """Where the first name of a file with several names was written."""
+        self._new = _new_files(diff_dir)
 
     def unpack(self, unpack: Unpack, parent: FileTree | None, owner: tuple[int, int] | None,
                xattr_prefix: XattrPrefix) -> None:
         """Extract an archive over what was written so far. Raises ImageErrors, see `extract_archive`."""
         from builder.layer.archive import extract_archive
 
+        self._new = NewFiles()
         with open(open_unchanged(unpack.archive), "rb", buffering=0) as file:
             extract_archive(file, self._diff_dir, unpack.path, below=parent, owner=owner, xattr_prefix=xattr_prefix,
                             on_chown_error="record", what=unpack.archive.path)
@@ -98,13 +101,17 @@ class Writer:
 
     def _make_file(self, item: Item, host: str) -> None:
         assert item.source is not None
-        target = os.open(host, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        wanted = stat.S_IMODE(item.mode)
+        mode = self._new.mode(wanted)
+        target = os.open(host, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             capability = b""
             if not stat.S_ISSOCK(item.source.stat.st_mode):
                 capability = copy_content(item.source, target, with_capability=item.keeps_capability)
-            _own(target, item)
-            os.fchmod(target, stat.S_IMODE(item.mode))
+            if (item.uid, item.gid) != self._new.owner:
+                _own(target, item)
+            if wanted != mode:
+                os.fchmod(target, wanted)
             if capability:
                 os.setxattr(target, CAPABILITY_XATTR, capability)
             self._set_mtime(item, target)
@@ -125,6 +132,14 @@ class Writer:
             os.utime(target, ns=(mtime, mtime))
         else:
             os.utime(target, ns=(mtime, mtime), follow_symlinks=False)
+
+
+def _new_files(diff_dir: str) -> NewFiles:
+    fd = os.open(diff_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return new_files(fd)
+    finally:
+        os.close(fd)
 
 
 def _make_directory(host: str) -> None:

@@ -356,3 +356,19 @@ def test_links_of_several_names_are_copied_one_by_one(tree: Callable[[str], str]
     context, layer = tree("d 0755 0:0 d\nl 0777 0:0 d/a -> x\nh d/b = d/a"), tree()
     assert write(plan_copy(copy("d", to="/"), [LocalContext(context)], None), layer) == [
         "l 0777 0:0 a -> x", "l 0777 0:0 b -> x"]
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+@pytest.mark.parametrize("layer_mode", [0o755, 0o2755])
+def test_modes_and_owners_depend_on_neither_umask_nor_store(tree: Callable[[str], str], umask: int,
+                                                            layer_mode: int) -> None:
+    files = [f'f {mode} 0:0 {name} "x"' for mode, name in (("0644", "a"), ("0666", "b"), ("4755", "c"), ("0000", "d"))]
+    context, layer = tree("\n".join(files)), tree("")
+    os.chown(layer, -1, 7)
+    os.chmod(layer, layer_mode)
+    before = os.umask(umask)
+    try:
+        plan_copy(copy(".", to="/"), [LocalContext(context)], None).write(layer)
+    finally:
+        os.umask(before)
+    assert list(dump_tree(MergedView([layer]))) == files
