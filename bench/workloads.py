@@ -61,9 +61,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """The build is not timed, pushing its result is."""
     runs: int = 3
     heavy: bool = False
-    """Memory is watched, and buildah runs it once."""
+    """Memory is watched."""
     peers: bool = True
-    """Buildah is measured too (it has no cache for some, or would take hours)."""
+    """Buildah is measured too; some would take it hours."""
 
 
 def _perl(program: str) -> str:
