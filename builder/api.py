@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from builder.images.catalog import Catalog
     from builder.images.pull import LayerSource
     from builder.images.summary import HistoryRow, ImageSummary, RemovedImage
+    from builder.inspecting.inspector import Inspector
     from builder.lint.report import Report
     from builder.plan.outline import Outline
     from builder.plan.targets import Targets

@@ -5,7 +5,8 @@ Values are quoted as they are but for their length. Each function here returns s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeAlias
 
 from builder.cache.key import LIST, Parts
@@ -139,15 +140,28 @@ def _files(before: list[Any] | None, after: list[Any] | None) -> list[str]:
     if before is None or after is None:
         return []
     old, new = {path: text for path, text in before}, {path: text for path, text in after}  # noqa: C416
-    both = [path for path in new if path in old and new[path] != old[path]]
-    groups = (
-        ("changed", [path for path in both if _bytes(old[path]) != _bytes(new[path])]),
-        ("changed mode or owner", [path for path in both if _bytes(old[path]) == _bytes(new[path])]),
+    changed, modes, owners = [], {}, []
+    for path, now in new.items():
+        was = old.get(path, now)
+        if was == now:
+            continue
+        if _bytes(was) != _bytes(now):
+            changed.append(path)
+        elif _mode(was) != _mode(now):
+            modes[path] = f"{_mode(was)} -> {_mode(now)}"
+        else:
+            owners.append(path)
+    groups: tuple[tuple[str, Collection[str]], ...] = (
+        ("changed", changed), ("changed its permissions", modes), ("changed its owner", owners),
         ("added", [path for path in new if path not in old]),
         ("removed", [path for path in old if path not in new]),
     )
-    return [f"{len(paths)} file{'' if len(paths) == 1 else 's'} {what}: {_names(paths)}"
+    return [f"{len(paths)} file{'' if len(paths) == 1 else 's'} {_plural(what, len(paths))}: {_names(paths)}"
             for what, paths in groups if paths]
+
+
+def _plural(what: str, count: int) -> str:
+    return what if count == 1 else what.replace(" its ", " their ")
 
 
 def _mounted(target: str, files: list[str]) -> list[str]:
@@ -163,10 +177,19 @@ def _bytes(description: str) -> str:
     return description.rpartition(" ")[2]
 
 
-def _names(names: list[str]) -> str:
+def _mode(description: str) -> str:
+    """The permission bits of a file in octal; the mode stands first, with or without the file's type."""
+    mode = description.partition(" ")[0]
+    return mode[-4:].lstrip("0") or "0"
+
+
+def _names(names: Collection[str]) -> str:
+    """The first ones; with what is to be said of each where `names` is a dict."""
     more = len(names) - _SHOWN_NAMES
+    remarks = names if isinstance(names, dict) else {}
     shown = ", ".join(clip(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), len(name))
-                      for name in names[:_SHOWN_NAMES])
+                      + (f" ({remarks[name]})" if name in remarks else "")
+                      for name in itertools.islice(names, _SHOWN_NAMES))
     return shown + (f" and {more} more" if more > 0 else "")
 
 

@@ -27,9 +27,10 @@ def run(invocation: Invocation) -> int:
         place = inspector.find(text)
         _say(f"in {_shown(place)}; what you change here is thrown away")
         with raw_terminal(terminal and sys.stdin.isatty()):
-            return inspector.enter(
+            ended = inspector.enter(
                 place, tuple(command), write_through, sys.stdin.buffer, options=options, before=flags.on("before"),
-                terminal=terminal, term=os.environ.get("TERM", "") if terminal else "", note=_say).status
+                terminal=terminal, term=os.environ.get("TERM", "") if terminal else "", note=_say)
+        return ended.status
 
 
 def _shown(place: object) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from builder.cache.differences import PARENT_CHANGED
+from builder.cli.advice import advice
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind
 from builder.cli.table import ago
@@ -55,10 +57,30 @@ def report(build: Build, steps: tuple[Step, ...]) -> str:
         took = "" if step.outcome == "cached" else f" {step.seconds:.1f}s"
         lines += ["", f"@{step.ordinal} {printable(step.name)}", f"  {step.outcome.value}{took}"]
         if step.why:
-            lines.append(f"  {printable(step.why)}")
+            lines.append(f"  {printable(_reason(step, build))}")
+            lines += [f"  help: {line}" for line in advice(step.why)]
     if not steps:
         lines += ["", "every step came from the cache"]
     return "\n".join(lines) + "\n"
+
+
+def _reason(step: Step, build: Build) -> str:
+    """Why it ran; where that is another step, with the number of that one."""
+    below = _changed_below(step, build)
+    if below is None:
+        return step.why
+    return "; ".join(f"{sentence} (see @{below.ordinal})" if sentence in PARENT_CHANGED else sentence
+                     for sentence in step.why.split("; "))
+
+
+def _changed_below(step: Step, build: Build) -> Step | None:
+    """The first step that it lies on that did not come from the cache: where the trouble began."""
+    steps = {one.ordinal: one for one in build.steps}
+    found, at = None, step
+    while at.has_parent and at.inputs and at.inputs[0] in steps:
+        at = steps[at.inputs[0]]
+        found = at if at.outcome != "cached" else found
+    return found
 
 
 COMMAND = Command(

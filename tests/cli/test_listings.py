@@ -137,6 +137,7 @@ build {BUILD.id} of app:dev, 3 days ago: failed, 3 steps, 1 from the cache
 @1 [1/4] COPY . /src
   run 1.2s
   1 file changed: src/a.py
+  help: `builder context ls` lists what a COPY takes; what the image does not need belongs in .dockerignore
 
 @2 [2/4] RUN make
   failed 1.2s
