@@ -11,6 +11,7 @@ A Builder holds the open store and the sandbox; `build` is the shorthand that op
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -125,6 +126,15 @@ class Builder:
         `on_failure` is asked what to do about a RUN that failed, while its container can still be entered.
         """
         return self._session(options, on_event, on_failure).run()
+
+    def build_all(self, targets: Mapping[str, BuildOptions], on_event: Emit | None = None) -> dict[str, BuildResult]:
+        """Builds and exports several targets as one run; a named context `target:NAME` is the image of another one.
+
+        What targets share is read, run and kept once. Raises BuilderError; what had been built stays in the cache.
+        """
+        from builder.builds.several import SeveralBuilds
+
+        return SeveralBuilds(self._tools(), targets, on_event).run()
 
     def print_build(self, options: BuildOptions, what: str) -> str:
         """The value between two rooms as text: `ast`, `plan` or `keys`. Nothing is run."""

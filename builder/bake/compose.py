@@ -9,6 +9,8 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from builder.bake.composefile import Data, InvalidCompose, load_compose, mapping, with_dotenv
 from builder.bake.definition import Config, check_name
 from builder.bake.entries import (
@@ -70,18 +72,20 @@ class _Service:
 
     def target(self) -> Target:
         build = self._build
-        tags = self._words("tags") or self._image()
         target = Target(
             name=self._name, context=self._text("context"), contexts=_contexts(build.get("additional_contexts")),
             dockerfile=self._text("dockerfile"), dockerfile_inline=self._text("dockerfile_inline"), args=self._args(),
-            labels={key: _plain(value) for key, value in mapping(build.get("labels")).items()}, tags=tags,
+            labels={key: _plain(value) for key, value in mapping(build.get("labels")).items()},
+            tags=self._words("tags"),
             cache_from=_caches(build.get("cache_from")), cache_to=_caches(build.get("cache_to")),
             target=self._text("target"), secrets=self._build_secrets(), ssh=_ssh(build.get("ssh")),
             platforms=self._words("platforms"), network=self._text("network"), shm_size=_size(build.get("shm_size")),
             ulimits=_ulimits(build.get("ulimits")), extra_hosts=_hosts(build.get("extra_hosts")),
             attest=self._attestations(), no_cache=self._flag("no_cache"), pull=self._flag("pull"))
         extension = build.get("x-bake")
-        return _extended(target, extension) if isinstance(extension, dict) else target
+        if isinstance(extension, dict):
+            target = _extended(target, extension)
+        return target if target.tags else msgspec.structs.replace(target, tags=self._image())
 
     def _text(self, key: str) -> str | None:
         value = self._build.get(key)
@@ -226,8 +230,6 @@ def _array(value: Any) -> list[str]:
 
 
 def _extended(target: Target, extension: Data) -> Target:
-    import msgspec
-
     changes: dict[str, Any] = {}
 
     def words(key: str, field: str) -> None:

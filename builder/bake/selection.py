@@ -37,6 +37,8 @@ class Selection(msgspec.Struct, frozen=True):
 
     groups: dict[str, Group]
     targets: dict[str, Target]
+    overrides: tuple[Override, ...] = ()
+    """What `--set` changed."""
 
     def printed(self) -> str:
         """As `--print` shows it."""
@@ -86,7 +88,8 @@ class _Selector:
             groups["default"] = msgspec.structs.replace(group, targets=tuple(sorted({*default, *added})))
         for name in list(targets):
             self._load_links(name, targets, ())
-        return Selection(groups, {name: self._placed(target) for name, target in targets.items()})
+        return Selection(groups, {name: self._placed(target) for name, target in targets.items()},
+                         tuple(each for own in self._overrides.values() for each in own.values()))
 
     def target(self, name: str) -> Target:
         """The target with all that it inherits."""

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from builder.engine import events
 from builder.errors import BuilderError
 from builder.plan.vertices import Plan, SourceContext, SourceInline
@@ -52,8 +54,34 @@ class Progress:
                 internal=isinstance(vertex.op, SourceContext | SourceInline)))
         return first
 
+    def of_target(self, target: str) -> Progress:
+        """The part of one target: what it names begins with the target's name; "" for a run of one target."""
+        return _TargetProgress(self, target) if target else self
+
     def reserve(self, count: int) -> int:
         with self._lock:
             first = self._count
             self._count += count
         return first
+
+
+class _TargetProgress(Progress):
+    """Names vertices for one of several targets; numbers and receiver are those of the whole."""
+
+    def __init__(self, whole: Progress, target: str) -> None:
+        super().__init__(None)
+        self._whole = whole
+        self._target = target
+
+    def emit(self, event: events.AnyEvent) -> None:
+        if isinstance(event, events.VertexNamed):
+            event = msgspec.structs.replace(event, name=with_target(self._target, event.name))
+        self._whole.emit(event)
+
+    def reserve(self, count: int) -> int:
+        return self._whole.reserve(count)
+
+
+def with_target(target: str, name: str) -> str:
+    """`[build 1/2] RUN make` of the target `app` is `[app build 1/2] RUN make`, as buildx has it."""
+    return f"[{target} {name[1:]}" if name.startswith("[") else f"[{target}] {name}"

@@ -26,9 +26,10 @@ from builder.builds.request import (
     source_date_epoch,
     ssh_sockets,
 )
-from builder.builds.world import BuildWorld
+from builder.builds.world import BuildWorld, Links
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
+from builder.context.local import LocalContext
 from builder.engine import events
 from builder.engine.intervention import Intervene
 from builder.engine.resources import Resources, Transfer
@@ -76,6 +77,16 @@ class Planned(msgspec.Struct, frozen=True):
     plans: tuple[Plan, ...]
 
 
+class Shared(msgspec.Struct, frozen=True):
+    """Of several targets of one run, as one of them sees it."""
+
+    progress: Progress
+    """Of this target."""
+    links: Links
+    open_context: Callable[[LocalContext], LocalContext]
+    """Gives all targets that read the same files the same tree."""
+
+
 class Solved(msgspec.Struct, frozen=True):
     """A plan and the layers of its image, those of the base included."""
 
@@ -87,10 +98,12 @@ class BuildSession:
     """One build. `run` is called once."""
 
     def __init__(self, tools: Tools, options: BuildOptions, receive: events.Emit | None,
-                 intervene: Intervene | None = None) -> None:
+                 intervene: Intervene | None = None, *, shared: Shared | None = None) -> None:
+        """`shared` is what the targets of one run have in common; without it this is a run of its own."""
         self._tools = tools
         self._options = options
-        self._progress = Progress(receive)
+        self._shared = shared
+        self._progress = shared.progress if shared is not None else Progress(receive)
         self._intervene = intervene
         self._phases = Phases()
         self._warnings = 0
@@ -162,11 +175,11 @@ class BuildSession:
             solved = [Solved(one, self._solve(one, resources, build, packing)) for one in planned.plans]
         fingerprints.save()
         with self._phases.measure("export"):
-            exported = self._export(solved, wanted)
+            exported = self.export(solved, wanted)
         return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
                            metadata=exported.metadata, warnings=self._warnings)
 
-    def _export(self, solved: Sequence[Solved], outputs: Sequence[Output]) -> Exported:
+    def export(self, solved: Sequence[Solved], outputs: Sequence[Output]) -> Exported:
         """Carries out all outputs."""
         options, tools = self._options, self._tools
         with self._progress.internal("exporting to image") as vertex:
@@ -199,10 +212,12 @@ class BuildSession:
                 inputs = open_fetched_inputs(options.dockerfile or settled or "", options.stdin, scratch)
             else:
                 inputs = open_inputs(options.context, options.dockerfile, options.stdin, scratch)
+        if self._shared is not None:
+            inputs = msgspec.structs.replace(inputs, context=self._shared.open_context(inputs.context))
         dockerfile = parsed(self._tools.store, inputs.dockerfile)
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
-                           pull=Pull(options.pull))
+                           pull=Pull(options.pull), links=self._shared.links if self._shared is not None else None)
         return inputs, dockerfile, world
 
     def _fetch_context(self, remote: SourceGit | SourceHttp, target_dir: str) -> str | None:
@@ -253,6 +268,11 @@ class BuildSession:
 
         solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first, record=record)
         return _layers(planned, solver.solve())
+
+    @property
+    def warnings(self) -> int:
+        """The findings so far."""
+        return self._warnings
 
     def _fetch_image(self, op: SourceImage, progress: Transfer, cancelled: threading.Event) -> tuple[LayerId, ...]:
         return self._tools.layers.ensure_layers(op, progress=progress, cancelled=cancelled)

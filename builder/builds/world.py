@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from builder.builds.progress import Progress
 from builder.context.local import LocalContext
@@ -13,9 +14,12 @@ from builder.language.ignore import IgnoreRules
 from builder.layer.tree import FileTree
 from builder.oci import Platform, parse_digest
 from builder.plan.options import ContextTree, EmptyTree, NamedContext
-from builder.plan.vertices import ResolvedImage
+from builder.plan.vertices import Plan, ResolvedImage
 from builder.reference import Reference
 
+Links: TypeAlias = Callable[[str, Platform], Plan]
+
+LINK = "target:"
 _IMAGE_SCHEMES = ("docker-image://", "container-image://")
 
 
@@ -23,13 +27,15 @@ class BuildWorld:
     """One build's; every image is resolved once per platform. `trees` collects the local trees that are named."""
 
     def __init__(self, resolver: Resolver, named: Mapping[str, str], rules: IgnoreRules | None, context: FileTree,
-                 progress: Progress, *, pull: Pull) -> None:
+                 progress: Progress, *, pull: Pull, links: Links | None = None) -> None:
+        """`links` gives the plans of other targets, for contexts that name them (`target:NAME`)."""
         self.trees: dict[str, FileTree] = {"context": context}
         self._resolver = resolver
         self._named = {_normal(name): value for name, value in named.items()}
         self._rules = rules
         self._progress = progress
         self._pull = pull
+        self._links = links
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
@@ -42,6 +48,8 @@ class BuildWorld:
         value = self._named.get(_normal(name))
         if value is None:
             return None
+        if self._links is not None and value.startswith(LINK):
+            return self._links(value.removeprefix(LINK), platform)
         for scheme in _IMAGE_SCHEMES:
             if value.startswith(scheme):
                 target = value.removeprefix(scheme)
@@ -58,12 +66,7 @@ class BuildWorld:
         return self._directory(name, value)
 
     def ignored(self, path: str) -> bool:
-        rules = self._rules
-        if rules is None or rules.has_exceptions:
-            return False
-        if path in {".", "/"}:
-            return any(rule.pattern in {"*", "**", "**/*"} for rule in rules.rules)
-        return rules.excludes(path)
+        return self._rules is not None and self._rules.hides(path)
 
     def _layout(self, value: str, platform: Platform) -> ResolvedImage:
         path, at, digest = value.removeprefix("oci-layout://").partition("@")

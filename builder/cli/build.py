@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli.build_flags import FLAGS
 from builder.cli.commands import Command, Invocation
+from builder.cli.flags import Values
 from builder.cli.values import InvalidValue
 from builder.engine.events import AnyEvent, BuildStarted, WarningRaised
 from builder.errors import BuilderError, UsageError
@@ -32,7 +33,7 @@ class CannotWrite(BuilderError):
 def run(invocation: Invocation) -> int:
     flags = invocation.flags
     call = "check" if flags.on("check") else flags.text("call", "build")
-    mode = _progress_mode(invocation)
+    mode = _progress_mode(flags)
 
     from builder.cli.build_options import build_options
 
@@ -79,7 +80,7 @@ def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
     finally:
         progress.close()
     if progress.kind in ("plain", "tty") and findings:
-        _write_findings(findings, invocation.debug)
+        write_findings(findings, invocation.debug)
     if invocation.flags.on("profile") and build:
         _write_profile(invocation, build)
     if failure is not None:
@@ -131,7 +132,8 @@ def write_atomically(path: str, content: bytes) -> None:
         raise CannotWrite(path, error) from error
 
 
-def _write_findings(findings: list[WarningRaised], debug: bool) -> None:
+def write_findings(findings: list[WarningRaised], debug: bool) -> None:
+    """The summary of the findings, on standard error."""
     from builder.cli.findings import summary
     from builder.ui.colors import Palette
     from builder.ui.progress import Output
@@ -158,11 +160,16 @@ def _print(invocation: Invocation, options: BuildOptions) -> int:
     return 0
 
 
-def _progress_mode(invocation: Invocation) -> str:
-    flags = invocation.flags
+def progress_mode(flags: Values) -> str:
+    """What --progress, or the environment, says. Raises InvalidValue."""
     mode = flags.text("progress") or os.environ.get("BUILDKIT_PROGRESS", "") or "auto"
     if mode not in MODES:
         raise InvalidValue(f"invalid progress mode {mode}", hint=f"there are {', '.join(MODES)}")
+    return mode
+
+
+def _progress_mode(flags: Values) -> str:
+    mode = progress_mode(flags)
     if flags.on("quiet"):
         if flags.text("progress") not in ("", "auto", "quiet"):
             raise UsageError(f"progress={mode} and quiet cannot be used together")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SUMMARIES = {
     "build": "Build an image from a Dockerfile",
+    "bake": "Build the targets of a definition file together",
     "lint": "Check Dockerfiles by their text, and mend what can be mended",
     "fmt": "Format Dockerfiles",
     "builds": "List builds",
@@ -51,7 +52,8 @@ SUMMARIES = {
 _MODULES = {"import": "import_image", "builds show": "builds_show", "builds profile": "builds_profile",
             "context ls": "context"}
 ALIASES = {
-    "b": "build", "buildx build": "build", "image build": "build", "image ls": "images", "image list": "images",
+    "b": "build", "buildx bake": "bake", "buildx f": "bake",
+    "buildx build": "build", "image build": "build", "image ls": "images", "image list": "images",
     "image history": "history", "image inspect": "inspect", "image tag": "tag", "image rm": "rmi",
     "image remove": "rmi", "image pull": "pull", "image push": "push", "image save": "save", "image load": "load",
     "image import": "import", "system df": "du", "container run": "run", "buildx du": "du", "buildx prune": "prune",

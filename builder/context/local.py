@@ -43,6 +43,10 @@ class LocalContext:
         self._rules = rules
         self._prefix = self.root.rstrip("/") + "/"
 
+    @property
+    def rules(self) -> IgnoreRules | None:
+        return self._rules
+
     # -- FileTree ------------------------------------------------------------------------------------------------
 
     def lstat(self, path: str) -> Entry | None:
@@ -159,6 +163,25 @@ class LocalContext:
                 levels.pop()
                 if waiting and waiting[-1] is directory:
                     waiting.pop()
+
+
+class ListedContext(LocalContext):
+    """A context of which every directory is read once, however often and from however many sides it is asked for."""
+
+    def __init__(self, root: str, rules: IgnoreRules | None = None) -> None:
+        super().__init__(root, rules)
+        self._listings: dict[str, list[Entry]] = {}
+
+    @classmethod
+    def of(cls, context: LocalContext) -> ListedContext:
+        """The same files under the same rules."""
+        return cls(context.root, context.rules)
+
+    def _list(self, path: str) -> list[Entry]:
+        listing = self._listings.get(path)
+        if listing is None:
+            listing = self._listings[path] = super()._list(path)
+        return listing.copy()  # whoever walks empties it
 
 
 def _name(item: os.DirEntry[str]) -> str:

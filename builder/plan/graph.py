@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from builder.plan.vertices import AnyOp, Vertex
+from builder.plan.vertices import AnyOp, Plan, Vertex
 from builder.source import Location
 
 
@@ -23,3 +23,12 @@ class GraphBuilder:
             self.vertices.append(Vertex(op=op, inputs=inputs, name=name, location=location, stage=stage,
                                         ignore_cache=ignore_cache))
         return known
+
+    def include(self, plan: Plan) -> int | None:
+        """Adds the vertices of another plan; the index of what its output is here."""
+        numbers: list[int] = []
+        for vertex in plan.vertices:
+            numbers.append(self.add(
+                vertex.op, tuple(numbers[needed] for needed in vertex.inputs), name=vertex.name,
+                location=vertex.location, stage=vertex.stage, ignore_cache=vertex.ignore_cache))
+        return None if plan.output is None else numbers[plan.output]

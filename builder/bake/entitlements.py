@@ -1,0 +1,160 @@
+"""What a definition may touch: `--allow`, and what targets ask for beyond the working directory.
+
+A definition may come from somebody else. So files outside the working directory, the SSH agent, the host's network and
+unconfined steps have to be granted by whoever runs it; what the command line itself sets is granted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from builder.bake.errors import BakeError
+from builder.bake.overrides import Override
+from builder.bake.target import Target
+from builder.errors import UsageError
+
+_SPECIAL = ("target:", "docker-image:", "oci-layout:", "http://", "https://", "git://", "ssh://", "git@", "github.com/")
+
+
+class UnknownEntitlement(UsageError):
+    def __init__(self, key: str) -> None:
+        super().__init__(f"unknown entitlement key `{key}`",
+                         hint="there are network.host, security.insecure, ssh, device, fs, fs.read and fs.write")
+
+
+class PrivilegesRequested(BakeError):
+    code = "bake-privileges"
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        super().__init__("additional privileges requested", notes=tuple(request.what for request in requests),
+                         hint=f"pass {' '.join(request.flag for request in requests)} to grant them")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Something that was not granted."""
+
+    what: str
+    flag: str
+    is_file: bool = False
+    """`BUILDX_BAKE_ENTITLEMENTS_FS=0` grants it."""
+
+
+class Grants(msgspec.Struct, frozen=True):
+    words: frozenset[str] = frozenset()
+    """network.host, security.insecure, ssh, device."""
+    read: tuple[str, ...] = ()
+    """Paths; `*` is all of them."""
+    write: tuple[str, ...] = ()
+
+
+def parse_allow(texts: Sequence[str]) -> Grants:
+    """`--allow` values. Raises UnknownEntitlement."""
+    words, read, write = set(), [os.getcwd()], [os.getcwd()]
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key in ("network.host", "security.insecure", "ssh", "device"):
+            words.add(key)
+        elif key in ("fs", "fs.read", "fs.write"):
+            read += [value] if key != "fs.write" else []
+            write += [value] if key != "fs.read" else []
+        elif key not in ("image", "image.push", "image.load"):
+            raise UnknownEntitlement(key)
+    return Grants(frozenset(words), tuple(read), tuple(write))
+
+
+def with_overrides(grants: Grants, overrides: Iterable[Override], targets: Iterable[Target]) -> Grants:
+    """What `--set` names is granted too."""
+    keys = {override.key for override in overrides}
+    words = {value for override in overrides if override.key == "entitlements" for value in override.values}
+    read, write = list(grants.read), list(grants.write)
+    for target in targets:
+        read += _read_by_flags(target, keys)
+        write += _written(target) if keys & {"output", "cache-to"} else []
+    return Grants(grants.words | words, tuple(read), tuple(write))
+
+
+def _read_by_flags(target: Target, keys: set[str]) -> list[str]:
+    found: list[str] = []
+    if "cache-from" in keys:
+        found += _local_caches(target)
+    if "secrets" in keys:
+        found += [secret.file for secret in target.secrets or () if secret.file]
+    if "ssh" in keys:
+        found += [path for ssh in target.ssh or () for path in ssh.paths]
+    return found
+
+
+def missing(targets: Iterable[Target], grants: Grants) -> list[Request]:
+    """What the targets need and the grants do not cover."""
+    every = list(targets)
+    wanted = {word.partition("=")[0] for target in every for word in target.entitlements or ()} - grants.words
+    requests = [Request(what, f"--allow={word}") for word, what in _WORDS.items() if word in wanted]
+    if "ssh" not in grants.words and any(not ssh.paths for target in every for ssh in target.ssh or ()):
+        requests.append(Request("forwarding default SSH agent socket", "--allow=ssh", is_file=True))
+    read = _uncovered(grants.read, [path for target in every for path in _read(target)])
+    write = _uncovered(grants.write, [path for target in every for path in _written(target)])
+    both = [path for path in read if path in write]
+    requests += [_file_request("read and write", "fs", path) for path in both]
+    requests += [_file_request("read", "fs.read", path) for path in read if path not in both]
+    return requests + [_file_request("write", "fs.write", path) for path in write if path not in both]
+
+
+_WORDS = {"network.host": "running build containers that can access host network",
+          "security.insecure": "running privileged containers that can make system changes",
+          "device": "access to CDI devices"}
+
+
+def _file_request(how: str, key: str, path: str) -> Request:
+    relative = os.path.relpath(path, os.path.realpath("."))
+    shown = path if relative.startswith("../..") else relative
+    return Request(f"{how} access to path {shown}", f"--allow={key}={shown}", is_file=True)
+
+
+def _read(target: Target) -> list[str]:
+    context = target.context or "."
+    found = [] if _is_special(context) else [context, os.path.join(context, target.dockerfile or "")]
+    found += [value.removeprefix("cwd://") for value in target.contexts.values() if not _is_special(value)]
+    found += [secret.file for secret in target.secrets or () if secret.file]
+    found += [path for ssh in target.ssh or () for path in ssh.paths]
+    return found + _local_caches(target)
+
+
+def _local_caches(target: Target) -> list[str]:
+    return [entry.attributes["src"] for entry in target.cache_from or ()
+            if entry.type == "local" and "src" in entry.attributes]
+
+
+def _written(target: Target) -> list[str]:
+    found = [output.destination for output in target.outputs or () if output.destination not in ("", "-")]
+    return found + [entry.attributes["dest"] for entry in target.cache_to or ()
+                    if entry.type == "local" and "dest" in entry.attributes]
+
+
+def _is_special(value: str) -> bool:
+    return value.startswith(_SPECIAL)
+
+
+def _uncovered(granted: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """The existing parts of the paths, links followed, that are below nothing granted; none below another one."""
+    if "*" in granted:
+        return []
+    roots = [os.path.realpath(path) for path in granted]
+    found: list[str] = []
+    for path in sorted({_existing(path) for path in paths}, key=len):
+        if not any(_is_below(path, root) for root in [*roots, *found]):
+            found.append(path)
+    return sorted(found)
+
+
+def _existing(path: str) -> str:
+    full = os.path.realpath(path)
+    while not os.path.lexists(full):
+        full = os.path.dirname(full)
+    return full
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")

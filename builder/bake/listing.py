@@ -1,0 +1,85 @@
+"""`--list=targets|variables`: what a definition has, as a table or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from builder.bake.definition import Config
+from builder.bake.entries import csv_fields
+from builder.bake.values import go_escape
+from builder.bake.variables import Variable
+from builder.errors import UsageError
+
+_TAB = 8
+
+
+def list_definition(config: Config, text: str) -> str:
+    """`text` is `targets`, `variables` or `type=...[,format=table|json]`. Raises UsageError."""
+    kind, form = _parse(text)
+    if kind == "targets":
+        rows, header = _targets(config), ("TARGET", "DESCRIPTION")
+        cells = [(row["name"], row.get("description", "")) for row in rows]
+        return _json(rows) if form == "json" else _table([header, *cells])
+    variables = sorted(config.variables, key=lambda variable: variable.name)
+    if form == "json":
+        return _json([_variable(variable) for variable in variables])
+    return _table([("VARIABLE", "TYPE", "VALUE", "DESCRIPTION"), *(
+        (each.name, each.type, "<null>" if each.value is None else each.value, each.description)
+        for each in variables)])
+
+
+def _parse(text: str) -> tuple[str, str]:
+    kind, form = "", "table"
+    fields = csv_fields(text)
+    if fields == [text] and not text.startswith("type="):
+        kind = text
+    else:
+        for field in fields:
+            key, equals, value = field.partition("=")
+            if not equals:
+                raise UsageError(f"invalid value {field}")
+            key = key.strip().lower()
+            if key not in ("type", "format"):
+                raise UsageError(f"unexpected key '{key}' in '{field}'")
+            kind, form = (value, form) if key == "type" else (kind, value)
+    if kind not in ("targets", "variables"):
+        raise UsageError(f'invalid list type "{kind}"', hint="there are targets and variables")
+    if form not in ("table", "json"):
+        raise UsageError(f'invalid list format "{form}"', hint="there are table and json")
+    return kind, form
+
+
+def _targets(config: Config) -> list[dict[str, Any]]:
+    """By name; a name that begins with an underscore is private."""
+    rows: list[dict[str, Any]] = [
+        {"name": target.name, **({"description": target.description} if target.description else {})}
+        for target in config.targets]
+    for group in config.groups:
+        names = ", ".join(sorted(group.targets))
+        described = f"{group.description} ({names})" if group.description and names else names or group.description
+        rows.append({"name": group.name, "description": described, "group": True})
+    return sorted((row for row in rows if not row["name"].startswith("_")), key=lambda row: str(row["name"]))
+
+
+def _variable(variable: Variable) -> dict[str, Any]:
+    fields = {"name": variable.name, "description": variable.description, "type": variable.type}
+    shown: dict[str, Any] = {key: value for key, value in fields.items() if value}
+    return shown if variable.value is None else {**shown, "value": variable.value}
+
+
+def _json(rows: Sequence[dict[str, Any]]) -> str:
+    import json
+
+    return go_escape(json.dumps(rows, indent=2, ensure_ascii=False)) + "\n"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns that end at tab stops, as Go's tabwriter fills them."""
+    widths = [(max(len(row[at]) for row in rows) // _TAB + 1) * _TAB for at in range(len(rows[0]))]
+    text = ""
+    for row in rows:
+        for at, cell in enumerate(row[:-1]):
+            text += cell + "\t" * -(-(widths[at] - len(cell)) // _TAB)
+        text += row[-1] + "\n"
+    return text

@@ -1,0 +1,185 @@
+"""Several builds as one run: their targets are planned in the order in which they stand on each other, their plans
+become one, one scheduler solves it, and each target is exported.
+
+What targets share is done once: a directory is walked and its files are fingerprinted once, a step that two targets
+have in common runs once, and a target that others name as a context (`target:NAME`) is part of their plans.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from graphlib import CycleError, TopologicalSorter
+
+import msgspec
+
+from builder.builds.merging import MergedPlans
+from builder.builds.options import BuildOptions, BuildResult
+from builder.builds.packing import Packing
+from builder.builds.progress import Progress
+from builder.builds.recording import Phases, step_of
+from builder.builds.session import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools
+from builder.builds.world import LINK
+from builder.context.fingerprints import Fingerprints
+from builder.context.local import ListedContext, LocalContext
+from builder.engine import events
+from builder.engine.resources import Resources
+from builder.engine.results import Result, Snapshot
+from builder.engine.solver import Outcome, Solver
+from builder.errors import Cancelled, UsageError
+from builder.export.outputs import Output, OutputType, parse_output
+from builder.oci import Platform
+from builder.plan.vertices import Plan
+from builder.store.builds import BuildId, BuildState
+
+
+class UnknownLink(UsageError):
+    def __init__(self, target: str) -> None:
+        super().__init__(f"no target `{target}` is part of this run")
+
+
+class _Target(msgspec.Struct):
+    """One target, as far as it has come."""
+
+    name: str
+    options: BuildOptions
+    outputs: Sequence[Output]
+    session: BuildSession
+    plans: tuple[Plan, ...] = ()
+    """Settled: good for all targets."""
+    outcomes: tuple[int | None, ...] = ()
+    """Their outputs among the merged vertices."""
+
+
+class SeveralBuilds:
+    """One run. `run` is called once."""
+
+    def __init__(self, tools: Tools, requests: Mapping[str, BuildOptions], receive: events.Emit | None) -> None:
+        """Targets by name. Raises UsageError for targets that stand on each other in a circle, or on none."""
+        self._tools = tools
+        self._progress = Progress(receive)
+        self._phases = Phases()
+        self._contexts: dict[tuple[object, ...], LocalContext] = {}
+        self._merged = MergedPlans(prefixed=len(requests) > 1)
+        self._targets = {name: self._target(name, requests[name], several=len(requests) > 1)
+                         for name in _in_order(requests)}
+
+    def run(self) -> dict[str, BuildResult]:
+        """Builds and exports all targets. Raises BuilderError; the record of the run says how it ended."""
+        store = self._tools.store
+        with ExitStack() as stack:
+            stack.enter_context(store.lease())
+            build = store.begin_build(name=", ".join(sorted(self._targets)), context="", dockerfile="", target="",
+                                      platform="")
+            self._progress.emit(events.BuildStarted(time=time.time(), build=build))
+            try:
+                results = self._build(build, stack)
+            except BaseException as error:
+                ended = BuildState.CANCELLED if isinstance(error, Cancelled | KeyboardInterrupt) else BuildState.FAILED
+                self._end(build, ended, str(error))
+                store.drop_failed_layers()
+                raise
+            self._end(build, BuildState.DONE)
+            return results
+
+    def _build(self, build: BuildId, stack: ExitStack) -> dict[str, BuildResult]:
+        for target in self._targets.values():
+            self._plan(target, stack)
+        fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
+        results = self._solve(build, fingerprints, stack)
+        fingerprints.save()
+        with self._phases.measure("export"):
+            return {target.name: self._export(target, results, build) for target in self._targets.values()}
+
+    def _plan(self, target: _Target, stack: ExitStack) -> None:
+        with self._phases.measure("plan"):
+            planned = target.session.prepare(stack)
+            target.plans = tuple(self._merged.settle(target.name, target.options, planned.world.trees, plan)
+                                 for plan in planned.plans)
+            target.outcomes = tuple(map(self._merged.add, target.plans))
+
+    def _solve(self, build: BuildId, fingerprints: Fingerprints, stack: ExitStack) -> dict[int, Result]:
+        plan = self._merged.plan
+        if plan is None:
+            return {}
+        resources = self._resources(build, fingerprints)
+        stack.callback(resources.close)
+        first = self._progress.name_plan(plan)
+        jobs = max((target.options.jobs for target in self._targets.values()), default=0) or DEFAULT_JOBS
+        outputs = [output for target in self._targets.values() for output in target.outputs]
+        with self._phases.measure("solve"), Packing(self._tools.store, outputs) as packing:
+            watchers = self._watchers(plan, packing)
+
+            def record(outcome: Outcome) -> None:
+                for ended in watchers:
+                    ended(outcome)
+                self._tools.store.add_step(build, step_of(plan, outcome, first, resources.contexts))
+
+            return Solver(plan, resources, jobs=jobs, first=first, record=record).solve()
+
+    def _watchers(self, plan: Plan, packing: Packing) -> list[Callable[[Outcome], None]]:
+        """What packs the layers of the targets that become images."""
+        return [packing.watch(msgspec.structs.replace(plan, output=outcome))
+                for target in self._targets.values() for outcome in target.outcomes
+                if any(output.type is not OutputType.CACHEONLY for output in target.outputs)]
+
+    def _export(self, target: _Target, results: Mapping[int, Result], build: BuildId) -> BuildResult:
+        solved = []
+        for plan, outcome in zip(target.plans, target.outcomes, strict=True):
+            result = Snapshot() if outcome is None else results[outcome]
+            assert isinstance(result, Snapshot), "the planner gives local trees a layer"
+            solved.append(Solved(plan, result))
+        exported = target.session.export(solved, target.outputs)
+        return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
+                           metadata=exported.metadata, warnings=target.session.warnings)
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _target(self, name: str, options: BuildOptions, *, several: bool) -> _Target:
+        outputs = [parse_output(text) for text in options.outputs] or [Output(type=OutputType.IMAGE)]
+        shared = Shared(self._progress.of_target(name if several else ""), self._link, self._open_context)
+        return _Target(name, options, outputs, BuildSession(self._tools, options, None, shared=shared))
+
+    def _link(self, name: str, platform: Platform) -> Plan:
+        """The plan of a target that another one stands on: for its platform, or the only one that there is."""
+        plans = self._targets[name].plans
+        for plan in plans:
+            if (plan.platform.os, plan.platform.architecture) == (platform.os, platform.architecture):
+                return plan
+        if len(plans) == 1:
+            return plans[0]
+        raise UsageError(f"target `{name}` is not built for {platform}")
+
+    def _open_context(self, context: LocalContext) -> LocalContext:
+        rules = context.rules
+        identity = (context.root, rules.rules if rules is not None else None)
+        return self._contexts.setdefault(identity, ListedContext.of(context))
+
+    def _resources(self, build: BuildId, fingerprints: Fingerprints) -> Resources:
+        options = BuildOptions(secrets=self._merged.secrets, ssh=self._merged.ssh)
+        shared = Shared(self._progress, self._link, self._open_context)
+        return BuildSession(self._tools, options, None, shared=shared).resources(
+            build, self._merged.trees, fingerprints)
+
+    def _end(self, build: BuildId, state: BuildState, error: str = "") -> None:
+        self._tools.store.end_build(build, state, error=error, phases=self._phases.all())
+        self._progress.emit(events.BuildDone(time=time.time(), build=build, ok=state is BuildState.DONE))
+
+
+def links_of(options: BuildOptions) -> list[str]:
+    """The targets that a build stands on."""
+    return [value.removeprefix(LINK) for value in options.named_contexts.values() if value.startswith(LINK)]
+
+
+def _in_order(requests: Mapping[str, BuildOptions]) -> list[str]:
+    """Every target after those that it stands on. Raises UnknownLink, UsageError."""
+    needs = {name: links_of(options) for name, options in requests.items()}
+    for names in needs.values():
+        for name in names:
+            if name not in requests:
+                raise UnknownLink(name)
+    try:
+        return list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        raise UsageError(f"targets stand on each other: {' -> '.join(error.args[1])}") from None
