@@ -10,7 +10,8 @@ with atheris.instrument_imports(include=["builder.language"]):
     from builder.errors import DockerfileError
     from builder.language.words import Words
 
-ENV = {"A": "alpha", "E": "", "P": "/usr/local/lib/libfoo.so.1.2", "S": "two words", "Q": "it's \"q\"", "B": "a\\b", "日": "x"}
+ENV = {"A": "alpha", "E": "", "P": "/usr/local/lib/libfoo.so.1.2", "S": "two words", "Q": "it's \"q\"", "B": "a\\b",
+       "日": "x"}
 
 
 def check(data: bytes) -> None:
