@@ -129,10 +129,10 @@ class _Reader:
         if self._text.startswith("`", start):
             end = self._text.find("`", start + 1)
             self._at = len(self._text) if end < 0 else end + 1
-            self._nested.append(self._text[start + 1:self._at - 1])
+            self._nested.append(self._text[start + 1:self._at].removesuffix("`"))
         elif self._text.startswith("$(", start) and not self._text.startswith("$((", start):
             self._at = _closing(self._text, start + 2)
-            self._nested.append(self._text[start + 2:self._at - 1])
+            self._nested.append(self._text[start + 2:self._at].removesuffix(")"))
         elif match := _EXPANSION.match(self._text, start):
             self._at = match.end()
         else:
