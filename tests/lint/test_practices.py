@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from builder.lint.practices import PRACTICES
+from builder.lint.rules import RULES
 from builder.plan.offline import check_offline
 from builder.source import Source
 
@@ -133,3 +136,9 @@ def test_messages_name_what_is_meant() -> None:
                            practices=frozenset({"UnpinnedAptPackage"}))
     assert [finding.message for finding in report.findings] == [
         "apt-get install: no version for `a`, `b`, `c`, `d`, `e` and 1 more"]
+
+
+def test_every_rule_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
+    assert [name for name in PRACTICES if f"\n### {name}" not in text] == []
+    assert [name for name in RULES if f"| [{name}](" not in text and f"| {name} |" not in text] == []
