@@ -92,7 +92,7 @@ def _unpinned(rule: Rule, packages: list[str], is_pinned: Callable[[str], object
 
 def _apt_get(command: ShellCommand, context: RunContext) -> Iterator[Problem]:
     packages = _packages(command, _INSTALL, _APT_VALUES)
-    if packages is None:
+    if packages is None or command.has("-s", "--simulate", "--dry-run", "--print-uris"):
         return
     if not command.has("-y", "--yes", "--assume-yes", "-qq", "--no-download"):
         yield practices.APT_WITHOUT_YES, ()
@@ -109,11 +109,12 @@ def _apt(command: ShellCommand, context: RunContext) -> Iterator[Problem]:
 def _apt_lists(context: RunContext) -> Iterator[Problem]:
     verbs = [command.operands[0] for command in context.commands
              if command.name in {"apt-get", "apt"} and command.operands]
-    if "update" not in verbs or context.is_cached("/var/lib/apt"):
+    is_clean = {"dist-clean", "distclean"} & set(verbs) or context.removes("/var/lib/apt/lists")
+    if "update" not in verbs or is_clean or context.is_cached("/var/lib/apt"):
         return
-    if set(verbs) == {"update"} and not context.removes("/var/lib/apt/lists"):
+    if set(verbs) == {"update"}:
         yield practices.APT_UPDATE_ALONE, ()
-    elif context.is_kept and not context.removes("/var/lib/apt/lists"):
+    elif context.is_kept:
         yield practices.APT_LISTS_LEFT, ()
 
 
@@ -121,8 +122,8 @@ def _apk(command: ShellCommand, context: RunContext) -> Iterator[Problem]:
     packages = _packages(command, frozenset({"add"}), _APK_VALUES)
     if packages is None:
         return
-    if context.is_kept and not command.has("--no-cache") and not context.is_cached("/var/cache/apk", "/etc/apk/cache") \
-            and not context.removes("/var/cache/apk"):
+    if context.is_kept and not command.has("--no-cache", "--no-network") \
+            and not context.is_cached("/var/cache/apk", "/etc/apk/cache") and not context.removes("/var/cache/apk"):
         yield practices.APK_CACHE_LEFT, ()
     yield from _unpinned(practices.UNPINNED_APK_PACKAGE, packages, re.compile(r"[=<>~@]|\.apk$").search)
 

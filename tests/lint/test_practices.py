@@ -43,6 +43,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "AptListsLeft": (
         (f"RUN apt-get update && {APT} curl",),
         (f"RUN apt-get update && {APT} curl && rm -rf /var/lib/apt/lists/*",
+         f"RUN apt-get update && {APT} curl && apt-get dist-clean",
          f"RUN --mount=type=cache,target=/var/lib/apt apt-get update && {APT} curl",
          f"FROM scratch AS build\nRUN apt-get update && {APT} curl\nFROM scratch\nCOPY --from=build /x /x")),
     "AptUpdateAlone": (("RUN apt-get update",),
