@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from builder.api import Builder, BuildOptions
+from builder.language.parser import parse
+from builder.lint.linter import LintConfig, Linter, did_you_mean
 from builder.lint.report import Report
-from builder.source import Span
+from builder.oci import Descriptor, Digest, ImageConfig, MediaType, Platform
+from builder.plan.options import NamedContext, PlanOptions
+from builder.plan.planner import plan
+from builder.plan.vertices import FromStore, ResolvedImage
+from builder.reference import Reference
+from builder.source import Source, Span
 
 CASES = Path(__file__).parents[2] / "testdata" / "lint"
 
@@ -44,3 +51,39 @@ def test_golden(case: Path, builder: Builder, tmp_path: Path, update_golden: boo
     if update_golden:
         (case / "findings.txt").write_text(found)
     assert found == (case / "findings.txt").read_text()
+
+
+class Arm:
+    """A world in which every image is one for linux/arm64."""
+
+    def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        layer = Descriptor(media_type=MediaType.OCI_LAYER, digest=Digest("sha256:" + "d" * 64), size=1)
+        return ResolvedImage(name=str(reference), digest=Digest("sha256:" + "e" * 64), layers=(layer,),
+                             config=ImageConfig(architecture="arm64", os="linux"), origin=FromStore())
+
+    def named_context(self, name: str, platform: Platform) -> NamedContext | None:
+        return None
+
+    def ignored(self, path: str) -> bool:
+        return False
+
+
+def test_base_images_of_another_platform() -> None:
+    """Engines refuse such images before they could warn; what is expected here is what BuildKit's source says."""
+    text = ("FROM debian AS a\nFROM --platform=linux/arm64 debian AS arm64\nFROM scratch\nCOPY --from=busybox / /\n"
+            "COPY --from=a / /\nCOPY --from=arm64 / /\n")
+    linter, amd64 = Linter(LintConfig()), Platform("amd64")
+    plan(parse(Source("Dockerfile", text)), PlanOptions(build_platform=amd64, platform=amd64), Arm(), linter)
+    assert findings(Report(source=Source("Dockerfile", text), findings=tuple(linter.findings))) == (
+        '1 InvalidBaseImagePlatform: Base image debian was pulled with platform "linux/arm64", expected "linux/amd64" '
+        'for current build\n'
+        '- InvalidBaseImagePlatform: Base image busybox was pulled with platform "linux/arm64", expected "linux/amd64" '
+        'for current build\n')
+
+
+def test_options_of_checks() -> None:
+    assert LintConfig.parse("") == LintConfig()
+    assert LintConfig.parse(" skip = A , B ; experimental=all;error=1") == LintConfig(
+        skip=frozenset({"A", "B"}), experimental_all=True, error=True)
+    assert did_you_mean("PAHT", ["PATH", "HOME"], "$") == " (did you mean $PATH?)"
+    assert did_you_mean("PATH", ["PATH", "PATHS"]) == did_you_mean("xyz", ["PATH"]) == ""
