@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from builder.builds.options import BuildOptions
 from builder.builds.request import plan_options, source_date_epoch
 from builder.errors import BuilderError, DockerfileErrors
@@ -9,9 +11,11 @@ from builder.language.instructions import Dockerfile
 from builder.lint.linter import InvalidCheckOption, LintConfig, Linter
 from builder.lint.report import Report
 from builder.plan.options import World
-from builder.plan.outline import Outline, outline
 from builder.plan.planner import plan
 from builder.source import Source
+
+if TYPE_CHECKING:
+    from builder.plan.outline import Outline
 
 
 def lint_config(dockerfile: Dockerfile, options: BuildOptions) -> LintConfig:
@@ -46,6 +50,8 @@ def check(dockerfile: Dockerfile, options: BuildOptions, world: World) -> Report
 
 def survey(dockerfile: Dockerfile, options: BuildOptions, world: World) -> Outline:
     """What can be given to a build of the wanted target. Raises BuilderError."""
+    from builder.plan.outline import outline
+
     linter = Linter(lint_config(dockerfile, options))
     return outline(dockerfile, plan_options(options, None), world, linter, epoch=source_date_epoch(options))
 

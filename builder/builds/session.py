@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -47,7 +48,6 @@ from builder.layer.view import MergedView
 from builder.lint.linter import Linter
 from builder.lint.report import Report
 from builder.oci import Platform
-from builder.plan.outline import Outline
 from builder.plan.planner import plan
 from builder.plan.vertices import Plan, SourceGit, SourceHttp, SourceImage
 from builder.registry.access import RegistryAccess
@@ -56,6 +56,9 @@ from builder.source import Location
 from builder.store import Store
 from builder.store.builds import BuildId, BuildState
 from builder.store.layers import LayerId
+
+if TYPE_CHECKING:
+    from builder.plan.outline import Outline
 
 DEFAULT_JOBS = 16
 
