@@ -52,7 +52,7 @@ def _edges(graph: Graph) -> list[tuple[int, int, bool]]:
 
 
 def _dot(graph: Graph) -> str:
-    lines = ["digraph build {", f"  label={_quoted(graph.title)}; labelloc=t; rankdir=TB;",
+    lines = ["digraph build {", f"  label={_quoted(printable(graph.title))}; labelloc=t; rankdir=TB;",
              '  node [shape=box, style="filled,rounded", fontname="sans-serif", fontsize=10];']
     stages: dict[str, list[Node]] = {}
     for node in graph.nodes:
@@ -62,7 +62,7 @@ def _dot(graph: Graph) -> str:
                  f'fillcolor="{_COLORS.get(node.state, "#ffffff")}"' + (", penwidth=3];" if node.critical else "];")
                  for node in nodes]
         if stage:
-            lines += [f"  subgraph cluster_{number} {{", f"    label={_quoted(stage)};",
+            lines += [f"  subgraph cluster_{number} {{", f"    label={_quoted(printable(stage))};",
                       *(f"    {box}" for box in boxes), "  }"]
         else:
             lines += [f"  {box}" for box in boxes]
@@ -78,7 +78,7 @@ def _quoted(text: str) -> str:
 
 
 def _mermaid(graph: Graph) -> str:
-    lines = ["---", f"title: {_yaml(graph.title)}", "---", "flowchart TD"]
+    lines = ["---", f"title: {_yaml(printable(graph.title))}", "---", "flowchart TD"]
     lines += [f'  n{node.number}["{_entities(_title(node))}<br/>{_entities(_state(node))}"]:::{node.state or "unknown"}'
               for node in graph.nodes]
     edges = _edges(graph)
