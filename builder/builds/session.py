@@ -45,7 +45,7 @@ from builder.images.resolve import Pull, Resolver
 from builder.language.instructions import Dockerfile
 from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
-from builder.lint.linter import Linter
+from builder.lint.linter import LintConfig, Linter
 from builder.lint.report import Report
 from builder.oci import Platform
 from builder.plan.planner import plan
@@ -239,7 +239,9 @@ class BuildSession:
 
     def _plan(self, dockerfile: Dockerfile, world: BuildWorld, inputs: Inputs, platform: Platform | None, *,
               several: bool) -> Plan:
-        linter = Linter(checking.lint_config(dockerfile, self._options))
+        # as in BuildKit the checks speak of the first of several platforms alone
+        is_first = platform == self._platforms()[0]
+        linter = Linter(checking.lint_config(dockerfile, self._options) if is_first else LintConfig(skip_all=True))
         try:
             options = plan_options(self._options, platform, several=several)
             return plan(dockerfile, options, world, linter, epoch=source_date_epoch(self._options))

@@ -155,3 +155,8 @@ def test_fmt_leaves_a_broken_file_alone(cli: Cli, context: Path) -> None:
     done = cli("fmt", "context")
     assert done.returncode == 1 and "unknown instruction" in done.stderr
     assert (context / "Dockerfile").read_text() == "from scratch\nBOGUS\n"
+
+
+def test_a_build_for_several_platforms_tells_its_findings_once(cli: Cli, context: Path) -> None:
+    done = cli("build", "--progress=plain", "--platform=linux/amd64,linux/arm64", "context")
+    assert (done.returncode, done.stderr.count(" - MaintainerDeprecated: ")) == (0, 1)
