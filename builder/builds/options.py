@@ -45,13 +45,35 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[SecretSource, ...] = ()
     ssh: tuple[SshSource, ...] = ()
     network: str = "default"
+    """default, none, host, private, or ns:PATH for the network namespace at a path."""
     allow: tuple[str, ...] = ()
     add_hosts: tuple[str, ...] = ()
     ulimits: tuple[str, ...] = ()
     shm_size: int = 0
     cgroup_parent: str = ""
     resources: dict[str, str] = {}
-    """memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems."""
+    """memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems; sizes as `512m`."""
+    no_hosts: bool = False
+    """Steps see the image's own /etc/hosts."""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opts: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    """Each `/host/path:/path[:ro]`, in every step."""
+    mounts: tuple[str, ...] = ()
+    """As RUN's --mount has them, in every step."""
+    base: str = ""
+    """Takes the place of what the first FROM names (--from)."""
+    env: dict[str, str] = {}
+    unset_env: tuple[str, ...] = ()
+    inherit_labels: bool = True
+    unset_labels: tuple[str, ...] = ()
+    omit_history: bool = False
+    squash: str = ""
+    """`new`: all new layers become one; `all`: those of the base too."""
     jobs: int = 0
     """Steps at the same time; 0 chooses."""
     stdin: BinaryIO | None = None

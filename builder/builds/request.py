@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable
 
 from builder.builds.options import BuildOptions, SshSource
+from builder.builds.runsettings import run_settings
 from builder.errors import ContextError, UsageError
 from builder.export.outputs import Annotation, AnnotationTarget
 from builder.language.golang import parse_bool
 from builder.oci import Platform
-from builder.plan.options import PlanOptions
-from builder.plan.vertices import Network, SourceGit, SourceHttp, Ulimit
+from builder.plan.options import ImageSettings, PlanOptions
+from builder.plan.vertices import SourceGit, SourceHttp
 from builder.platforms import host_platform, parse_platform
 
 _MAX_SECRET = 500 << 10
@@ -32,13 +33,20 @@ def plan_options(options: BuildOptions, platform: Platform | None, *, several: b
     return PlanOptions(
         build_platform=host, platform=platform or host, explicit_platform=platform is not None,
         multi_platform=several or _is_on(args.get("BUILDKIT_MULTI_PLATFORM", "")), target=options.target,
-        build_args=dict(args), labels=options.labels, network=_network(options),
+        build_args=dict(args), run=run_settings(options), image=_image_settings(options), base=options.base,
         no_cache=options.no_cache, no_cache_filter=frozenset(name.lower() for name in options.no_cache_filter),
-        extra_hosts=tuple(_host(text) for text in options.add_hosts),
-        hostname=args.get("BUILDKIT_SANDBOX_HOSTNAME", ""), ulimits=tuple(_ulimit(text) for text in options.ulimits),
-        shm_size=options.shm_size, cgroup_parent=options.cgroup_parent,
-        resources=tuple(options.resources.items()), cache_namespace=args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
-        allow=frozenset(options.allow), all_stages=all_stages)
+        cache_namespace=args.get("BUILDKIT_CACHE_MOUNT_NS", ""), allow=_entitlements(options), all_stages=all_stages)
+
+
+def _image_settings(options: BuildOptions) -> ImageSettings:
+    return ImageSettings(
+        labels=options.labels, env=options.env, unset_env=frozenset(options.unset_env),
+        inherit_labels=options.inherit_labels, unset_labels=frozenset(options.unset_labels))
+
+
+def _entitlements(options: BuildOptions) -> frozenset[str]:
+    """Who asks for the host's network for all steps allows it to each, as in buildx."""
+    return frozenset(options.allow) | ({"network.host"} if options.network == "host" else set())
 
 
 def source_date_epoch(options: BuildOptions) -> int | None:
@@ -116,33 +124,6 @@ def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
                 raise UsageError(f"unknown annotation type `{target}`", hint=f"one of {', '.join(AnnotationTarget)}")
             found.append(Annotation(AnnotationTarget(target), platform, match["key"], match["value"]))
     return tuple(found)
-
-
-def _network(options: BuildOptions) -> Network:
-    try:
-        network = Network(options.network or "default")
-    except ValueError:
-        raise UsageError(f"network mode `{options.network}` not supported by this builder",
-                         hint="one of: default, none, host") from None
-    return network
-
-
-def _host(text: str) -> tuple[str, str]:
-    name, separator, address = text.partition("=") if "=" in text else text.partition(":")
-    if not separator or not name or not address:
-        raise UsageError(f"bad format for add-host: `{text}`", hint="write it as host=ip")
-    if address == "host-gateway":
-        address = "127.0.0.1"
-    return name, address.strip("[]")
-
-
-def _ulimit(text: str) -> Ulimit:
-    name, _, values = text.partition("=")
-    soft, _, hard = values.partition(":")
-    try:
-        return Ulimit(name, int(soft), int(hard or soft))
-    except ValueError:
-        raise UsageError(f"invalid ulimit argument: `{text}`", hint="write it as name=soft[:hard]") from None
 
 
 def _is_on(text: str) -> bool:

@@ -3,7 +3,8 @@
 A part has a name and a JSON-able value. `op_parts` makes those that the op itself gives; whoever solves the vertex adds
 what it found out about the inputs. The names are a vocabulary, because misses are explained with them:
 
-    run            argv, env (pairs in order), cwd, user, network, security, hostname, devices, hosts, scripts
+    run            argv, env (pairs in order), cwd, user, network, security, confinement, hostname, devices, hosts,
+                   hosts_file, scripts
                    mounts        as in the op
                    mount:TARGET  digest of what a bind mount, or the `from` of a cache mount, selects
                    parent        ids of the layers below, bottom first
@@ -43,7 +44,7 @@ from builder.plan.vertices import AnyOp, Mount, Run
 CacheKey = NewType("CacheKey", str)
 Parts: TypeAlias = dict[str, Any]
 
-FORMAT = 1
+FORMAT = 2
 LIST = ".list"
 _UNKEYED_OF_MOUNTS = {"cache": frozenset({"id", "sharing", "input", "source"}), "bind": frozenset({"input", "source"})}
 

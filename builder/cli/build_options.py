@@ -176,7 +176,7 @@ def ssh_of(text: str) -> SshSource:
 
 
 def _network(mode: str) -> str:
-    if mode not in ("", "default", "none", "host"):
+    if mode not in ("", "default", "none", "host", "private"):
         raise InvalidValue(f'network mode "{mode}" not supported', hint="use default, none or host")
     return mode or "default"
 

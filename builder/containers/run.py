@@ -6,7 +6,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.engine.ops.run import DEFAULT_PATH, network_files
+from builder.engine.ops.etcfiles import etc_files
+from builder.engine.ops.run import DEFAULT_PATH
 from builder.errors import ImageError
 from builder.layer.users import resolve_user
 from builder.layer.view import MergedView
@@ -42,7 +43,7 @@ def run_image(store: Store, sandbox: Sandbox, layers: tuple[LayerId, ...], image
     identity = resolve_user(options.user or config.user, MergedView(dirs))
     hostname = options.hostname or "builder"
     env = _merged((*(config.env or (DEFAULT_PATH,)), f"HOSTNAME={hostname}", *options.env), f"HOME={identity.home}")
-    mounts: list[ContainerMount] = network_files(hostname, ())
+    mounts: list[ContainerMount] = etc_files(hostname)
     mounts += [Bind(target=target, source=source, readonly=readonly) for source, target, readonly in options.volumes]
     with store.stage_layer() as writes:
         container = Container(

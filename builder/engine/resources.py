@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
-from builder.engine.events import Emit
+from builder.engine.events import Emit, WarningRaised
 from builder.engine.intervention import Intervene
+from builder.engine.networks import Networks
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
@@ -42,6 +44,7 @@ class Resources:
         self.build = build
         self.intervene = intervene
         """Asked when a RUN fails; None lets the build fail."""
+        self.networks = Networks(self._note)
         self._open_sandbox = sandbox
         self._sandbox: Sandbox | None = None
         self._views: dict[tuple[LayerId, ...], MergedView] = {}
@@ -65,6 +68,10 @@ class Resources:
             if self._sandbox is not None:
                 self._sandbox.close()
                 self._sandbox = None
+        self.networks.close()
+
+    def _note(self, text: str) -> None:
+        self.emit(WarningRaised(time=time.time(), rule="", message=text))
 
     def tree(self, result: Result) -> FileTree:
         """The files of a result, to be read."""

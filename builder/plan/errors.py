@@ -68,3 +68,11 @@ class EntitlementNeeded(UsageError):
     def __init__(self, entitlement: str, location: Location) -> None:
         super().__init__(f"granting entitlement {entitlement} is not allowed by build", location=location,
                          hint=f"pass `--allow {entitlement}`")
+
+
+class NoDevices(PlanError):
+    code = "no-devices"
+
+    def __init__(self, device: str, location: Location) -> None:
+        super().__init__(f"RUN --device: there is no device `{device}`: this builder has no CDI devices",
+                         location=location, hint="bind what the step needs with --volume, or leave the flag out")

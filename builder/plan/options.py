@@ -7,8 +7,51 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from builder.oci import Platform
-from builder.plan.vertices import Network, ResolvedImage, SourceGit, SourceHttp, Ulimit
+from builder.plan.vertices import (
+    Confinement,
+    Dns,
+    HostMount,
+    Limits,
+    Network,
+    Plan,
+    ResolvedImage,
+    SourceGit,
+    SourceHttp,
+    Ulimit,
+)
 from builder.reference import Reference
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for all RUN steps of a build; a RUN's own flags come first."""
+
+    network: Network = Network.DEFAULT
+    namespace: str = ""
+    """Path of the network namespace that steps join."""
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    hosts_file: bool = True
+    dns: Dns = Dns()
+    hostname: str = ""
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = 0
+    cgroup_parent: str = ""
+    limits: Limits = Limits()
+    confinement: Confinement = Confinement()
+    volumes: tuple[HostMount, ...] = ()
+    mounts: tuple[str, ...] = ()
+    """As RUN's --mount has them; they come before a RUN's own."""
+
+
+class ImageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line adds to, and takes from, the image that the Dockerfile describes."""
+
+    labels: dict[str, str] = {}
+    env: dict[str, str] = {}
+    unset_env: frozenset[str] = frozenset()
+    inherit_labels: bool = True
+    """False: labels of base images are dropped."""
+    unset_labels: frozenset[str] = frozenset()
+    """Labels of base images that are dropped."""
 
 
 class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,17 +63,13 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One of several platforms of a build: step names carry it."""
     target: str = ""
     build_args: dict[str, str] = {}
-    labels: dict[str, str] = {}
-    network: Network = Network.DEFAULT
     no_cache: bool = False
     no_cache_filter: frozenset[str] = frozenset()
     """Stage names, lower case."""
-    extra_hosts: tuple[tuple[str, str], ...] = ()
-    hostname: str = ""
-    ulimits: tuple[Ulimit, ...] = ()
-    shm_size: int = 0
-    cgroup_parent: str = ""
-    resources: tuple[tuple[str, str], ...] = ()
+    run: RunSettings = RunSettings()
+    image: ImageSettings = ImageSettings()
+    base: str = ""
+    """Takes the place of the first stage's base."""
     cache_namespace: str = ""
     """Separates cache mounts of equal ids (BUILDKIT_CACHE_MOUNT_NS)."""
     allow: frozenset[str] = frozenset()
@@ -49,7 +88,8 @@ class EmptyTree(msgspec.Struct, frozen=True):
     """A named context that is `docker-image://scratch`."""
 
 
-NamedContext: TypeAlias = ContextTree | EmptyTree | ResolvedImage | SourceHttp | SourceGit
+NamedContext: TypeAlias = ContextTree | EmptyTree | ResolvedImage | SourceHttp | SourceGit | Plan
+"""A Plan is another target of the same run: its image is what is stood on, without having been made yet."""
 
 
 class World(Protocol):

@@ -21,7 +21,7 @@ from builder.plan.copying import CopyPlanner
 from builder.plan.errors import BlankBaseName, NoStages, PlanError, UnknownTarget
 from builder.plan.graph import GraphBuilder
 from builder.plan.metadata import MetadataPlanner
-from builder.plan.options import ContextTree, EmptyTree, PlanOptions, World
+from builder.plan.options import ContextTree, EmptyTree, ImageSettings, PlanOptions, World
 from builder.plan.running import RunPlanner
 from builder.plan.scope import DEFAULT_PATH, Scope, platform_args
 from builder.plan.stage import StagePlanner, clean
@@ -51,7 +51,7 @@ class Planner:
         self._linter = linter
         self._epoch = epoch
         self._words = Words(dockerfile.escape)
-        self._stages = StageGraph(dockerfile)
+        self._stages = StageGraph(dockerfile, options.run.mounts)
         self._graph = GraphBuilder()
         self.global_args: dict[str, str] = {}
         """Values of the ARGs before the first FROM, and of the predefined ones."""
@@ -123,6 +123,8 @@ class Planner:
     def _add_stage(self, index: int, stage: i.Stage) -> None:
         location = self._stages.locate(stage.statement.span)
         base_name = self._expand_from(stage.base.image, stage.statement)
+        if index == 0:
+            base_name = self._options.base or base_name
         if not base_name:
             raise BlankBaseName(stage.base.image, location)
         node = StageNode(base_name, stage=stage, index=index, location=location)
@@ -218,6 +220,8 @@ class Planner:
                 node.context = self._graph.add(v.SourceContext(name=name), name=f"[context {name}] load from client")
             case v.SourceHttp() | v.SourceGit():
                 node.context = self._graph.add(context, name=f"[context {node.base_name}]")
+            case v.Plan():
+                node.included, node.image = context, context.base
             case EmptyTree():
                 pass
         self._plan_base(node)
@@ -233,7 +237,10 @@ class Planner:
     def _plan_base(self, node: StageNode) -> None:
         """The vertex of the base; a tree that is built upon becomes a layer."""
         image = node.image
-        if image is not None and image.layers:
+        if node.included is not None:
+            node.root = self._graph.include(node.included)
+            node.step = 0 if node.is_image else 1
+        elif image is not None and image.layers:
             op = v.SourceImage(diff_ids=image.config.rootfs.diff_ids or (), name=image.name, digest=image.digest,
                                descriptors=image.layers, origin=image.origin)
             shown = f"FROM {image.name}@{image.digest}" if "@" not in image.name else f"FROM {image.name}"
@@ -316,10 +323,11 @@ class Planner:
         else:
             self._layered_root(node)
             node.scope = Scope(self._dockerfile.escape, self._linter)
-            if node.image is not None:
-                node.config = node.image.config.config
-                node.author = node.image.config.author
-                node.history = list(node.image.config.history or ())
+            start = node.included or node.image
+            if start is not None:
+                node.config = self._inherited(start.config.config)
+                node.author = start.config.author
+                node.history = list(node.included.history if node.included else start.config.history or ())
             else:
                 node.config = ContainerConfig(working_dir="/", env=(f"PATH={DEFAULT_PATH}",))
         node.config = msgspec.structs.replace(node.config, on_build=None)
@@ -331,13 +339,20 @@ class Planner:
             key, _, value = entry.partition("=")
             node.scope.set(key, value)
 
+    def _inherited(self, config: ContainerConfig) -> ContainerConfig:
+        """A base image's config without the labels that are not wanted from it."""
+        settings = self._options.image
+        if not config.labels or (settings.inherit_labels and not settings.unset_labels):
+            return config
+        kept = {key: value for key, value in config.labels.items()
+                if settings.inherit_labels and key not in settings.unset_labels}
+        return msgspec.structs.replace(config, labels=kept or None)
+
     # -- the image -----------------------------------------------------------------------------------------------
 
     def _finish(self, target: StageNode) -> v.Plan:
         options = self._options
-        if options.labels:
-            target.config = msgspec.structs.replace(
-                target.config, labels={**(target.config.labels or {}), **options.labels})
+        target.config = _with_settings(target.config, options.image)
         platform = target.image.config.platform if target.image else options.platform
         if options.explicit_platform:
             same = (options.platform.os, options.platform.architecture) == (platform.os, platform.architecture)
@@ -350,6 +365,18 @@ class Planner:
         keep, output = _reached(self._graph.vertices, target.root)
         return v.Plan(vertices=keep, output=output, config=config, history=tuple(target.history), platform=platform,
                       base=target.image, epoch=self._epoch)
+
+
+def _with_settings(config: ContainerConfig, settings: ImageSettings) -> ContainerConfig:
+    """The image's config as the command line has it changed; a variable that is set anew goes to the end."""
+    if settings.labels:
+        config = msgspec.structs.replace(config, labels={**(config.labels or {}), **settings.labels})
+    if settings.env or settings.unset_env:
+        kept = [entry for entry in config.env or () if entry.partition("=")[0] not in settings.env]
+        kept += [f"{key}={value}" for key, value in settings.env.items()]
+        env = tuple(entry for entry in kept if entry.partition("=")[0] not in settings.unset_env)
+        config = msgspec.structs.replace(config, env=env)
+    return config
 
 
 def _count_steps(node: StageNode) -> int:

@@ -10,7 +10,7 @@ from builder.language.instructions import ExecForm, Run, Statement
 from builder.language.mounts import MountSpec, parse_mount
 from builder.oci import ContainerConfig
 from builder.plan import vertices as v
-from builder.plan.errors import EntitlementNeeded, PlanError
+from builder.plan.errors import EntitlementNeeded, NoDevices, PlanError
 from builder.plan.scope import PROXY_ARGS
 from builder.plan.stage import StagePlanner
 from builder.plan.stages import Command, StageNode
@@ -31,7 +31,7 @@ class RunPlanner:
 
     def plan(self) -> None:
         planner, instruction = self._planner, self._instruction
-        options, node = planner.options, planner.node
+        settings, node = planner.options.run, planner.node
         words = self._words()
         argv = words if isinstance(instruction.command, ExecForm) else with_shell(planner.config, words)
         inputs = [] if node.root is None else [node.root]
@@ -39,18 +39,19 @@ class RunPlanner:
         node.mounts += [(mount, self._statement.span) for mount in mounts]
         self._check_entitlements()
         if instruction.devices:
-            raise PlanError("RUN --device needs CDI devices, which this builder does not offer",
-                            location=planner.location(self._statement))
+            raise NoDevices(instruction.devices[0], planner.location(self._statement))
         masked = tuple(m.env for m in mounts if isinstance(m, v.SecretMount) and m.env)
         op = v.Run(
             argv=tuple(argv), env=tuple(f"{key}={value}" for key, value in planner.scope.env.items()),
             arg_names=tuple(dict.fromkeys(key for key, _ in planner.scope.args)),
             cwd=planner.config.working_dir or "/", has_parent=node.root is not None, user=planner.config.user,
             mounts=mounts, files=self._files,
-            network=v.Network(instruction.network) if instruction.network else options.network,
-            security=instruction.security or "sandbox", extra_hosts=options.extra_hosts, hostname=options.hostname,
-            proxy_env=self._proxy_env(), ulimits=options.ulimits, shm_size=options.shm_size,
-            cgroup_parent=options.cgroup_parent, resources=options.resources)
+            network=v.Network(instruction.network) if instruction.network else settings.network,
+            namespace="" if instruction.network else settings.namespace,
+            security=instruction.security or "sandbox", confinement=settings.confinement,
+            extra_hosts=settings.extra_hosts, hosts_file=settings.hosts_file, dns=settings.dns,
+            hostname=settings.hostname, proxy_env=self._proxy_env(), ulimits=settings.ulimits,
+            shm_size=settings.shm_size, cgroup_parent=settings.cgroup_parent, limits=settings.limits)
         name = planner.step_name(self._label, masked)
         node.root = planner.add(op, tuple(inputs), name=name, statement=self._statement)
         planner.commit(f"RUN {self._history(argv)} # buildkit", layer=True)
@@ -98,8 +99,9 @@ class RunPlanner:
     # -- mounts --------------------------------------------------------------------------------------------------
 
     def _mounts(self, inputs: list[int]) -> tuple[v.Mount, ...]:
-        made = []
-        for text, source in zip(self._instruction.mounts, self._command.sources, strict=True):
+        settings = self._planner.options.run
+        made: list[v.Mount] = list(settings.volumes)
+        for text, source in zip((*settings.mounts, *self._instruction.mounts), self._command.sources, strict=True):
             spec = parse_mount(text, lambda word: self._planner.scope.expand(word, self._statement))
             made.append(self._mount(spec, source, inputs))
         return tuple(made)
@@ -140,7 +142,7 @@ class RunPlanner:
             target=target, id=f"{self._planner.options.cache_namespace}/{spec.id or posixpath.normpath(spec.target)}",
             sharing=v.Sharing(spec.sharing or "shared"),
             input=None if vertex is None else _position(inputs, vertex), source=origin, readonly=spec.readonly,
-            mode=0o755 if spec.mode is None else spec.mode, uid=spec.uid or 0, gid=spec.gid or 0)
+            mode=0o755 if spec.mode is None else spec.mode, uid=spec.uid, gid=spec.gid)
 
     def _secret(self, spec: MountSpec) -> v.SecretMount:
         identity = spec.source or spec.id or posixpath.basename(spec.target)

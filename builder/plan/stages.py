@@ -14,7 +14,7 @@ from builder.oci import ContainerConfig, History, Platform
 from builder.plan.errors import CircularDependency, InvalidStageIndex, PlanError
 from builder.plan.options import NamedContext
 from builder.plan.scope import Scope
-from builder.plan.vertices import Mount, ResolvedImage
+from builder.plan.vertices import Mount, Plan, ResolvedImage
 from builder.source import Location, Span
 
 
@@ -41,6 +41,8 @@ class StageNode:
         self.base: StageNode | None = None
         self.named_context: NamedContext | None = None
         self.image: ResolvedImage | None = None
+        self.included: Plan | None = None
+        """The other target's plan that is the base; `image` is then what that one starts from."""
         self.commands: list[Command] = []
         self.onbuild_done = False
         self.planned = False
@@ -76,8 +78,10 @@ class StageNode:
 class StageGraph:
     """The stages of one file, in order, then the images that they copy or mount from."""
 
-    def __init__(self, dockerfile: Dockerfile) -> None:
+    def __init__(self, dockerfile: Dockerfile, run_mounts: tuple[str, ...] = ()) -> None:
+        """`run_mounts` are mounts that every RUN has before its own."""
         self._dockerfile = dockerfile
+        self._run_mounts = run_mounts
         self.nodes: list[StageNode] = []
         self._by_name: dict[str, StageNode] = {}
         self._stage_count = 0
@@ -108,7 +112,8 @@ class StageGraph:
             case Copy(from_=source) if source:
                 command.sources = (self._copy_source(source, location),)
             case Run(mounts=mounts):
-                command.sources = tuple(self._mount_source(mount, location) for mount in mounts)
+                command.sources = tuple(
+                    self._mount_source(mount, location) for mount in (*self._run_mounts, *mounts))
         return any(source is not None for source in command.sources)
 
     def _copy_source(self, source: str, location: Location) -> StageNode:
@@ -171,8 +176,9 @@ class StageGraph:
     def onbuild_triggers(self, node: StageNode) -> list[str]:
         """The ONBUILD expressions that `node` inherits from its base image or base stage."""
         triggers: list[str] = []
-        if node.base is None and node.image and node.image.config.config.on_build:
-            triggers += node.image.config.config.on_build
+        start = node.included or node.image
+        if node.base is None and start and start.config.config.on_build:
+            triggers += start.config.config.on_build
         if node.base is not None:
             triggers += [c.statement.instruction.expression for c in node.base.commands
                          if isinstance(c.statement.instruction, Onbuild)]

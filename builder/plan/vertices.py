@@ -161,8 +161,11 @@ class MakeDirectory(Op, frozen=True, kw_only=True):
 
 class Network(enum.StrEnum):
     DEFAULT = "default"
+    """Private where the machine offers that, else the host's."""
     NONE = "none"
     HOST = "host"
+    PRIVATE = "private"
+    """Not in a Dockerfile: the steps' own, connected to the outside, or an error."""
 
 
 class Sharing(enum.StrEnum):
@@ -181,7 +184,10 @@ class BindMount(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):
 
 
 class CacheMount(msgspec.Struct, frozen=True, kw_only=True, tag="cache"):
-    """A directory that survives builds. Only `target` is keyed: BuildKit leaves the id out of the key."""
+    """A directory that survives builds. Only `target` is keyed: BuildKit leaves the id out of the key.
+
+    `uid` and `gid` None: as the target in the image, or else its closest parent there, has it.
+    """
 
     target: str
     id: str
@@ -191,8 +197,8 @@ class CacheMount(msgspec.Struct, frozen=True, kw_only=True, tag="cache"):
     source: str = "/"
     readonly: bool = False
     mode: int = 0o755
-    uid: int = 0
-    gid: int = 0
+    uid: int | None = None
+    gid: int | None = None
 
 
 class TmpfsMount(msgspec.Struct, frozen=True, kw_only=True, tag="tmpfs"):
@@ -222,7 +228,15 @@ class SshMount(msgspec.Struct, frozen=True, kw_only=True, tag="ssh"):
     gid: int = 0
 
 
-Mount: TypeAlias = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount
+class HostMount(msgspec.Struct, frozen=True, kw_only=True, tag="host"):
+    """--volume: a path of this machine, to which writes go. What is in it is not part of the key."""
+
+    target: str
+    source: str
+    readonly: bool = False
+
+
+Mount: TypeAlias = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount | HostMount
 
 
 class Ulimit(msgspec.Struct, frozen=True):
@@ -231,10 +245,49 @@ class Ulimit(msgspec.Struct, frozen=True):
     hard: int
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step may use; 0 and "" set no limit."""
+
+    memory: int = 0
+    """Bytes."""
+    memory_swap: int = 0
+    """Memory and swap together, bytes; -1 for as much swap as there is."""
+    cpu_shares: int = 0
+    cpu_period: int = 0
+    """Microseconds."""
+    cpu_quota: int = 0
+    """Microseconds of each period."""
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+
+
+class Dns(msgspec.Struct, frozen=True, kw_only=True):
+    """--dns, --dns-search and --dns-option: each replaces what the host has of its kind."""
+
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+class Confinement(msgspec.Struct, frozen=True, kw_only=True):
+    """--cap-add, --cap-drop and --security-opt: how far a step's rights differ from the usual ones."""
+
+    added: tuple[str, ...] = ()
+    """Capabilities without `CAP_`, or `ALL`; so are `dropped`, which win."""
+    dropped: tuple[str, ...] = ()
+    seccomp: bool = True
+    no_new_privileges: bool = False
+    masked: tuple[str, ...] = ()
+    """Paths to hide beside the usual ones."""
+    unmasked: tuple[str, ...] = ()
+    """Usually hidden or read-only paths that are neither, or `ALL`."""
+
+
 class Run(Op, frozen=True, kw_only=True):
     """RUN: a process in a sandbox over the parent (input 0; absent for scratch); its writes are one new layer."""
 
-    unkeyed = frozenset({"arg_names", "has_parent", "proxy_env", "ulimits", "shm_size", "cgroup_parent", "resources"})
+    unkeyed = frozenset({"arg_names", "has_parent", "proxy_env", "ulimits", "shm_size", "cgroup_parent", "limits",
+                         "dns", "namespace"})
     argv: tuple[str, ...]
     env: tuple[str, ...]
     """`key=value`, ARG values included, in order."""
@@ -247,7 +300,10 @@ class Run(Op, frozen=True, kw_only=True):
     files: tuple[InlineFile, ...] = ()
     """Read-only files under /dev/pipes: the body of a here-document with a shebang."""
     network: Network = Network.DEFAULT
+    namespace: str = ""
+    """Path of the network namespace that the step joins, with network DEFAULT."""
     security: str = "sandbox"
+    confinement: Confinement = Confinement()
     devices: tuple[str, ...] = ()
     extra_hosts: tuple[tuple[str, str], ...] = ()
     hostname: str = ""
@@ -255,7 +311,10 @@ class Run(Op, frozen=True, kw_only=True):
     ulimits: tuple[Ulimit, ...] = ()
     shm_size: int = 0
     cgroup_parent: str = ""
-    resources: tuple[tuple[str, str], ...] = ()
+    limits: Limits = Limits()
+    dns: Dns = Dns()
+    hosts_file: bool = True
+    """Show a made /etc/hosts instead of the image's."""
 
 
 AnyOp: TypeAlias = (

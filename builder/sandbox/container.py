@@ -89,10 +89,20 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[ContainerMount, ...] = ()
     """In order; later ones may lie inside earlier ones."""
     network: str = "host"
-    """`host` or `none` (a namespace with only loopback)."""
+    """`host`, `none` (a namespace with only loopback), or the path of a network namespace to join."""
     hostname: str = "buildkitsandbox"
     privileged: bool = False
     """--security=insecure: all capabilities, no seccomp, nothing masked."""
+    added_capabilities: tuple[str, ...] = ()
+    """Beside the usual ones; without `CAP_`, or `ALL`. What is also dropped is not there, `ALL` aside."""
+    dropped_capabilities: tuple[str, ...] = ()
+    seccomp: bool = True
+    """Refuse the system calls that the default profile refuses."""
+    no_new_privileges: bool = False
+    masked: tuple[str, ...] = ()
+    """Absolute paths to hide beside the usual ones; those that do not exist are fine."""
+    unmasked: tuple[str, ...] = ()
+    """Usually hidden or read-only paths that are neither; `ALL` for all of them."""
     readonly_root: bool = False
     shm_size: int = 64 << 20
     rlimits: tuple[Rlimit, ...] = ()

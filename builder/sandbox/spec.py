@@ -22,17 +22,21 @@ def oci_config(container: Container, *, binds_dir: str, cgroups_path: str, rootl
     `rootless` is for a user namespace, `single_id` for one in which only root exists.
     """
     namespaces = ["pid", "ipc", "uts", "mount"]
-    if container.network == "none":
-        namespaces.append("network")
+    network: dict[str, Any] = {"type": "network"}
+    if container.network not in ("none", "host"):
+        network["path"] = container.network
     if os.path.exists("/sys/fs/cgroup/cgroup.subtree_control"):
         namespaces.append("cgroup")
     linux: dict[str, Any] = {
-        "namespaces": [{"type": kind} for kind in namespaces],
-        "maskedPaths": [] if container.privileged else list(facts.MASKED_PATHS),
-        "readonlyPaths": [] if container.privileged else list(facts.READONLY_PATHS),
+        "namespaces": [*({"type": kind} for kind in namespaces), *([] if container.network == "host" else [network])],
+        "maskedPaths": [],
+        "readonlyPaths": [],
     }
     if not container.privileged:
-        linux["seccomp"] = seccomp()
+        linux["maskedPaths"] = [*facts.hidden(facts.MASKED_PATHS, container.unmasked), *container.masked]
+        linux["readonlyPaths"] = list(facts.hidden(facts.READONLY_PATHS, container.unmasked))
+        if container.seccomp:
+            linux["seccomp"] = seccomp()
     elif not rootless:
         nodes = [(name, "c", major, minor) for name, major, minor in facts.PRIVILEGED_DEVICES]
         nodes += [(f"loop{n}", "b", 7, n) for n in range(system.free_loop() + facts.PRIVILEGED_LOOPS)]
@@ -77,7 +81,8 @@ def _process(container: Container, *, single_id: bool) -> dict[str, Any]:
     groups = container.groups if container.gid in container.groups else (container.gid, *container.groups)
     groups = () if single_id else groups
     held = _held_capabilities()
-    names = held if container.privileged else tuple(name for name in held if name in facts.DEFAULT_CAPABILITIES)
+    wanted = facts.granted(container.added_capabilities, container.dropped_capabilities)
+    names = held if container.privileged else tuple(name for name in held if name in wanted)
     capabilities = [f"CAP_{name}" for name in names]
     kinds = ("bounding", "effective", "permitted", *(("inheritable", "ambient") if container.privileged else ()))
     return {
@@ -88,7 +93,7 @@ def _process(container: Container, *, single_id: bool) -> dict[str, Any]:
         "cwd": container.cwd,
         "capabilities": dict.fromkeys(kinds, capabilities),
         "rlimits": [_limit(limit, may_raise="SYS_RESOURCE" in held) for limit in container.rlimits],
-        "noNewPrivileges": False,
+        "noNewPrivileges": container.no_new_privileges,
     }
 
 

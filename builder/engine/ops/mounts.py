@@ -7,6 +7,8 @@ import os
 import posixpath
 from collections.abc import Sequence
 
+import msgspec
+
 from builder.cache.key import LIST, Parts
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
@@ -17,13 +19,17 @@ from builder.plan.vertices import (
     CacheMount,
     Copy,
     CopySource,
+    HostMount,
     Mount,
     SecretMount,
+    Sharing,
     SshMount,
     TmpfsMount,
 )
 from builder.sandbox.container import Bind, ContainerMount, File, Overlay, OverlayMount, Socket, Tmpfs
 from builder.store.mounts import MountSharing
+
+_STRICTNESS = (Sharing.SHARED, Sharing.PRIVATE, Sharing.LOCKED)
 
 
 class SecretMissing(ContextError):
@@ -40,11 +46,23 @@ class SshMissing(ContextError):
         super().__init__(f"unset ssh forward key {identity}", hint=f"pass `--ssh {identity}` with an agent running")
 
 
+class OpenedMounts(msgspec.Struct, frozen=True):
+    """What the mounts of one RUN give to its container."""
+
+    mounts: list[ContainerMount]
+    env: list[str]
+    """Variables that secrets and agents bring."""
+    secrets: list[bytes]
+    """Values that output must not show."""
+
+
 class RunMounts:
     """The mounts of one RUN."""
 
-    def __init__(self, mounts: Sequence[Mount], inputs: Sequence[Result], resources: Resources) -> None:
+    def __init__(self, mounts: Sequence[Mount], root: Snapshot, inputs: Sequence[Result], resources: Resources) -> None:
+        """`root` is what the step starts from."""
         self._mounts = mounts
+        self._root = root
         self._inputs = inputs
         self._resources = resources
 
@@ -77,26 +95,29 @@ class RunMounts:
             return None
         return plan_copy(selection_of(mount), [self._resources.tree(source)], None)
 
-    def open(self, stack: contextlib.ExitStack) -> tuple[list[ContainerMount], list[str]]:
-        """The sandbox' mounts and the variables that secrets bring; `stack` gives them back after the run.
+    def open(self, stack: contextlib.ExitStack) -> OpenedMounts:
+        """What the sandbox is given; `stack` takes it back after the run.
 
         Raises SecretMissing, SshMissing, ContextError.
         """
-        mounts: list[ContainerMount] = []
-        env: list[str] = []
+        opened = OpenedMounts([], [], [])
+        caches = self._open_caches(stack)
         for number, mount in enumerate(self._mounts):
             match mount:
                 case BindMount():
-                    mounts.append(self._bind(mount, stack))
+                    opened.mounts.append(self._bind(mount, stack))
                 case CacheMount():
-                    mounts.append(self._cache(mount, stack))
+                    opened.mounts.append(Bind(target=mount.target, source=caches[self._cache_id(mount)],
+                                              readonly=mount.readonly))
                 case TmpfsMount():
-                    mounts.append(Tmpfs(target=mount.target, size=mount.size))
+                    opened.mounts.append(Tmpfs(target=mount.target, size=mount.size))
                 case SecretMount():
-                    self._secret(mount, mounts, env)
+                    self._secret(mount, opened)
                 case SshMount():
-                    self._ssh(mount, number, mounts, env)
-        return mounts, env
+                    self._ssh(mount, number, opened)
+                case HostMount():
+                    opened.mounts.append(Bind(target=mount.target, source=mount.source, readonly=mount.readonly))
+        return opened
 
     def _bind(self, mount: BindMount, stack: contextlib.ExitStack) -> ContainerMount:
         source = self._inputs[mount.input]
@@ -117,38 +138,66 @@ class RunMounts:
             overlay = Overlay(lowers=lowers, upper=writes.diff, work=writes.work)
         return OverlayMount(target=mount.target, overlay=overlay, subpath=subpath, readonly=mount.readonly)
 
-    def _cache(self, mount: CacheMount, stack: contextlib.ExitStack) -> ContainerMount:
+    def _open_caches(self, stack: contextlib.ExitStack) -> dict[str, str]:
+        """The directories of the cache mounts, by id.
+
+        One that is mounted twice is taken once, with the strictest sharing: a locked one would wait for itself. All
+        steps take theirs in the same order, so that no two wait for each other.
+        """
+        wanted: dict[str, CacheMount] = {}
+        for mount in self._mounts:
+            if isinstance(mount, CacheMount):
+                identity = self._cache_id(mount)
+                first = wanted.setdefault(identity, mount)
+                if _STRICTNESS.index(mount.sharing) > _STRICTNESS.index(first.sharing):
+                    wanted[identity] = msgspec.structs.replace(first, sharing=mount.sharing)
+        return {identity: self._open_cache(identity, mount, stack) for identity, mount in sorted(wanted.items())}
+
+    def _cache_id(self, mount: CacheMount) -> str:
+        source = None if mount.input is None else self._inputs[mount.input]
+        if isinstance(source, Snapshot):
+            return f"{mount.id}@{','.join(source.layers)}{mount.source}"
+        return mount.id
+
+    def _open_cache(self, identity: str, mount: CacheMount, stack: contextlib.ExitStack) -> str:
         """The cache's directory; a new one gets the content of `from`, owner and mode before anybody sees it."""
         resources = self._resources
-        source = None if mount.input is None else self._inputs[mount.input]
-        identity = mount.id
-        if isinstance(source, Snapshot):
-            identity += f"@{','.join(source.layers)}{mount.source}"
 
         def fill(path: str) -> None:
-            if source is not None:
+            if mount.input is not None:
                 take = CopySource(input=0, paths=(mount.source,))
-                plan_copy(Copy(sources=(take,), destination="/", has_parent=False), [resources.tree(source)],
-                          None).write(path)
-            os.chown(path, mount.uid, mount.gid)
+                tree = resources.tree(self._inputs[mount.input])
+                plan_copy(Copy(sources=(take,), destination="/", has_parent=False), [tree], None).write(path)
+            uid, gid = self._owner(mount.target)
+            os.chown(path, uid if mount.uid is None else mount.uid, gid if mount.gid is None else mount.gid)
             os.chmod(path, mount.mode)
 
         opened = stack.enter_context(resources.store.cache_mount(
             identity, sharing=MountSharing(mount.sharing.value), fill=fill, cancelled=resources.cancelled))
-        return Bind(target=mount.target, source=opened.path, readonly=mount.readonly)
+        return opened.path
 
-    def _secret(self, mount: SecretMount, mounts: list[ContainerMount], env: list[str]) -> None:
+    def _owner(self, target: str) -> tuple[int, int]:
+        """Who owns the directory at `target` in the image, or else its closest parent there."""
+        entry, view = None, self._resources.view(self._root.layers)
+        while entry is None and target != "/":
+            entry = view.resolve(target)
+            target = posixpath.dirname(target)
+        return (entry.stat.st_uid, entry.stat.st_gid) if entry is not None else (0, 0)
+
+    def _secret(self, mount: SecretMount, opened: OpenedMounts) -> None:
         value = self._resources.secret(mount.id)
         if value is None:
             if mount.required:
                 raise SecretMissing(mount.id)
             return
+        opened.secrets.append(value)
         if mount.env:
-            env.append(f"{mount.env}={value.decode('utf-8', 'surrogateescape')}")
+            opened.env.append(f"{mount.env}={value.decode('utf-8', 'surrogateescape')}")
         if mount.target:
-            mounts.append(File(target=mount.target, content=value, mode=mount.mode, uid=mount.uid, gid=mount.gid))
+            opened.mounts.append(
+                File(target=mount.target, content=value, mode=mount.mode, uid=mount.uid, gid=mount.gid))
 
-    def _ssh(self, mount: SshMount, number: int, mounts: list[ContainerMount], env: list[str]) -> None:
+    def _ssh(self, mount: SshMount, number: int, opened: OpenedMounts) -> None:
         socket = self._resources.ssh_socket(mount.id)
         if socket is None:
             if mount.required:
@@ -157,9 +206,9 @@ class RunMounts:
         if not os.path.exists(socket):
             raise SandboxError(f"the ssh agent's socket `{socket}` is gone")
         target = mount.target or f"/run/buildkit/ssh_agent.{number}"
-        mounts.append(Socket(target=target, source=socket, mode=mount.mode, uid=mount.uid, gid=mount.gid))
-        if not any(variable.startswith("SSH_AUTH_SOCK=") for variable in env):
-            env.append(f"SSH_AUTH_SOCK={target}")
+        opened.mounts.append(Socket(target=target, source=socket, mode=mount.mode, uid=mount.uid, gid=mount.gid))
+        if not any(variable.startswith("SSH_AUTH_SOCK=") for variable in opened.env):
+            opened.env.append(f"SSH_AUTH_SOCK={target}")
 
 
 def selection_of(mount: BindMount | CacheMount) -> Copy:

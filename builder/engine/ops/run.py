@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import posixpath
 from collections import deque
 from collections.abc import Sequence
@@ -12,15 +11,16 @@ from typing import BinaryIO
 import msgspec
 
 from builder.cache.key import Parts, op_parts
-from builder.engine.ops.mounts import RunMounts
+from builder.engine.networks import HOST_GATEWAY
+from builder.engine.ops.mounts import OpenedMounts, RunMounts
 from builder.engine.ops.work import Log
 from builder.engine.resources import Resources
 from builder.engine.results import Result, Snapshot
 from builder.errors import Cancelled, RunFailed
 from builder.layer.upper import prune_upper
 from builder.layer.users import resolve_user
-from builder.plan.vertices import Network, Run
-from builder.sandbox.container import Container, ContainerMount, Exit, File, Output, Overlay, Rlimit
+from builder.plan.vertices import Run
+from builder.sandbox.container import Container, Exit, File, Output, Overlay, Rlimit
 from builder.store.layers import StagedLayer
 
 HOSTNAME = "buildkitsandbox"
@@ -38,7 +38,7 @@ class RunWork:
         root = inputs[0] if op.has_parent else Snapshot()
         assert isinstance(root, Snapshot)
         self._layers = root.layers
-        self._mounts = RunMounts(op.mounts, inputs, resources)
+        self._mounts = RunMounts(op.mounts, root, inputs, resources)
 
     def parts(self) -> Parts:
         return {**op_parts(self._op), **self._mounts.digests(), "parent": list(self._layers)}
@@ -47,16 +47,22 @@ class RunWork:
         return {"args.list": list(self._op.arg_names), **self._mounts.lists()}
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
+        from builder.engine.redaction import Redactor
+
         tail = _Tail()
-
-        def output(stream: int, data: bytes) -> None:
-            tail.add(data)
-            log(stream, data)
-
         with contextlib.ExitStack() as stack:
-            mounts, secret_env = self._mounts.open(stack)
-            container = self._container(layer, mounts, secret_env)
-            ended = self._resources.sandbox().run(container, output)
+            opened = self._mounts.open(stack)
+            redactor = Redactor(opened.secrets)
+
+            def output(stream: int, data: bytes) -> None:
+                if shown := redactor.feed(stream, data):
+                    tail.add(shown)
+                    log(stream, shown)
+
+            ended = self._resources.sandbox().run(self._container(layer, opened), output)
+            for stream, shown in redactor.rest():
+                tail.add(shown)
+                log(stream, shown)
         self._check(ended, tail)
         self.settle(layer)
 
@@ -68,8 +74,7 @@ class RunWork:
         """
         layer.reopen()
         with contextlib.ExitStack() as stack:
-            mounts, secret_env = self._mounts.open(stack)
-            container = self._container(layer, mounts, secret_env)
+            container = self._container(layer, self._mounts.open(stack))
             container = msgspec.structs.replace(container, argv=command, terminal=terminal)
             return self._resources.sandbox().run(container, output, stdin)
 
@@ -80,37 +85,46 @@ class RunWork:
     def close(self) -> None:
         pass
 
-    def _container(self, layer: StagedLayer, mounts: Sequence[ContainerMount], secret_env: Sequence[str]) -> Container:
-        op, view = self._op, self._resources.view(self._layers)
-        identity = resolve_user(op.user, view)
-        env = [*op.env, *op.proxy_env, *secret_env]
+    def _container(self, layer: StagedLayer, opened: OpenedMounts) -> Container:
+        from builder.engine.ops.etcfiles import etc_files
+
+        op, resources = self._op, self._resources
+        identity = resolve_user(op.user, resources.view(self._layers))
+        env = [*op.env, *op.proxy_env, *opened.env]
         names = {variable.split("=", 1)[0] for variable in env}
         if "PATH" not in names:
             env.append(DEFAULT_PATH)
         if "HOME" not in names:
             env.append(f"HOME={identity.home}")
-        limits = dict(op.resources)
         hostname = op.hostname or HOSTNAME
+        network = resources.networks.choose(
+            op.network, op.namespace, reaches_host=any(address == HOST_GATEWAY for _, address in op.extra_hosts))
+        etc = etc_files(hostname, op.extra_hosts, dns=op.dns, hosts_file=op.hosts_file, private=network.private)
+        scripts = (File(target=posixpath.join("/dev/pipes", file.name), content=file.content.encode(), mode=file.mode)
+                   for file in op.files)
+        confinement, limits = op.confinement, msgspec.structs.asdict(op.limits)
         return Container(
-            root=Overlay(lowers=tuple(self._resources.layer_dirs(self._layers)), upper=layer.diff, work=layer.work),
+            root=Overlay(lowers=tuple(resources.layer_dirs(self._layers)), upper=layer.diff, work=layer.work),
             argv=op.argv, env=tuple(env), cwd=op.cwd, uid=identity.uid, gid=identity.gid, groups=identity.groups,
-            mounts=(*network_files(hostname, op.extra_hosts), *mounts,
-                    *(File(target=posixpath.join("/dev/pipes", f.name), content=f.content.encode(), mode=f.mode)
-                      for f in op.files)),
-            network="none" if op.network is Network.NONE else "host", hostname=hostname,
-            privileged=op.security == "insecure", shm_size=op.shm_size or 64 << 20,
-            rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in op.ulimits), cgroup_parent=op.cgroup_parent,
-            memory=int(limits.get("memory", 0)), memory_swap=int(limits.get("memory-swap", 0)),
-            cpu_shares=int(limits.get("cpu-shares", 0)), cpu_period=int(limits.get("cpu-period", 0)),
-            cpu_quota=int(limits.get("cpu-quota", 0)), cpuset_cpus=limits.get("cpuset-cpus", ""),
-            cpuset_mems=limits.get("cpuset-mems", ""))
+            mounts=(*etc, *opened.mounts, *scripts), network=network.value, hostname=hostname,
+            privileged=op.security == "insecure", added_capabilities=confinement.added,
+            dropped_capabilities=confinement.dropped, seccomp=confinement.seccomp,
+            no_new_privileges=confinement.no_new_privileges, masked=confinement.masked,
+            unmasked=confinement.unmasked, shm_size=op.shm_size or 64 << 20,
+            rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in op.ulimits), cgroup_parent=op.cgroup_parent, **limits)
 
     def _check(self, ended: Exit, tail: _Tail) -> None:
         if self._resources.cancelled.is_set():
             raise Cancelled("the step was cancelled")
         if ended.status != 0:
-            notes = ("the kernel ended it because memory ran out",) if ended.oom_killed else ()
+            notes = (_out_of_memory(self._op.limits.memory),) if ended.oom_killed else ()
             raise RunFailed(" ".join(self._op.argv), ended.status, output=tail.lines(), notes=notes)
+
+
+def _out_of_memory(limit: int) -> str:
+    if not limit:
+        return "out of memory: the kernel killed a process of this step"
+    return f"out of memory: the kernel killed a process of this step, whose limit is {limit / (1 << 20):.4g} MiB"
 
 
 class _Tail:
@@ -129,21 +143,3 @@ class _Tail:
     def lines(self) -> tuple[str, ...]:
         text = b"".join(self._chunks).decode("utf-8", "replace")
         return tuple(text.splitlines()[-_SHOWN_LINES:])
-
-
-def network_files(hostname: str, extra_hosts: Sequence[tuple[str, str]]) -> list[ContainerMount]:
-    """/etc/hosts and /etc/resolv.conf as a step sees them: the image's own are hidden and stay unchanged."""
-    hosts = f"127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-    hosts += "".join(f"{address}\t{name}\n" for name, address in extra_hosts)
-    return [
-        File(target="/etc/resolv.conf", content=_resolv_conf(), mode=0o644),
-        File(target="/etc/hosts", content=hosts.encode(), mode=0o644),
-    ]
-
-
-def _resolv_conf() -> bytes:
-    for path in ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"):
-        if os.path.exists(path):
-            with open(path, "rb") as file:
-                return file.read()
-    return b"nameserver 8.8.8.8\nnameserver 8.8.4.4\n"

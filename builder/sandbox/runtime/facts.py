@@ -57,6 +57,19 @@ def lowered(soft: int, hard: int, highest: int) -> tuple[int, int]:
     return soft, hard
 
 
+def granted(added: tuple[str, ...], dropped: tuple[str, ...]) -> frozenset[str]:
+    """The capabilities of a step that asked for changes to the usual ones."""
+    names = frozenset(CAPABILITIES) if "ALL" in added else DEFAULT_CAPABILITIES
+    if "ALL" in dropped:
+        names = frozenset()
+    return (names | frozenset(added) - {"ALL"}) - frozenset(dropped)
+
+
+def hidden(usual: tuple[str, ...], unmasked: tuple[str, ...]) -> tuple[str, ...]:
+    """The usual paths without those that are not to be hidden (or read-only)."""
+    return () if "ALL" in unmasked else tuple(path for path in usual if path not in unmasked)
+
+
 def names_of(mask: int) -> tuple[str, ...]:
     """The capabilities that these bits stand for, those unknown here left out."""
     return tuple(name for number, name in enumerate(CAPABILITIES) if mask >> number & 1)

@@ -18,8 +18,8 @@ class Host:
     """
 
     __slots__ = (
-        "appends_lowers", "dropped_capabilities", "groups_denied", "guard", "has_kcore", "hierarchies",
-        "in_user_namespace", "masked_paths", "nodev", "permitted", "program", "readonly_paths", "scratch_dir",
+        "appends_lowers", "groups_denied", "guard", "has_kcore", "hierarchies", "in_user_namespace", "last_capability",
+        "masked_paths", "nodev", "permitted", "program", "readonly_paths", "scratch_dir",
         "sys_template", "tty_gid", "userxattr",
     )
 
@@ -41,9 +41,7 @@ class Host:
         self.readonly_paths = tuple(p for p in facts.READONLY_PATHS if os.path.exists(p))
         self.has_kcore = os.path.exists("/proc/kcore")
         self.permitted = permitted_capabilities()
-        last = int(_read("/proc/sys/kernel/cap_last_cap"))
-        kept = facts.mask_of(facts.DEFAULT_CAPABILITIES)
-        self.dropped_capabilities = tuple(n for n in range(last + 1) if not kept >> n & 1)
+        self.last_capability = int(_read("/proc/sys/kernel/cap_last_cap"))
         self.scratch_dir = f"{mount_dir}/scratch"
         """Where a container mounts a tmpfs of its own, in its own mount namespace."""
         self.sys_template = f"{mount_dir}/sys"
@@ -59,7 +57,7 @@ class Host:
         os.mkdir(self.scratch_dir)
         os.mkdir(self.sys_template)
         spot = os.open(self.sys_template, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        system.mount_sys(spot, self, privileged=False)
+        system.mount_sys(spot, self, self.masked_paths, -1, privileged=False)
 
 
 def _entered(guard: DeviceGuard | None) -> DeviceGuard | None:

@@ -48,7 +48,8 @@ def run(container: ContainerDocument, host: Host, group: Group | None, control: 
     status = NOT_STARTED
     try:
         _isolate(container, host, group)
-        own_view = container["privileged"] or container["network"] == "none" or group is not None
+        own_view = (container["privileged"] or container["network"] != "host" or group is not None
+                    or bool(container["masked"] or container["unmasked"]))
         tree = Tree(host, container, own_view_of_sys=own_view)
         tree.prepare()
         tree.complete()
@@ -88,13 +89,16 @@ def _isolate(container: ContainerDocument, host: Host, group: Group | None) -> N
     if group is not None:
         group.join()
     flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-    if container["network"] == "none":
+    network = container["network"]
+    if network == "none":
         flags |= kernel.CLONE_NEWNET
+    elif network != "host":
+        _join_network(network)
     if host.hierarchies and not host.hierarchies[0].name:
         flags |= kernel.CLONE_NEWCGROUP
     kernel.unshare(flags)
     kernel.sethostname(container["hostname"])
-    if container["network"] == "none":
+    if network == "none":
         _raise_loopback()
     try:
         kernel.join_new_keyring()
@@ -102,6 +106,15 @@ def _isolate(container: ContainerDocument, host: Host, group: Group | None) -> N
         # A quota on keys, or a kernel without them. Steps are refused keyctl by the filter anyway.
         pass
     os.umask(0)
+
+
+def _join_network(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        kernel.setns(fd, kernel.CLONE_NEWNET)
+    except OSError as error:
+        raise OSError(error.errno, f"join the network namespace `{path}`: {os.strerror(error.errno or 0)}") from None
+    os.close(fd)
 
 
 def _raise_loopback() -> None:
@@ -156,11 +169,14 @@ def _unlock_slave(master: int) -> str:
 def _confine(container: ContainerDocument, host: Host) -> None:
     for limit in container["rlimits"]:
         _limit(limit["name"], limit["soft"], limit["hard"])
+    kept = facts.mask_of(facts.granted(container["added_capabilities"], container["dropped_capabilities"]))
     if not container["privileged"]:
-        # Without no_new_privs, which would break setuid programs, a filter needs a capability that is dropped below.
-        kernel.install_filter(host.program)
-        for number in host.dropped_capabilities:
-            kernel.prctl(kernel.PR_CAPBSET_DROP, number)
+        if container["seccomp"]:
+            # Without no_new_privs, which would break setuid programs, this needs a capability that is dropped below.
+            kernel.install_filter(host.program)
+        for number in range(host.last_capability + 1):
+            if not kept >> number & 1:
+                kernel.prctl(kernel.PR_CAPBSET_DROP, number)
     else:
         kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     gid, groups = container["gid"], container["groups"]
@@ -176,8 +192,10 @@ def _confine(container: ContainerDocument, host: Host) -> None:
             if host.permitted >> number & 1:
                 kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_RAISE, number)
     elif container["uid"] == 0:
-        mask = host.permitted & facts.mask_of(facts.DEFAULT_CAPABILITIES)
+        mask = host.permitted & kept
         kernel.capset(mask, mask, 0)
+    if container["no_new_privileges"]:
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def _become(uid: int, gid: int) -> None:

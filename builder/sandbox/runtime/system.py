@@ -26,6 +26,7 @@ _EMPTY: Options = (("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1"))
 
 def mount_system(root: int, host: Host, container: ContainerDocument, *, sys_template: str) -> None:
     """Mounts all three in `root`. `sys_template` is where `mount_sys` has been before, or "" if it does not fit."""
+    masked = (*facts.hidden(host.masked_paths, container["unmasked"]), *container["masked"])
     proc = kernel.new_filesystem("proc", (("source", "proc"),), _GUARDED)
     _attach(proc, _real_directory(root, "proc"))
     dev = _mount_dev(_real_directory(root, "dev"), host, container)
@@ -35,16 +36,19 @@ def mount_system(root: int, host: Host, container: ContainerDocument, *, sys_tem
         _attach(fd, spot)
         os.close(fd)
     else:
-        mount_sys(spot, host, privileged=container["privileged"])
+        mount_sys(spot, host, masked, dev, privileged=container["privileged"])
     if not container["privileged"]:
-        _protect(proc, "/proc/", host.readonly_paths)
-        _mask(proc, "/proc/", host.masked_paths, dev)
+        _protect(proc, "/proc/", facts.hidden(host.readonly_paths, container["unmasked"]))
+        _mask(proc, "/proc/", masked, dev)
     os.close(proc)
     os.close(dev)
 
 
-def mount_sys(spot: int, host: Host, *, privileged: bool) -> None:
-    """Mounts /sys at the directory `spot`, which it closes, with the caller's own control groups in it."""
+def mount_sys(spot: int, host: Host, masked: tuple[str, ...], dev: int, *, privileged: bool) -> None:
+    """Mounts /sys at the directory `spot`, which it closes, with the caller's own control groups in it.
+
+    Of the paths `masked` those below /sys are hidden; files need a /dev, which `dev` is.
+    """
     attributes = _GUARDED | (0 if privileged else kernel.RDONLY)
     try:
         sys = kernel.new_filesystem("sysfs", (("source", "sysfs"),), attributes)
@@ -57,7 +61,7 @@ def mount_sys(spot: int, host: Host, *, privileged: bool) -> None:
         _attach(sys, spot)
         _mount_cgroups(sys, host, attributes)
     if not privileged:
-        _mask(sys, "/sys/", host.masked_paths, -1)
+        _mask(sys, "/sys/", masked, dev)
     os.close(sys)
 
 
@@ -138,7 +142,10 @@ def _mask(top: int, prefix: str, hidden: tuple[str, ...], dev: int) -> None:
     for path in hidden:
         if not path.startswith(prefix):
             continue
-        spot = os.open(path.removeprefix(prefix), os.O_PATH | os.O_CLOEXEC, dir_fd=top)
+        try:
+            spot = os.open(path.removeprefix(prefix), os.O_PATH | os.O_CLOEXEC, dir_fd=top)
+        except FileNotFoundError:
+            continue
         if paths.is_directory(spot):
             fd = kernel.new_filesystem("tmpfs", _EMPTY, kernel.RDONLY)
         else:

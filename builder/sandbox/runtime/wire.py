@@ -54,6 +54,12 @@ class ContainerDocument(TypedDict):
     network: str
     hostname: str
     privileged: bool
+    added_capabilities: tuple[str, ...]
+    dropped_capabilities: tuple[str, ...]
+    seccomp: bool
+    no_new_privileges: bool
+    masked: tuple[str, ...]
+    unmasked: tuple[str, ...]
     readonly_root: bool
     shm_size: int
     rlimits: tuple[RlimitDocument, ...]

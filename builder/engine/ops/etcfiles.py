@@ -1,0 +1,36 @@
+"""/etc/hosts and /etc/resolv.conf as a step sees them: the image's own are hidden and stay unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builder.engine.networks import HOST_GATEWAY
+from builder.plan.vertices import Dns
+from builder.sandbox.container import ContainerMount, File
+from builder.sandbox.network import DNS_FORWARD
+from builder.sandbox.resolver import resolv_conf
+
+
+def etc_files(hostname: str, extra_hosts: Sequence[tuple[str, str]] = (), *, dns: Dns = Dns(),  # noqa: B008
+              hosts_file: bool = True, private: bool = False) -> list[ContainerMount]:
+    """`private` says that the step's network is not the host's."""
+    files: list[ContainerMount] = [
+        File(target="/etc/resolv.conf", content=resolv_conf(dns, private=private, forwarder=DNS_FORWARD), mode=0o644)]
+    if hosts_file:
+        files.append(File(target="/etc/hosts", content=_hosts(hostname, extra_hosts, private=private).encode(),
+                          mode=0o644))
+    return files
+
+
+def _hosts(hostname: str, extra_hosts: Sequence[tuple[str, str]], *, private: bool) -> str:
+    lines = [f"127.0.0.1\tlocalhost {hostname}", "::1\tlocalhost ip6-localhost ip6-loopback"]
+    lines += [f"{_gateway(private) if address == HOST_GATEWAY else address}\t{name}" for name, address in extra_hosts]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _gateway(private: bool) -> str:
+    if not private:
+        return "127.0.0.1"
+    from builder.sandbox.network import gateway
+
+    return gateway() or "127.0.0.1"
