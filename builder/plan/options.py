@@ -104,5 +104,5 @@ class World(Protocol):
         ...
 
     def ignored(self, path: str) -> bool:
-        """True when .dockerignore certainly leaves `path` out; for the checks, which clean it but keep its first `/`."""
+        """True when .dockerignore certainly leaves `path`, cleaned but for its first `/`, out; for the checks."""
         ...
