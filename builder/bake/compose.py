@@ -51,15 +51,21 @@ def parse_compose(files: Sequence[BakeFile], environment: Mapping[str, str]) -> 
     data = load_compose([(file.name, file.text) for file in files], known)
     services: Data = data.get("services") or {}
     secrets: Data = data.get("secrets") or {}
-    targets = [_Service(name, service, secrets, known).target() for name, service in services.items()
-               if isinstance(service, dict) and service.get("build") is not None]
+    targets = []
+    for name, service in services.items():
+        if not isinstance(service, dict) or not (service.get("build") or service.get("image")):
+            raise InvalidCompose(f'service "{name}" has neither an image nor a build context specified')
+        variables = {**known, **service_environment(service, known)}
+        if service.get("build") is not None:
+            targets.append(_Service(name, service, secrets, variables).target())
     if not services:
         return Config()
-    return Config((Group(name="default", targets=tuple(target.name for target in targets)),), tuple(targets))
+    names = tuple(target.name for target in targets)
+    return Config((Group(name="default", targets=names, is_given=bool(names)),), tuple(targets))
 
 
 class _Service:
-    def __init__(self, name: str, service: Data, secrets: Data, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, service: Data, secrets: Data, variables: Mapping[str, str]) -> None:
         self._name = name.replace(".", "_")
         check_name(self._name)
         self._service = service
@@ -68,7 +74,7 @@ class _Service:
         if not isinstance(self._build, dict):
             raise InvalidCompose(f"service `{name}`: build must be a string or a mapping")
         self._secrets = secrets
-        self._environment = environment
+        self._variables = variables
 
     def target(self) -> Target:
         build = self._build
@@ -103,31 +109,9 @@ class _Service:
 
     def _args(self) -> dict[str, str]:
         """Arguments without a value take the service's, else the caller's variable of that name, or are left out."""
-        args: dict[str, str] = {}
-        own: dict[str, str] | None = None
-        for key, value in mapping(self._build.get("args")).items():
-            if value is None:
-                own = self._own_environment() if own is None else own
-                value = own.get(key, self._environment.get(key))
-            if value is not None:
-                args[key] = _plain(value)
-        return args
-
-    def _own_environment(self) -> dict[str, str]:
-        files = self._service.get("env_file") or ()
-        found: dict[str, str] = {}
-        for entry in [files] if isinstance(files, str | dict) else files:
-            detailed = entry if isinstance(entry, dict) else {"path": entry}
-            path, required = _plain(detailed.get("path")), detailed.get("required", True)
-            try:
-                with open(path, encoding="utf-8") as file:
-                    found |= parse_dotenv(file.read(), self._environment)
-            except OSError as error:
-                if required:
-                    raise InvalidCompose(f"env file {path} not found", cause=error.strerror) from error
-        given = mapping(self._service.get("environment"))
-        found |= {key: _plain(value) for key, value in given.items() if value is not None}
-        return found
+        given = {key: self._variables.get(key) if value is None else _plain(value)
+                 for key, value in mapping(self._build.get("args")).items()}
+        return {key: value for key, value in given.items() if value is not None}
 
     def _build_secrets(self) -> tuple[Secret, ...] | None:
         found = []
@@ -142,6 +126,23 @@ class _Service:
     def _attestations(self) -> tuple[Entry, ...] | None:
         given = ((kind, _plain(self._build.get(kind))) for kind in ("sbom", "provenance"))
         return tuple(parse_attestation(canonical_attestation(kind, text)) for kind, text in given if text) or None
+
+
+def service_environment(service: Data, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a service sets, in `env_file` and `environment`. Raises InvalidCompose."""
+    files = service.get("env_file") or ()
+    found: dict[str, str] = {}
+    for entry in [files] if isinstance(files, str | dict) else files:
+        detailed = entry if isinstance(entry, dict) else {"path": entry}
+        path, required = _plain(detailed.get("path")), detailed.get("required", True)
+        try:
+            with open(path, encoding="utf-8") as file:
+                found |= parse_dotenv(file.read(), environment)
+        except OSError as error:
+            if required:
+                raise InvalidCompose(f"env file {path} not found", cause=error.strerror) from error
+    given = mapping(service.get("environment"))
+    return found | {key: _plain(value) for key, value in given.items() if value is not None}
 
 
 def canonical_attestation(kind: str, text: str) -> str:

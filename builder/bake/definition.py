@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from builder.bake import variables
-from builder.bake.errors import BakeError, ExpressionError, UnknownName
+from builder.bake.errors import BakeError, ExpressionError, UnknownName, did_you_mean
 from builder.bake.evaluate import LocalScope, Scope, evaluate
 from builder.bake.fields import GROUP_FIELDS, TARGET_FIELDS, Field
 from builder.bake.functions import standard_functions
@@ -46,6 +46,8 @@ class Config(msgspec.Struct, frozen=True):
     groups: tuple[Group, ...] = ()
     targets: tuple[Target, ...] = ()
     variables: tuple[variables.Variable, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What seems to be a mistake, but is none that buildx would stop at."""
 
     def names(self) -> list[str]:
         return [*(group.name for group in self.groups), *(target.name for target in self.targets)]
@@ -105,6 +107,7 @@ class _Evaluation:
                            if block.type == "variable" and block.labels[0] not in reserved}
         self._blocks = [block for block in blocks if block.type in FIELDS]
         self._instances: list[_Instance] | None = None
+        self._notes: list[str] = []
 
     def config(self, start: Config) -> Config:
         listed = [variables.listed(each, self.variable(each.name, ())) for each in self._variables.values()]
@@ -125,7 +128,8 @@ class _Evaluation:
             self.variable(name, ())
         every = [*groups.values(), *(Group(name=label, targets=tuple(names)) for label, names in expanded.items()
                                      if list(dict.fromkeys(names)) != [label])]
-        return Config(tuple(map(_deduplicated, every)), tuple(targets.values()), tuple(listed))
+        return Config(tuple(map(_deduplicated, every)), tuple(targets.values()), tuple(listed),
+                      tuple(dict.fromkeys(self._notes)))
 
     # -- Scope ---------------------------------------------------------------------------------------------------
 
@@ -158,7 +162,8 @@ class _Evaluation:
         count = len(function.parameters)
         if len(arguments) < count or (len(arguments) > count and not function.rest):
             least = "at least " if function.rest else ""
-            raise ExpressionError(f"function `{call.name}` takes {least}{count} arguments, not {len(arguments)}",
+            plural = "" if count == 1 else "s"
+            raise ExpressionError(f"function `{call.name}` takes {least}{count} argument{plural}, not {len(arguments)}",
                                   location=call.location)
         names = dict(zip(function.parameters, arguments, strict=False))
         if function.rest:
@@ -248,10 +253,9 @@ class _Evaluation:
         fields = FIELDS[instance.block.type]
         for attribute in instance.block.body.attributes:
             if attribute.name not in fields and attribute.name not in _ONLY_IN_FILES:
-                raise UnknownName(f"an argument named `{attribute.name}` is not expected here", attribute.name,
-                                  fields, attribute.location)
-        for block in instance.block.body.blocks:
-            raise BakeError(f"blocks of type `{block.type}` are not expected here", location=block.location)
+                hint = did_you_mean(attribute.name, fields)
+                self._notes.append(f"{attribute.location}: a {instance.block.type} has no argument "
+                                   f"`{attribute.name}`, so it means nothing" + (f": {hint}" if hint else ""))
         values = {fields[name].attribute: self._field(instance, name) for name in fields}
         return {name: value for name, value in values.items() if value is not None}
 

@@ -142,18 +142,18 @@ def _uncovered(granted: Sequence[str], paths: Sequence[str]) -> list[str]:
     if "*" in granted:
         return []
     roots = [os.path.realpath(path) for path in granted]
+    uncovered = [path for path in map(os.path.realpath, paths) if not any(_is_below(path, root) for root in roots)]
     found: list[str] = []
-    for path in sorted({_existing(path) for path in paths}, key=len):
-        if not any(_is_below(path, root) for root in [*roots, *found]):
+    for path in sorted(set(map(_existing, uncovered)), key=len):
+        if not any(_is_below(path, other) for other in found):
             found.append(path)
     return sorted(found)
 
 
 def _existing(path: str) -> str:
-    full = os.path.realpath(path)
-    while not os.path.lexists(full):
-        full = os.path.dirname(full)
-    return full
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def _is_below(path: str, root: str) -> bool:

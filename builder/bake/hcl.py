@@ -106,7 +106,10 @@ class _Translator:
         meta = node if hasattr(node, "type") else node.meta
         if self._fixed or getattr(meta, "line", None) is None:
             return Location(self._source, self._origin)
-        return Location(self._source, Span(meta.line, meta.column, meta.end_line, meta.end_column))
+        end = meta
+        if meta is not node and getattr(node.children[-1], "data", "") in _DISCARDED and len(node.children) > 1:
+            end = node.children[-2].meta if hasattr(node.children[-2], "meta") else node.children[-2]
+        return Location(self._source, Span(meta.line, meta.column, end.end_line, end.end_column))
 
     # -- bodies ---------------------------------------------------------------------------------------------------
 

@@ -36,8 +36,7 @@ def interpolate(text: str, variables: Mapping[str, str], depth: int = 0) -> str:
         elif (match := _NAME.match(text, at + 1)) is not None:
             result, position = result + variables.get(match[0], ""), match.end()
         else:
-            raise InvalidInterpolation(f"invalid interpolation format in `{text}`",
-                                       hint="a dollar sign is written `$$`")
+            result, position = result + "$", at + 1
     return result + text[position:]
 
 

@@ -14,11 +14,13 @@ DEFAULT_DOCKERFILE = "Dockerfile"
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     targets: tuple[str, ...] = ()
+    is_given: bool = True
+    """False for the services of compose files of which none is built: shown as null."""
     description: str = ""
 
     def printed(self) -> dict[str, Any]:
         described = {"description": self.description} if self.description else {}
-        return {**described, "targets": list(self.targets)}
+        return {**described, "targets": list(self.targets) if self.targets or self.is_given else None}
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

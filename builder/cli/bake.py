@@ -58,6 +58,8 @@ def run(invocation: Invocation) -> int:
     if flags.on("print") and listed:
         raise UsageError("--print and --list are mutually exclusive")
     config = parse_files(read_files(flags.all("file") or _files_of_environment()), _variables(flags), os.environ)
+    for note in config.notes:
+        print(f"warning: {note}", file=sys.stderr)
     if listed:
         from builder.bake.listing import list_definition
 

@@ -25,7 +25,8 @@ class Function(msgspec.Struct, frozen=True):
         count, wanted = len(arguments), len(self.parameters)
         if count < wanted or (count > wanted and not self.rest):
             least = "at least " if self.rest else ""
-            raise ExpressionError(f"function `{name}` takes {least}{wanted} arguments, not {count}")
+            plural = "" if wanted == 1 else "s"
+            raise ExpressionError(f"function `{name}` takes {least}{wanted} argument{plural}, not {count}")
         words = (*self.parameters, *(self.rest,) * (count - wanted))
         checked = []
         for position, (value, word) in enumerate(zip(arguments, words, strict=True), 1):

@@ -1,0 +1,3 @@
+target "default" {
+  args = { A = true ? [1] : "x" }
+}

@@ -1,0 +1,4 @@
+group "default" {
+  matrix = { v = ["1"] }
+  targets = []
+}

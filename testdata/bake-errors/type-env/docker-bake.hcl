@@ -1,0 +1,4 @@
+variable "N" {
+  type = list(number)
+}
+target "default" {}

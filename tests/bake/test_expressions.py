@@ -1,0 +1,82 @@
+"""Values of expressions that no golden file of buildx 0.29 can hold, and the rules of compose's variables."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from builder.bake.definition import resolve
+from builder.bake.errors import BakeError
+from builder.bake.hcl import parse_hcl
+from builder.bake.interpolation import InvalidInterpolation, interpolate, parse_dotenv
+from builder.source import Source
+
+VERSIONS = [
+    ("1.2.3", ">= 1.2", True), ("1.2.3", "~1.1 || ^2", False), ("2.0.0-rc.1", ">1.0", False),
+    ("2.0.0-rc.1", ">1.0.0-0", True), ("v1.4.0", "1.x, !=1.3.0", True), ("0.2.5", "^0.2.3", True),
+    ("0.3.0", "^0.2.3", False), ("1.5.0", "1.2 - 1.6", True), ("1.3.0", "1.x !=1.3.0", False),
+    ("1.2.9", "~1.2.3", True),
+    ("1.3.0", "~1.2.3", False), ("3.1", "*", True), ("0.0.3", "^0.0.3", True), ("0.0.4", "^0.0.3", False),
+    ("1.2.3", "<=1.2", True), ("1.3.0", ">1.2", True), ("1.2.5", ">1.2", False), ("2.1.0", "=2.1.0", True),
+]
+VALUES = [
+    ('formattimestamp("YYYY-MM-DD", 0)', "1970-01-01"), ('formattimestamp("X", "1970-01-02T00:00:00Z")', "86400"),
+    ("unixtimestampparse(1690328596).rfc3339", "2023-07-25T23:43:16Z"),
+    ("unixtimestampparse(0).weekday_name", "Thursday"),
+    ('hasindex({ a = 1 }, "b")', "false"), ("length({ a = 1 })", "1"), ("1 / 3 * 3 == 1", "false"),
+    ("9007199254740993 + 0", "9007199254740993"), ("0.1 + 0.2", "0.3"), ("-7 % 3", "-1"), ('"${null == null}"', "true"),
+    ('upper("straße")', "STRASSE"), ('[for k, v in { b = 1, a = 2 } : k][0]', "a"), ('{ if = 1, for = 2 }.for', "2"),
+    ('true ? "x" : [][0]', "x"), ('"a" == "a" && !(1 > 2)', "true"), ('try([][0], {}.x, "end")', "end"),
+    ('semvercmp("1.0.0", "<2")', "true"), ('format("%-4s|%04d|%.2f", "a", 7, 2)', "a   |0007|2.00"),
+]
+
+
+def value(expression: str) -> str:
+    body = parse_hcl(Source("x.hcl", f"target \"t\" {{\n  args = {{ v = {expression} }}\n}}\n"))
+    return resolve([body], lambda name: None, {}).targets[0].args["v"]
+
+
+@pytest.mark.parametrize(("version", "constraint", "wanted"), VERSIONS)
+def test_versions_meet_constraints(version: str, constraint: str, wanted: bool) -> None:
+    assert value(f'semvercmp("{version}", "{constraint}")') == str(wanted).lower()
+
+
+@pytest.mark.parametrize(("expression", "wanted"), VALUES)
+def test_value(expression: str, wanted: str) -> None:
+    assert value(expression) == wanted
+
+
+def test_random_ids_are_uuids_and_times_are_now() -> None:
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", value("uuidv4()"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", value("timestamp()"))
+
+
+@pytest.mark.parametrize("expression", [
+    "1 / 0", 'bcrypt("x")', 'regex("(", "x")', "range(5000)", '{ a = 1 }["b"]', '[1, 2][1.5]', '"x" + 1', "!5",
+    '{ for v in ["a", "a"] : v => 1 }', 'jsondecode("{")', 'base64decode("?")', 'parseint("9", 8)', 'format("%d", [])',
+    'cidrsubnet("10.0.0.0/30", 8, 1)', 'timeadd("today", "1h")', "[for x in 5 : x]", "[" * 300 + "]" * 300,
+])
+def test_no_value(expression: str) -> None:
+    with pytest.raises(BakeError):
+        value(expression)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("$A-${A}", "a-a"), ("$$A ${E:-d} ${E-d} ${N:-${A}x}", "$A d  ax"), ("${A:+set}${N:+set}${E+set}", "setset"),
+    ("cost: 5$ $(x) $1", "cost: 5$ $(x) $1"), ("${N-a}b}", "ab}"),
+])
+def test_variables_of_compose_files(text: str, wanted: str) -> None:
+    assert interpolate(text, {"A": "a", "E": ""}) == wanted
+
+
+@pytest.mark.parametrize("text", ["${", "${A", "${A!x}", "${1}", "${N:?no}", "${N:-" * 60 + "}" * 60])
+def test_what_is_no_reference(text: str) -> None:
+    with pytest.raises(InvalidInterpolation):
+        interpolate(text, {"A": "a"})
+
+
+def test_dotenv() -> None:
+    text = "# c\nA=1\nexport B = 'x $A'\nC=\"l1\\nl2 ${A}\"\nD=bare # comment\nE=\nF=${OUT:-in}\r\nbad line\n"
+    assert parse_dotenv(text, {"OUT": "out"}) == {
+        "A": "1", "B": "x $A", "C": "l1\nl2 1", "D": "bare", "E": "", "F": "out"}
