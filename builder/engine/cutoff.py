@@ -56,7 +56,7 @@ def _same_outside(one: str, other: str) -> list[tuple[str, str]] | None:
                     y.st_dev, y.st_ino) or x.st_nlink != y.st_nlink:
                 return None
             files.append((a, b))
-        if not stat.S_ISLNK(x.st_mode) and read_xattrs(a) != read_xattrs(b):
+        if not stat.S_ISLNK(x.st_mode) and read_xattrs(os.fsencode(a)) != read_xattrs(os.fsencode(b)):
             return None
     return files
 

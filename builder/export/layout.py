@@ -160,8 +160,8 @@ class _Copier:
         return self._store.blob_size(blob.digest)
 
     def copy(self, digest: Digest, out: BinaryIO) -> None:
-        self._checks.append(self._pool.submit(self._verify, digest))
         with open(self._store.blob_path(digest), "rb", buffering=0) as file:
+            self._checks.append(self._pool.submit(self._verify, digest))  # which moves a damaged one out of the way
             copy_between(file, out)
 
     def __enter__(self) -> _Copier:

@@ -159,8 +159,8 @@ class _Reach:
 
     def __init__(self, pattern: str) -> None:
         parts = pattern.split("/")
-        # `**` matches any depth, and a class may match a slash: from there on, anything
-        wild = next((i for i, part in enumerate(parts) if "**" in part or "[" in part), None)
+        # `**` matches any depth, a class may match a slash, an escape may be of a slash: from there on, anything
+        wild = next((i for i, part in enumerate(parts) if "**" in part or "[" in part or part.endswith("\\")), None)
         self._parts = [patterns.compile_pattern(part) for part in parts[:wild]]
         self._is_endless = wild is not None
 

@@ -161,7 +161,8 @@ def test_images_of_the_store(cli: Cli, context: Path, tmp_path: Path) -> None:
 def test_an_interrupted_build_says_so(tmp_path: Path, number: signal.Signals, status: int) -> None:
     """The build waits for its context on standard input, which never ends."""
     command = [sys.executable, "-m", "builder", "--root", str(tmp_path / "state"), "build", "--progress", "plain", "-"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as build:
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                          preexec_fn=_hear_interrupts) as build:
         assert build.stdin is not None and build.stderr is not None
         first = build.stderr.readline()
         build.send_signal(number)
@@ -169,3 +170,8 @@ def test_an_interrupted_build_says_so(tmp_path: Path, number: signal.Signals, st
         assert build.wait(20) == status
     assert first == b'#0 building with "builtin" runtime\n'
     assert rest.endswith(b"builder: interrupted\n") and b"Traceback" not in rest
+
+
+def _hear_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -214,7 +214,8 @@ def test_circular_links_end(store: Store) -> None:
 
 def test_a_root_file_system_is_imported(store: Store, resolver: Resolver, layers: LayerSource) -> None:
     config = ContainerConfig(cmd=("/hello",))
-    import_rootfs(store, io.BytesIO(gzip.compress(LAYER, mtime=0)), layers, platform=AMD64, names=(NAME,), config=config)
+    packed = io.BytesIO(gzip.compress(LAYER, mtime=0))
+    import_rootfs(store, packed, layers, platform=AMD64, names=(NAME,), config=config)
     image = resolver.resolve(Reference.parse("app:v1"), AMD64)
     assert image.config.config.cmd == ("/hello",)
     assert (image.config.history or ())[0].comment == "Imported from -"

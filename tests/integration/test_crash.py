@@ -51,7 +51,8 @@ def test_kill_9_at_any_moment(builder: Command) -> None:
 
 def test_interrupted_build_ends_its_steps(builder: Command) -> None:
     argv = builder.argv(*builder.build_args("FROM base\nRUN echo started && sleep 4242\n"), str(builder.context))
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=_hear_interrupts) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.rstrip().endswith(" started"):
@@ -61,3 +62,8 @@ def test_interrupted_build_ends_its_steps(builder: Command) -> None:
         assert process.wait(20) == 130
     left = subprocess.run(["pgrep", "-f", "sleep 4242"], capture_output=True, text=True)
     assert left.stdout == ""
+
+
+def _hear_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
