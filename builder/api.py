@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from builder.builds.options import BuildOptions, BuildResult, SecretSource, SshSource
 from builder.engine.events import AnyEvent, Emit
-from builder.errors import BuilderError
+from builder.errors import BuilderError, UsageError
 from builder.platforms import host_platform, parse_platform
 from builder.reference import Reference
 
@@ -135,6 +135,23 @@ class Builder:
         from builder.builds.several import SeveralBuilds
 
         return SeveralBuilds(self._tools(), targets, on_event).run()
+
+    def fetch_context(self, url: str, target_dir: str) -> str | None:
+        """Fills an empty folder with what is at a URL; the one file's name where it is no archive and no repository.
+
+        Raises UsageError for what is no URL, and what fetching raises.
+        """
+        from builder.context.git import GitAccess
+        from builder.context.http import HttpAccess
+        from builder.context.remote import open_remote_context, remote_source
+
+        source = remote_source(url)
+        if source is None:
+            raise UsageError(f"`{url}` is no URL of a git repository or an HTTP server")
+        with self.store.lease():
+            git = GitAccess(cache_dir=os.path.join(self.root, "git"), secret=lambda name: None,
+                            ssh_socket=os.environ.get("SSH_AUTH_SOCK"))
+            return open_remote_context(source, target_dir, git=git, http=HttpAccess(secret=lambda name: None))
 
     def print_build(self, options: BuildOptions, what: str) -> str:
         """The value between two rooms as text: `ast`, `plan` or `keys`. Nothing is run."""

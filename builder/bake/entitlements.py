@@ -13,10 +13,11 @@ import msgspec
 
 from builder.bake.errors import BakeError
 from builder.bake.overrides import Override
+from builder.bake.remote import is_remote
 from builder.bake.target import Target
 from builder.errors import UsageError
 
-_SPECIAL = ("target:", "docker-image:", "oci-layout:", "http://", "https://", "git://", "ssh://", "git@", "github.com/")
+_SPECIAL = ("target:", "docker-image:", "oci-layout:")
 
 
 class UnknownEntitlement(UsageError):
@@ -134,7 +135,7 @@ def _written(target: Target) -> list[str]:
 
 
 def _is_special(value: str) -> bool:
-    return value.startswith(_SPECIAL)
+    return value.startswith(_SPECIAL) or is_remote(value)
 
 
 def _uncovered(granted: Sequence[str], paths: Sequence[str]) -> list[str]:

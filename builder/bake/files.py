@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from builder.bake.definition import Config, resolve
 from builder.bake.errors import BakeError, BakeSyntaxError
 from builder.bake.hcl import parse_hcl
 from builder.bake.jsonfile import parse_json_file
+from builder.bake.remote import LOCAL
 from builder.bake.syntax import Body
 from builder.bake.variables import Lookup
 from builder.platforms import host_platform
@@ -37,35 +39,46 @@ class BakeFile(msgspec.Struct, frozen=True):
     text: str
 
 
-def read_files(names: Sequence[str], stdin: BinaryIO | None = None) -> tuple[BakeFile, ...]:
-    """The named files (`-` is standard input), or those of DEFAULT_NAMES that exist. Raises NoBakeFile, BakeError."""
+def read_files(names: Sequence[str], stdin: BinaryIO | None = None, folder: str = "") -> tuple[BakeFile, ...]:
+    """The named files (`-` is standard input), or those of DEFAULT_NAMES that exist. Raises NoBakeFile, BakeError.
+
+    They are in `folder`, but for those whose name begins with `cwd://`.
+    """
     if names:
-        return tuple(_read(name, stdin) for name in names)
-    found = tuple(_read(name, stdin) for name in DEFAULT_NAMES if os.path.exists(name))
+        return tuple(_read(name, stdin, folder) for name in names)
+    found = tuple(_read(name, stdin, folder) for name in DEFAULT_NAMES if os.path.exists(os.path.join(folder, name)))
     if not found:
         raise NoBakeFile()
     return found
 
 
-def _read(name: str, stdin: BinaryIO | None) -> BakeFile:
+def _read(name: str, stdin: BinaryIO | None, folder: str) -> BakeFile:
+    path = name.removeprefix(LOCAL) if name.startswith(LOCAL) else os.path.join(folder, name)
     try:
         if name == "-":
             data = (stdin or sys.stdin.buffer).read(MAX_FILE + 1)
         else:
-            with open(name.removeprefix("cwd://"), "rb") as file:
+            with _open(path, within=folder if not name.startswith(LOCAL) else "") as file:
                 data = file.read(MAX_FILE + 1)
     except OSError as error:
         raise NoBakeFile(name, (error.strerror or str(error)).lower()) from error
     if len(data) > MAX_FILE:
         raise BakeError(f"`{name}` is larger than {MAX_FILE >> 20} MiB")
     try:
-        return BakeFile(name.removeprefix("cwd://"), data.decode())
+        return BakeFile(name.removeprefix(LOCAL), data.decode())
     except UnicodeDecodeError as error:
         raise BakeError(f"`{name}` is not UTF-8 text") from error
 
 
+def _open(path: str, *, within: str) -> BinaryIO:
+    """A file that was fetched must not lead out of what was fetched. Raises OSError."""
+    if within and not os.path.realpath(path).startswith(os.path.realpath(within) + "/"):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return open(path, "rb")
+
+
 def parse_files(files: Sequence[BakeFile], given: Mapping[str, str], environment: Mapping[str, str], *,
-                command_context: str = "cwd://") -> Config:
+                command_context: str = LOCAL) -> Config:
     """All files together. `given` variables come before those of the environment. Raises BakeError."""
     compose: list[BakeFile] = []
     bodies: list[Body] = []

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from builder.bake.errors import BakeError
+from builder.bake.remote import is_remote
 from builder.bake.target import Target
 
 
@@ -14,10 +15,6 @@ class StdinNotAllowed(BakeError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} from stdin not allowed in bake")
-
-
-def is_remote(path: str) -> bool:
-    return "://" in path or path.startswith(("git@", "github.com/"))
 
 
 def flags_of(target: Target) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from builder.bake.definition import Config
 from builder.bake.entries import Entry
 from builder.bake.errors import BakeError, did_you_mean
 from builder.bake.overrides import Override, apply_overrides, matching, parse_overrides
+from builder.bake.remote import Place
 from builder.bake.target import Group, Target
 from builder.bake.values import go_escape
 
@@ -51,26 +51,19 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 def select(config: Config, names: Sequence[str], overrides: Sequence[str],
-           environment: Mapping[str, str]) -> Selection:
-    """Raises UnknownTarget, InvalidOverride, LinkError."""
-    return _Selector(config, parse_overrides(overrides, config, environment), environment).select(names)
-
-
-def local_path(context: str) -> str:
-    """A context with its path cleaned; what is on another machine stays as it is."""
-    if context.startswith("cwd://"):
-        context = context.removeprefix("cwd://")
-    elif "://" in context or context.startswith(("git@", "github.com/")):
-        return context
-    return posixpath.normpath(context or ".")
+           environment: Mapping[str, str], place: Place | None = None) -> Selection:
+    """Raises UnknownTarget, InvalidOverride, LinkError, NoFolders."""
+    return _Selector(config, parse_overrides(overrides, config, environment), environment,
+                     place or Place()).select(names)
 
 
 class _Selector:
     def __init__(self, config: Config, overrides: dict[str, dict[tuple[str, str], Override]],
-                 environment: Mapping[str, str]) -> None:
+                 environment: Mapping[str, str], place: Place) -> None:
         self._config = config
         self._overrides = overrides
         self._environment = environment
+        self._place = place
 
     def select(self, names: Sequence[str]) -> Selection:
         wanted = list(dict.fromkeys(each for name in names for each in self._match(name.replace(".", "_"))))
@@ -100,7 +93,9 @@ class _Selector:
         args = target.args
         if (epoch := self._environment.get("SOURCE_DATE_EPOCH")) and "SOURCE_DATE_EPOCH" not in args:
             args = {**args, "SOURCE_DATE_EPOCH": epoch}
-        return msgspec.structs.replace(target, context=local_path(target.context or ""), args=args)
+        contexts = {name: self._place.named_context(value) for name, value in target.contexts.items()}
+        return msgspec.structs.replace(target, context=self._place.context(target.context or ""), contexts=contexts,
+                                       args=args)
 
     def _match(self, pattern: str) -> list[str]:
         if not any(character in pattern for character in _PATTERN_CHARACTERS):

@@ -18,6 +18,8 @@ from builder.ui.progress import open_progress
 
 if TYPE_CHECKING:
     from builder.api import BuildOptions, BuildResult
+    from builder.bake.files import BakeFile
+    from builder.bake.remote import Place
     from builder.bake.selection import Selection
     from builder.bake.target import Target
 
@@ -48,7 +50,8 @@ _CALLS = {"check": "lint"}
 
 
 def run(invocation: Invocation) -> int:
-    from builder.bake.files import parse_files, read_files
+    from builder.bake.files import parse_files
+    from builder.bake.remote import split_arguments
     from builder.bake.selection import select
 
     flags = invocation.flags
@@ -57,7 +60,9 @@ def run(invocation: Invocation) -> int:
     listed = listed or ("variables" if flags.on("list-variables") else "")
     if flags.on("print") and listed:
         raise UsageError("--print and --list are mutually exclusive")
-    config = parse_files(read_files(flags.all("file") or _files_of_environment()), _variables(flags), os.environ)
+    place, names = split_arguments(invocation.arguments)
+    config = parse_files(_read_files(invocation, place), _variables(flags), os.environ,
+                         command_context=place.command_context)
     for note in config.notes:
         print(f"warning: {note}", file=sys.stderr)
     if listed:
@@ -65,7 +70,7 @@ def run(invocation: Invocation) -> int:
 
         print(list_definition(config, listed), end="")
         return 0
-    selection = select(config, invocation.arguments or ("default",), _overrides(flags), os.environ)
+    selection = select(config, names or ("default",), _overrides(flags), os.environ, place)
     if flags.on("print"):
         print(selection.printed())
         return 0
@@ -78,6 +83,19 @@ def run(invocation: Invocation) -> int:
 
 
 # -- what was asked for ------------------------------------------------------------------------------------------------
+
+
+def _read_files(invocation: Invocation, place: Place) -> tuple[BakeFile, ...]:
+    from builder.bake.files import read_files
+
+    names = invocation.flags.all("file") or _files_of_environment()
+    if not place.url:
+        return read_files(names)
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="builder-bake-") as folder, invocation.open() as builder:
+        only = builder.fetch_context(place.url, folder)
+        return read_files(names or ((only,) if only else ()), folder=folder)
 
 
 def _files_of_environment() -> tuple[str, ...]:
@@ -136,12 +154,17 @@ def _options(flags: Values, target: Target) -> BuildOptions:
     """The target as `builder build` would have it. Raises UsageError."""
     from builder.bake.flags import flags_of
     from builder.cli.build_flags import FLAGS as BUILD_FLAGS
+    from builder.cli.build_flags import NOT_YET
     from builder.cli.build_options import build_options
 
     known = {flag.name: flag for flag in BUILD_FLAGS}
     values = Values(BUILD_FLAGS)
     for name, value in flags_of(target):
-        values.add(known[name], value)
+        if name in NOT_YET and name.startswith("cache-"):
+            print(f"warning: `{name}` of target `{target.name}` is not supported yet; the result is the same without",
+                  file=sys.stderr)
+        else:
+            values.add(known[name], value)
     if flags.given("jobs"):
         values.add(known["jobs"], flags.text("jobs"))
     try:
@@ -238,4 +261,4 @@ def _captured(invocation: Invocation, options: BuildOptions, wanted: str) -> tup
     return code, json.loads(output.getvalue() or "null")
 
 
-COMMAND = Command(usage="bake [OPTIONS] [TARGET...]", run=run, flags=FLAGS, arguments=(0, None))
+COMMAND = Command(usage="bake [OPTIONS] [URL] [TARGET...]", run=run, flags=FLAGS, arguments=(0, None))
