@@ -29,7 +29,7 @@ class UnknownStep(UsageError):
 def run(invocation: Invocation) -> int:
     with invocation.open() as builder:
         build = builder.find_build(invocation.flags.text("build"))
-    steps = build.instructions
+    steps = tuple(sorted(build.instructions, key=lambda step: step.ordinal))
     if invocation.arguments:
         steps = matching(build.steps, invocation.arguments[0])
     elif not invocation.flags.on("all"):
