@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 
-from builder.builds.options import BuildOptions, SshSource
+from builder.builds.options import BuildOptions
 from builder.builds.runsettings import run_settings
 from builder.errors import ContextError, UsageError
 from builder.export.outputs import Annotation, AnnotationTarget
@@ -94,17 +94,14 @@ def secret_reader(options: BuildOptions) -> Callable[[str], bytes | None]:
     return read
 
 
-def ssh_sockets(sources: tuple[SshSource, ...]) -> Callable[[str], str | None]:
-    """Gives an agent's socket by id; None for one that was not passed."""
-    known = {source.id: source for source in sources}
+def ssh_access(options: BuildOptions) -> tuple[Callable[[str], str | None], Callable[[], None]]:
+    """What gives an agent's socket by id, or None for one that was not passed, and what ends it. Raises UsageError."""
+    if not options.ssh:
+        return (lambda identity: None), (lambda: None)
+    from builder.builds.sshagents import SshAgents
 
-    def find(identity: str) -> str | None:
-        source = known.get(identity)
-        if source is None:
-            return None
-        return source.paths[0] if source.paths else os.environ.get("SSH_AUTH_SOCK")
-
-    return find
+    agents = SshAgents(options.ssh)
+    return agents.socket, agents.close
 
 
 _ANNOTATION = re.compile(

@@ -25,7 +25,7 @@ from builder.builds.request import (
     remote_context,
     secret_reader,
     source_date_epoch,
-    ssh_sockets,
+    ssh_access,
 )
 from builder.builds.world import BuildWorld, Links
 from builder.cache.records import Cache
@@ -110,6 +110,8 @@ class BuildSession:
         self._intervene = intervene
         self._phases = Phases()
         self._warnings = 0
+        self._has_run = False
+        """Whether a step ran, so that the store has grown."""
         self._definition: int | None = None
         """The vertex that loaded the Dockerfile: findings are shown under it."""
 
@@ -129,7 +131,9 @@ class BuildSession:
                 store.drop_failed_layers()
                 raise
             self._end(build, BuildState.DONE, image=result.digest)
-            return result
+        if self._has_run:
+            store.gc()
+        return result
 
     def prepare(self, stack: ExitStack) -> Planned:
         """All that comes before solving; `stack` gives back what it takes. A lease must be held."""
@@ -208,7 +212,7 @@ class BuildSession:
         if remote is not None or options.context == "-":
             scratch = stack.enter_context(self._tools.store.stage_layer()).diff
         if remote is not None:
-            settled = self._fetch_context(remote, scratch)
+            settled = self._fetch_context(remote, scratch, stack)
         shown = os.path.basename(options.dockerfile) if options.dockerfile not in {"", "-"} else "Dockerfile"
         with self._progress.internal(f"[internal] load build definition from {shown}") as self._definition:
             if remote is not None:
@@ -223,14 +227,16 @@ class BuildSession:
                            pull=Pull(options.pull), links=self._shared.links if self._shared is not None else None)
         return inputs, dockerfile, world
 
-    def _fetch_context(self, remote: SourceGit | SourceHttp, target_dir: str) -> str | None:
+    def _fetch_context(self, remote: SourceGit | SourceHttp, target_dir: str, stack: ExitStack) -> str | None:
         from builder.context.git import GitAccess
         from builder.context.http import HttpAccess
         from builder.context.remote import open_remote_context
 
         secret = secret_reader(self._options)
+        ssh_socket, on_close = ssh_access(self._options)
+        stack.callback(on_close)
         git = GitAccess(cache_dir=os.path.join(self._tools.store.root, "git"), secret=secret,
-                        ssh_socket=ssh_sockets(self._options.ssh)("default"))
+                        ssh_socket=ssh_socket("default"))
         with self._progress.internal("[internal] load remote build context"):
             return open_remote_context(remote, target_dir, git=git, http=HttpAccess(secret=secret))
 
@@ -257,11 +263,12 @@ class BuildSession:
     def resources(self, build: BuildId, trees: Mapping[str, FileTree], fingerprints: Fingerprints) -> Resources:
         """What solving takes, to be closed by the caller."""
         tools = self._tools
+        ssh_socket, on_close = ssh_access(self._options)
         return Resources(
             store=tools.store, cache=Cache(tools.store), sandbox=tools.sandbox, fingerprints=fingerprints,
-            contexts=trees, secret=secret_reader(self._options), ssh_socket=ssh_sockets(self._options.ssh),
+            contexts=trees, secret=secret_reader(self._options), ssh_socket=ssh_socket,
             fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
-            intervene=self._intervene)
+            intervene=self._intervene, on_close=on_close)
 
     def _solve(self, planned: Plan, resources: Resources, build: BuildId, packing: Packing) -> Snapshot:
         first = self._progress.name_plan(planned)
@@ -269,6 +276,7 @@ class BuildSession:
 
         def record(outcome: Outcome) -> None:
             ended(outcome)
+            self._has_run |= outcome.state != "cached"
             self._tools.store.add_step(build, step_of(planned, outcome, first, resources.contexts))
 
         solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first, record=record)

@@ -60,6 +60,8 @@ class SeveralBuilds:
         self._tools = tools
         self._progress = Progress(receive)
         self._phases = Phases()
+        self._has_run = False
+        """Whether a step ran, so that the store has grown."""
         self._contexts: dict[tuple[object, ...], LocalContext] = {}
         self._merged = MergedPlans(prefixed=len(requests) > 1)
         self._targets = {name: self._target(name, requests[name], several=len(requests) > 1)
@@ -81,7 +83,9 @@ class SeveralBuilds:
                 store.drop_failed_layers()
                 raise
             self._end(build, BuildState.DONE)
-            return results
+        if self._has_run:
+            store.gc()
+        return results
 
     def _build(self, build: BuildId, stack: ExitStack) -> dict[str, BuildResult]:
         for target in self._targets.values():
@@ -114,6 +118,7 @@ class SeveralBuilds:
             def record(outcome: Outcome) -> None:
                 for ended in watchers:
                     ended(outcome)
+                self._has_run |= outcome.state != "cached"
                 self._tools.store.add_step(build, step_of(plan, outcome, first, resources.contexts))
 
             return Solver(plan, resources, jobs=jobs, first=first, record=record).solve()

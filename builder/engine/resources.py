@@ -32,7 +32,7 @@ class Resources:
     def __init__(self, *, store: Store, cache: Cache, sandbox: Callable[[], Sandbox], fingerprints: Fingerprints,
                  contexts: Mapping[str, FileTree], secret: Callable[[str], bytes | None],
                  ssh_socket: Callable[[str], str | None], fetch_image: FetchImage, emit: Emit, build: BuildId,
-                 intervene: Intervene | None = None) -> None:
+                 intervene: Intervene | None = None, on_close: Callable[[], None] = lambda: None) -> None:
         self.store = store
         self.cache = cache
         self.fingerprints = fingerprints
@@ -44,6 +44,7 @@ class Resources:
         self.build = build
         self.intervene = intervene
         """Asked when a RUN fails; None lets the build fail."""
+        self._on_close = on_close
         self.networks = Networks(self._note)
         self._open_sandbox = sandbox
         self._sandbox: Sandbox | None = None
@@ -69,6 +70,7 @@ class Resources:
                 self._sandbox.close()
                 self._sandbox = None
         self.networks.close()
+        self._on_close()
 
     def _note(self, text: str) -> None:
         self.emit(WarningRaised(time=time.time(), rule="", message=text))

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import BinaryIO, TypeAlias
 
 from builder.builds.options import BuildOptions
-from builder.builds.request import secret_reader, ssh_sockets
+from builder.builds.request import secret_reader, ssh_access
 from builder.builds.session import BuildSession, Planned, Tools
 from builder.builds.transfers import layers_of
 from builder.cache.records import Cache
@@ -119,8 +119,9 @@ class Inspector:
 
     def _resources(self, options: BuildOptions) -> Resources:
         tools = self._tools
+        ssh_socket, on_close = ssh_access(options)
         return Resources(
             store=tools.store, cache=Cache(tools.store), sandbox=tools.sandbox, contexts={},
             fingerprints=Fingerprints(tools.store.secret, tools.store), secret=secret_reader(options),
-            ssh_socket=ssh_sockets(options.ssh), emit=lambda event: None, build=BuildId(""),
+            ssh_socket=ssh_socket, on_close=on_close, emit=lambda event: None, build=BuildId(""),
             fetch_image=lambda op, progress, cancelled: tools.layers.ensure_layers(op))
