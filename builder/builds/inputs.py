@@ -95,7 +95,7 @@ def _without_rules(path: str, text: str, context: str) -> Inputs:
 
 def _with_rules(source: Source, context: str, path: str) -> Inputs:
     found = find_ignore_file(context, path)
-    rules = IgnoreRules.parse(found[1]) if found else None
+    rules = IgnoreRules.parse(found[1], os.path.basename(found[0])) if found else None
     return Inputs(dockerfile=source, context=LocalContext(context, rules), rules=rules)
 
 

@@ -225,7 +225,8 @@ class Solver:
                     case Decision.STOP:
                         self._unfinished[outcome.vertex] = failed = self._keep(failed, vertex, staged)
                         if failed.layer is not None:
-                            error.hint = f"`builder debug @{self._first + failed.vertex}` opens a shell in it as it failed"
+                            place = f"@{self._first + failed.vertex}"
+                            error.hint = f"`builder debug {place}` opens a shell in it as it failed"
                         raise
 
     def _ask(self, index: int, vertex: Vertex, work: RunWork, staged: StagedLayer, error: RunFailed) -> Decision:

@@ -89,6 +89,14 @@ def test_1181_as_json_with_what_nobody_takes(builder: Command) -> None:
                                     "ignore_file": ".dockerignore"}]
 
 
+def test_1181_the_ignore_file_of_a_dockerfile_is_called_by_its_name(builder: Command) -> None:
+    (builder.context / "big.log").write_text("x")
+    (builder.context.parent / "Dockerfile.dockerignore").write_text("\n*.log\n")
+    builder.build_args("FROM scratch\nCOPY . /\n")
+    listed = builder.run("context", "ls", "-i", "-f", str(builder.context.parent / "Dockerfile"), str(builder.context))
+    assert "big.log  by Dockerfile.dockerignore:2 `*.log`\n" in listed.stdout
+
+
 def test_1181_named_contexts_and_the_target_decide(builder: Command) -> None:
     other = builder.context.parent / "other"
     other.mkdir()
