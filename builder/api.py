@@ -155,6 +155,10 @@ class Builder:
 
     def print_build(self, options: BuildOptions, what: str) -> str:
         """The value between two rooms as text: `ast`, `plan` or `keys`. Nothing is run."""
+        if what == "keys":
+            from builder.inspecting.forecast import key_lines
+
+            return "".join(key_lines(forecast) for forecast in self.inspector.forecast(options))
         session = self._session(options)
         if what == "ast":
             from builder.language.dump import dump as dump_dockerfile

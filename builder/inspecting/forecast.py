@@ -241,3 +241,13 @@ class Forecaster:
                     took: float | None = None) -> Prediction:
         return Prediction(vertex=index, name=vertex.name, fate=fate, why=why, key=key, took=took,
                           inputs=vertex.inputs, internal=isinstance(vertex.op, SourceContext | SourceInline))
+
+
+def key_lines(forecast: Forecast) -> str:
+    """A line a vertex: its number, its cache key as far as it is known by now, its name."""
+    without = {Fate.HIT: "(identified by what it holds)", Fate.FETCH: "(identified by what it holds)"}
+    lines = []
+    for one in forecast.predictions:
+        key = one.key or without.get(one.fate, "(known when its inputs are made)")
+        lines.append(f"#{one.vertex} {key:64} {one.name}\n")
+    return "".join(lines)

@@ -128,7 +128,7 @@ context/Dockerfile:1
     assert document["sources"][0]["filename"] == "Dockerfile"
 
 
-@pytest.mark.parametrize(("what", "words"), [("ast", "(dockerfile"), ("plan", "output ")])
+@pytest.mark.parametrize(("what", "words"), [("ast", "(dockerfile"), ("plan", "output "), ("keys", "#0 (identified")])
 def test_print(cli: Cli, context: Path, what: str, words: str) -> None:
     done = cli("build", "--print", what, "context")
     assert done.returncode == 0, done.stderr
