@@ -63,9 +63,18 @@ def debug_plan(flags: Values) -> DebugPlan | None:
         return None
     command = flags.text("debug-run")
     then = Decision(text) if text else None
-    if not command and not os.access(_TERMINAL, os.R_OK | os.W_OK):
+    if not command and not _has_terminal():
         raise NoTerminal
     return DebugPlan(command, then or (Decision.STOP if command else None))
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal; only opening it tells."""
+    try:
+        os.close(os.open(_TERMINAL, os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 class Debugger:

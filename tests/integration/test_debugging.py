@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -141,6 +142,15 @@ def test_wrong_usage(builder: Command, flags: tuple[str, ...], message: str) -> 
     done = builder.build("FROM base\n", *flags)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_without_a_terminal(builder: Command) -> None:
+    argv = builder.argv(*builder.build_args("FROM base\nRUN false\n", "--on-error=debug"), str(builder.context))
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, start_new_session=True,
+                          timeout=60)
+    assert done.returncode == 2
+    assert "`--on-error=debug` needs a terminal" in done.stderr
+    assert "--debug-run" in done.stderr
 
 
 FORECAST = """\
