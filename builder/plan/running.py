@@ -142,7 +142,7 @@ class RunPlanner:
             target=target, id=f"{self._planner.options.cache_namespace}/{spec.id or posixpath.normpath(spec.target)}",
             sharing=v.Sharing(spec.sharing or "shared"),
             input=None if vertex is None else _position(inputs, vertex), source=origin, readonly=spec.readonly,
-            mode=0o755 if spec.mode is None else spec.mode, uid=spec.uid, gid=spec.gid)
+            mode=spec.mode, uid=spec.uid, gid=spec.gid)
 
     def _secret(self, spec: MountSpec) -> v.SecretMount:
         identity = spec.source or spec.id or posixpath.basename(spec.target)

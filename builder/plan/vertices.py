@@ -186,7 +186,8 @@ class BindMount(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):
 class CacheMount(msgspec.Struct, frozen=True, kw_only=True, tag="cache"):
     """A directory that survives builds. Only `target` is keyed: BuildKit leaves the id out of the key.
 
-    `uid` and `gid` None: as the target in the image, or else its closest parent there, has it.
+    `mode`, `uid` and `gid` None: as the initial content has it; without one 0755, and the owner of the target in the
+    image, or else of its closest parent there.
     """
 
     target: str
@@ -196,7 +197,7 @@ class CacheMount(msgspec.Struct, frozen=True, kw_only=True, tag="cache"):
     """Initial content."""
     source: str = "/"
     readonly: bool = False
-    mode: int = 0o755
+    mode: int | None = None
     uid: int | None = None
     gid: int | None = None
 

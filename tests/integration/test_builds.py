@@ -108,6 +108,23 @@ def test_cache_mounts_last_and_leave_nothing_in_the_image(builder: Command) -> N
     assert not (out / "cache").exists()
 
 
+def test_a_new_cache_mount_is_as_its_initial_content(builder: Command) -> None:
+    out = builder.files("FROM base AS seed\nRUN mkdir -m 750 /s && echo x > /s/f && chown -R 5:6 /s\nFROM base\n"
+                        "RUN --mount=type=cache,target=/c,from=seed,source=/s stat -c '%a %u:%g' /c /c/f > /seen\n"
+                        "RUN --mount=type=cache,target=/d,from=seed,source=/s,mode=711,uid=7 stat -c '%a %u:%g' /d > /e\n")
+    assert (out / "seen").read_text() == "750 5:6\n644 5:6\n"
+    assert (out / "e").read_text() == "711 7:6\n"
+
+
+def test_variables_of_secrets_and_agents_that_are_missing(builder: Command) -> None:
+    out = builder.files("FROM base\nRUN --mount=type=secret,id=absent,env=TOKEN echo \"[${TOKEN-unset}]\" > /secret\n"
+                        "RUN --mount=type=tmpfs,target=/t --mount=type=ssh echo $SSH_AUTH_SOCK > /ssh\n"
+                        "ENV SSH_AUTH_SOCK=/mine\nRUN --mount=type=ssh echo $SSH_AUTH_SOCK > /own\n")
+    assert (out / "secret").read_text() == "[]\n"
+    assert (out / "ssh").read_text() == "/run/buildkit/ssh_agent.0\n"
+    assert (out / "own").read_text() == "/mine\n"
+
+
 def test_secrets_reach_the_step_and_nothing_else(builder: Command) -> None:
     secret = builder.context.parent / "secret"
     secret.write_text("s3cr3t")

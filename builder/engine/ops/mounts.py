@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import stat
 from collections.abc import Sequence
 
 import msgspec
@@ -51,7 +52,9 @@ class OpenedMounts(msgspec.Struct, frozen=True):
 
     mounts: list[ContainerMount]
     env: list[str]
-    """Variables that secrets and agents bring."""
+    """Variables that secrets bring."""
+    default_env: list[str]
+    """Variables that the image's own ones hide: SSH_AUTH_SOCK."""
     secrets: list[bytes]
     """Values that output must not show."""
 
@@ -100,9 +103,10 @@ class RunMounts:
 
         Raises SecretMissing, SshMissing, ContextError.
         """
-        opened = OpenedMounts([], [], [])
+        opened = OpenedMounts([], [], [], [])
         caches = self._open_caches(stack)
-        for number, mount in enumerate(self._mounts):
+        agents = 0
+        for mount in self._mounts:
             match mount:
                 case BindMount():
                     opened.mounts.append(self._bind(mount, stack))
@@ -114,7 +118,8 @@ class RunMounts:
                 case SecretMount():
                     self._secret(mount, opened)
                 case SshMount():
-                    self._ssh(mount, number, opened)
+                    self._ssh(mount, mount.target or f"/run/buildkit/ssh_agent.{agents}", opened)
+                    agents += 1
                 case HostMount():
                     opened.mounts.append(Bind(target=mount.target, source=mount.source, readonly=mount.readonly))
         return opened
@@ -160,17 +165,20 @@ class RunMounts:
         return mount.id
 
     def _open_cache(self, identity: str, mount: CacheMount, stack: contextlib.ExitStack) -> str:
-        """The cache's directory; a new one gets the content of `from`, owner and mode before anybody sees it."""
+        """The cache's directory; a new one gets what `from` has, owner and mode before anybody sees it."""
         resources = self._resources
 
         def fill(path: str) -> None:
+            uid, gid, mode = *self._owner(mount.target), 0o755
             if mount.input is not None:
                 take = CopySource(input=0, paths=(mount.source,))
                 tree = resources.tree(self._inputs[mount.input])
                 plan_copy(Copy(sources=(take,), destination="/", has_parent=False), [tree], None).write(path)
-            uid, gid = self._owner(mount.target)
+                if (entry := tree.lstat(mount.source)) is not None and entry.is_dir:
+                    mode = stat.S_IMODE(entry.stat.st_mode)
+                    uid, gid = (0, 0) if tree.root_owned else (entry.stat.st_uid, entry.stat.st_gid)
             os.chown(path, uid if mount.uid is None else mount.uid, gid if mount.gid is None else mount.gid)
-            os.chmod(path, mount.mode)
+            os.chmod(path, mode if mount.mode is None else mount.mode)
 
         opened = stack.enter_context(resources.store.cache_mount(
             identity, sharing=MountSharing(mount.sharing.value), fill=fill, cancelled=resources.cancelled))
@@ -189,6 +197,8 @@ class RunMounts:
         if value is None:
             if mount.required:
                 raise SecretMissing(mount.id)
+            if mount.env:
+                opened.env.append(f"{mount.env}=")
             return
         opened.secrets.append(value)
         if mount.env:
@@ -197,7 +207,10 @@ class RunMounts:
             opened.mounts.append(
                 File(target=mount.target, content=value, mode=mount.mode, uid=mount.uid, gid=mount.gid))
 
-    def _ssh(self, mount: SshMount, number: int, opened: OpenedMounts) -> None:
+    def _ssh(self, mount: SshMount, target: str, opened: OpenedMounts) -> None:
+        """The variable is there without the agent too, as BuildKit has it."""
+        if not opened.default_env:
+            opened.default_env.append(f"SSH_AUTH_SOCK={target}")
         socket = self._resources.ssh_socket(mount.id)
         if socket is None:
             if mount.required:
@@ -205,10 +218,7 @@ class RunMounts:
             return
         if not os.path.exists(socket):
             raise SandboxError(f"the ssh agent's socket `{socket}` is gone")
-        target = mount.target or f"/run/buildkit/ssh_agent.{number}"
         opened.mounts.append(Socket(target=target, source=socket, mode=mount.mode, uid=mount.uid, gid=mount.gid))
-        if not any(variable.startswith("SSH_AUTH_SOCK=") for variable in opened.env):
-            opened.env.append(f"SSH_AUTH_SOCK={target}")
 
 
 def selection_of(mount: BindMount | CacheMount) -> Copy:

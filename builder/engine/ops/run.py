@@ -90,12 +90,10 @@ class RunWork:
 
         op, resources = self._op, self._resources
         identity = resolve_user(op.user, resources.view(self._layers))
-        env = [*op.env, *op.proxy_env, *opened.env]
-        names = {variable.split("=", 1)[0] for variable in env}
-        if "PATH" not in names:
-            env.append(DEFAULT_PATH)
-        if "HOME" not in names:
-            env.append(f"HOME={identity.home}")
+        env = {variable.split("=", 1)[0]: variable
+               for variable in (*opened.default_env, *op.env, *op.proxy_env, *opened.env)}
+        env.setdefault("PATH", DEFAULT_PATH)
+        env.setdefault("HOME", f"HOME={identity.home}")
         hostname = op.hostname or HOSTNAME
         network = resources.networks.choose(
             op.network, op.namespace, reaches_host=any(address == HOST_GATEWAY for _, address in op.extra_hosts))
@@ -105,7 +103,8 @@ class RunWork:
         confinement, limits = op.confinement, msgspec.structs.asdict(op.limits)
         return Container(
             root=Overlay(lowers=tuple(resources.layer_dirs(self._layers)), upper=layer.diff, work=layer.work),
-            argv=op.argv, env=tuple(env), cwd=op.cwd, uid=identity.uid, gid=identity.gid, groups=identity.groups,
+            argv=op.argv, env=tuple(env.values()), cwd=op.cwd,
+            uid=identity.uid, gid=identity.gid, groups=identity.groups,
             mounts=(*etc, *opened.mounts, *scripts), network=network.value, hostname=hostname,
             privileged=op.security == "insecure", added_capabilities=confinement.added,
             dropped_capabilities=confinement.dropped, seccomp=confinement.seccomp,
