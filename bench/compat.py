@@ -14,8 +14,8 @@ perhaps a `setup.sh` that is run there first, a folder `www` that is served, and
     explained  differences that docs/compatibility.md explains, as beginnings of report lines
 
 Placeholders: `@BASE@` and `@IMAGES@/NAME` are the images of testdata/bases, which are built and pushed first;
-`@CONTEXT@` is the folder, `@HTTP@` and `@GIT@` serve `www`. Compared are config, history, warnings, and of the flattened
-file tree everything (see described.py). Exit status 0 when nothing differs.
+`@CONTEXT@` is the folder, `@HTTP@` and `@GIT@` serve `www`. Compared are config, history, warnings, and everything of
+the flattened file tree (see described.py). Exit status 0 when nothing differs.
 """
 
 from __future__ import annotations
@@ -126,7 +126,10 @@ class Comparison:
 
     def run(self) -> list[str]:
         """The differences that nothing explains."""
-        self._prepare()
+        try:
+            self._prepare()
+        except subprocess.CalledProcessError as error:
+            return [f"setup.sh fails: {error.stderr.decode().strip()}"]
         ours = self._build([*shlex.split(self.options.builder), "--root", str(self.state), "build"], "ours.tar")
         theirs = self._build([*shlex.split(self.options.docker), "buildx", "build", "--provenance=false",
                               "--no-cache", "--network", "host"], "theirs.tar")
@@ -139,7 +142,7 @@ class Comparison:
         shutil.copytree(self.case, self.context, symlinks=True)
         (self.context / "compat.json").unlink(missing_ok=True)
         if (self.context / "setup.sh").exists():
-            subprocess.run(["bash", "-eu", "setup.sh"], cwd=self.context, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["bash", "-eu", "setup.sh"], cwd=self.context, check=True, capture_output=True)
             (self.context / "setup.sh").unlink()
         if (self.context / "www").exists():
             (self.context / "www").rename(self.folder / "www")
@@ -164,9 +167,10 @@ class Comparison:
         return lines | warnings(checked.stdout), built.stderr
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        context = self._filled(self.spec.get("context", "@CONTEXT@"))
         with open(self.context / self.spec["stdin"] if "stdin" in self.spec else os.devnull, "rb") as stdin:
-            return subprocess.run([*command, self._filled(self.spec.get("context", "@CONTEXT@"))], stdin=stdin, text=True,
-                                  capture_output=True, errors="replace", cwd="/tmp", env=os.environ | self.spec.get("env", {}))
+            return subprocess.run([*command, context], stdin=stdin, capture_output=True, text=True, errors="replace",
+                                  cwd="/tmp", env=os.environ | self.spec.get("env", {}))
 
     def _compare(self, ours: dict[str, str] | None, our_error: str, theirs: dict[str, str] | None,
                  their_error: str) -> list[str]:
@@ -196,8 +200,8 @@ def are_equal(one: str | None, other: str | None) -> bool:
 def warnings(checked: str) -> dict[str, str]:
     """The answer to --call=check,format=json as lines."""
     found = json.loads(checked).get("warnings") or [] if checked.startswith("{") else []
-    return {f"warning {warning['ruleName']} line {warning['location']['ranges'][0]['start']['line']}":
-            warning["detail"] for warning in found}
+    return {f"warning {warning['ruleName']} line {warning['location']['ranges'][0]['start']['line']}: "
+            + warning["detail"]: "given" for warning in found}
 
 
 def last_lines(text: str) -> str:

@@ -1,0 +1,1 @@
+echo new > f; tar cf t.tar f; rm f

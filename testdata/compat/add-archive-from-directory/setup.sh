@@ -1,0 +1,1 @@
+mkdir d; echo f > f; tar cf d/t.tar f; rm f

@@ -1,0 +1,1 @@
+echo x > f; tar cf t.tar f; rm f

@@ -1,0 +1,1 @@
+n=$(printf 'x%.0s' $(seq 150)); mkdir -p d/$n; echo 1 > d/$n/f; ln -s $n/f d/l; echo 2 > d/ü; tar cf pax.tar --format=pax d; tar cf gnu.tar --format=gnu d; rm -r d/$n d/l; tar cf ustar.tar --format=ustar d; rm d/ü; echo 1 > d/f; tar cf v7.tar --format=v7 d; rm -r d

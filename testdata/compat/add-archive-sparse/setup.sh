@@ -1,0 +1,1 @@
+truncate -s 1M s; echo end >> s; tar cSf t.tar s; rm s

@@ -1,0 +1,2 @@
+export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_AUTHOR_DATE='2020-01-01T00:00:00Z' GIT_COMMITTER_DATE='2020-01-01T00:00:00Z'
+git init -q -b main www/repo.git; cd www/repo.git; mkdir sub; echo 1 > f; echo 2 > sub/g; chmod 755 sub/g; ln -s f l; git add .; git commit -q -m one; git tag v1; echo 3 > f; git commit -q -am two; git branch side; echo 4 > f; git commit -q -am three; git checkout -q side; echo side > s; git add s; git commit -q -m side; git checkout -q main

@@ -1,0 +1,1 @@
+touch -d @1200000000 www/file.txt

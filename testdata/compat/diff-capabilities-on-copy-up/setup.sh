@@ -1,0 +1,1 @@
+mkdir caps; echo x > caps/caps; python3 -c "import os; os.setxattr('caps/caps', 'security.capability', bytes.fromhex('0100000200040000000000000000000000000000'))"
