@@ -71,7 +71,7 @@ def main() -> int:
             failed += bool(lines)
             print(f"{'DIFF' if lines else 'same'}  {name}", flush=True)
             for line in lines:
-                print(f"      {line}")
+                print(f"      {line[:1000]}")
     print(f"{len(cases) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

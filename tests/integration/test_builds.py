@@ -111,7 +111,8 @@ def test_cache_mounts_last_and_leave_nothing_in_the_image(builder: Command) -> N
 def test_a_new_cache_mount_is_as_its_initial_content(builder: Command) -> None:
     out = builder.files("FROM base AS seed\nRUN mkdir -m 750 /s && echo x > /s/f && chown -R 5:6 /s\nFROM base\n"
                         "RUN --mount=type=cache,target=/c,from=seed,source=/s stat -c '%a %u:%g' /c /c/f > /seen\n"
-                        "RUN --mount=type=cache,target=/d,from=seed,source=/s,mode=711,uid=7 stat -c '%a %u:%g' /d > /e\n")
+                        "RUN --mount=type=cache,target=/d,from=seed,source=/s,mode=711,uid=7 "
+                        "stat -c '%a %u:%g' /d > /e\n")
     assert (out / "seen").read_text() == "750 5:6\n644 5:6\n"
     assert (out / "e").read_text() == "711 7:6\n"
 
