@@ -1,0 +1,1 @@
+mkdir c; printf 'FROM scratch\nCOPY . /\n' > c/Dockerfile; echo x > c/x; chmod 600 c/x; ln -s x c/l; mkdir -m 711 c/d; echo d > c/.dockerignore; echo y > c/d/y; tar cf ctx.tar -C c --owner=5 --group=6 .

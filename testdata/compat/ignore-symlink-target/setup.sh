@@ -1,0 +1,2 @@
+ln -s secret link
+sed -i 's/COPY link/COPY lin*/' Dockerfile

@@ -1,0 +1,1 @@
+printf 'LABEL\fa=b\n\v LABEL c=d\n' >> Dockerfile

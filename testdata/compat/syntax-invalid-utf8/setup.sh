@@ -1,0 +1,1 @@
+printf 'LABEL a=\377\376b\n' >> Dockerfile

@@ -1,0 +1,1 @@
+printf 'LABEL a=%060000d\n' 0 >> Dockerfile

@@ -1,0 +1,1 @@
+for i in $(seq 150); do echo "LABEL l$i=$i"; done >> Dockerfile

@@ -1,0 +1,1 @@
+printf 'LABEL a="\001\t\033[0m"\n' >> Dockerfile

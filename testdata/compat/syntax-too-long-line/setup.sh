@@ -1,0 +1,1 @@
+printf 'LABEL a=%066000d\n' 0 >> Dockerfile
