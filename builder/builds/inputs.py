@@ -89,8 +89,9 @@ def _from_scratch(dockerfile: str, scratch: str) -> Inputs:
 
 
 def _without_rules(path: str, text: str, context: str) -> Inputs:
-    """BuildKit looks for ignore files in contexts on this machine alone."""
-    return Inputs(dockerfile=Source(os.path.basename(path), text), context=LocalContext(context, None), rules=None)
+    """BuildKit looks for ignore files in contexts on this machine alone, and changes owners of their files alone."""
+    return Inputs(dockerfile=Source(os.path.basename(path), text),
+                  context=LocalContext(context, None, root_owned=False), rules=None)
 
 
 def _with_rules(source: Source, context: str, path: str) -> Inputs:

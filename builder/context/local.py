@@ -33,12 +33,12 @@ class Unreadable(ContextError):
 class LocalContext:
     """The tree under the directory `root`; `rules` hide paths, None hides nothing.
 
-    Nothing outside `root` is ever looked at. Raises Unreadable where a directory cannot be listed.
+    Nothing outside `root` is ever looked at. Raises Unreadable where a directory cannot be listed. A context that came as
+    an archive is not `root_owned`: its files keep their owners.
     """
 
-    root_owned = True
-
-    def __init__(self, root: str, rules: IgnoreRules | None = None) -> None:
+    def __init__(self, root: str, rules: IgnoreRules | None = None, *, root_owned: bool = True) -> None:
+        self.root_owned = root_owned
         self.root = os.path.realpath(root)
         self._rules = rules
         self._prefix = self.root.rstrip("/") + "/"

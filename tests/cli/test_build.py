@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -69,6 +70,19 @@ def test_a_dockerfile_from_standard_input(cli: Cli, context: Path, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     with tarfile.open(tmp_path / "x.tar") as tar:
         assert tar.getnames() == ["renamed"]
+
+
+def test_a_context_from_an_archive_keeps_its_owners(cli: Cli, context: Path, tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, text in (("Dockerfile", b"FROM scratch\nCOPY f /f\n"), ("f", b"x")):
+            member = tarfile.TarInfo(name)
+            member.size, member.uid, member.gid = len(text), 5, 6
+            tar.addfile(member, io.BytesIO(text))
+    done = cli("build", "-o", "type=tar,dest=x.tar", "-", stdin=stream.getvalue())
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(tmp_path / "x.tar") as tar:
+        assert [(member.name, member.uid, member.gid) for member in tar] == [("f", 5, 6)]
 
 
 def test_a_mistake_in_the_dockerfile(cli: Cli, context: Path) -> None:
