@@ -1,0 +1,1 @@
+echo f > f; tar cf t.tar f; rm f

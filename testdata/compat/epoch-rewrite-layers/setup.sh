@@ -1,0 +1,1 @@
+touch -d @1000000001 a; chmod 644 a

@@ -1,0 +1,1 @@
+printf 'FROM @BASE@:latest\nLABEL a=b\n' > Dockerfile
