@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from builder.plan.outline import Outline
     from builder.plan.targets import Targets
     from builder.registry.access import RegistryAccess
+    from builder.registry.settings import RegistrySettings
     from builder.sandbox.container import Output, Sandbox
     from builder.store import Store
     from builder.store.builds import Build
@@ -44,12 +45,14 @@ if TYPE_CHECKING:
 class Builder:
     """An open state folder and a sandbox. A context manager; usable from several threads."""
 
-    def __init__(self, root: str | None = None, *, runtime: str = "builtin") -> None:
+    def __init__(self, root: str | None = None, *, runtime: str = "builtin",
+                 registry_settings: RegistrySettings | None = None) -> None:
         """Opens nothing yet; the state folder is opened, or made, by the first call that needs it."""
         self.root = root or default_root()
         self.runtime = runtime
         self._store: Store | None = None
         self._registries: RegistryAccess | None = None
+        self._registry_settings = registry_settings
 
     def __enter__(self) -> Builder:
         return self
@@ -78,7 +81,7 @@ class Builder:
         if self._registries is None:
             from builder.registry.access import RegistryAccess
 
-            self._registries = RegistryAccess()
+            self._registries = RegistryAccess(self._registry_settings)
         return self._registries
 
     @property

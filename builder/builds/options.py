@@ -72,6 +72,10 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     inherit_labels: bool = True
     unset_labels: tuple[str, ...] = ()
     omit_history: bool = False
+    created_annotation: bool = False
+    """Annotate the manifest with the time of the build, or SOURCE_DATE_EPOCH."""
+    unused_stages: bool = False
+    """Build the stages that the target does not need, too."""
     squash: str = ""
     """`new`: all new layers become one; `all`: those of the base too."""
     jobs: int = 0

@@ -13,6 +13,7 @@ from builder.export.outputs import Annotation, AnnotationTarget
 from builder.language.golang import parse_bool
 from builder.oci import Platform
 from builder.plan.options import ImageSettings, PlanOptions
+from builder.plan.stage import rfc3339
 from builder.plan.vertices import SourceGit, SourceHttp
 from builder.platforms import host_platform, parse_platform
 
@@ -35,7 +36,8 @@ def plan_options(options: BuildOptions, platform: Platform | None, *, several: b
         multi_platform=several or _is_on(args.get("BUILDKIT_MULTI_PLATFORM", "")), target=options.target,
         build_args=dict(args), run=run_settings(options), image=_image_settings(options), base=options.base,
         no_cache=options.no_cache, no_cache_filter=frozenset(name.lower() for name in options.no_cache_filter),
-        cache_namespace=args.get("BUILDKIT_CACHE_MOUNT_NS", ""), allow=_entitlements(options), all_stages=all_stages)
+        cache_namespace=args.get("BUILDKIT_CACHE_MOUNT_NS", ""), allow=_entitlements(options),
+        all_stages=all_stages, unused_stages=options.unused_stages)
 
 
 def _image_settings(options: BuildOptions) -> ImageSettings:
@@ -120,6 +122,12 @@ def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
             if target not in set(AnnotationTarget):
                 raise UsageError(f"unknown annotation type `{target}`", hint=f"one of {', '.join(AnnotationTarget)}")
             found.append(Annotation(AnnotationTarget(target), platform, match["key"], match["value"]))
+    if options.created_annotation:
+        import time
+
+        epoch = source_date_epoch(options)
+        created = rfc3339(int(time.time()) if epoch is None else epoch)
+        found.append(Annotation(AnnotationTarget.MANIFEST, None, "org.opencontainers.image.created", created))
     return tuple(found)
 
 

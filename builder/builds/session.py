@@ -192,16 +192,28 @@ class BuildSession:
         with self._progress.internal("exporting to image") as vertex:
             exporter = Exporter(tools.store, tools.registries, tools.layers, now=time.time(), note=self._note,
                                 step=lambda text: self._progress.say(vertex, text))
-            sources = [_source(one) for one in solved]
+            sources = [self._source(one) for one in solved]
             exported = Exported()
             for output in outputs:
                 image = msgspec.structs.replace(
-                    output.image, annotations=(*output.image.annotations, *annotations_of(options)))
+                    output.image, omit_history=options.omit_history,
+                    annotations=(*output.image.annotations, *annotations_of(options)))
                 output = msgspec.structs.replace(output, names=output.names or options.tags, image=image)
                 one = exporter.export(output, sources, lambda position: MergedView(
                     [tools.store.layer_dir(layer) for layer in solved[position].snapshot.layers]))
                 exported = one if one.digest or not exported.digest else exported
             return exported
+
+    def _source(self, solved: Solved) -> ImageSource:
+        plan, base = solved.plan, solved.plan.base
+        below = len(base.layers) if base else 0
+        source = ImageSource(platform=plan.platform, config=plan.config, history=plan.history,
+                             layers=solved.snapshot.layers[below:], base=base, epoch=plan.epoch)
+        if not self._options.squash:
+            return source
+        from builder.builds.squashing import squashed
+
+        return squashed(source, solved.snapshot.layers, self._options.squash, self._tools.store)
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -296,13 +308,6 @@ class BuildSession:
     def _end(self, build: BuildId, state: BuildState, error: str = "", image: str = "") -> None:
         self._tools.store.end_build(build, state, error=error, image=image, phases=self._phases.all())
         self._progress.emit(events.BuildDone(time=time.time(), build=build, ok=state is BuildState.DONE))
-
-
-def _source(solved: Solved) -> ImageSource:
-    plan, base = solved.plan, solved.plan.base
-    below = len(base.layers) if base else 0
-    return ImageSource(platform=plan.platform, config=plan.config, history=plan.history,
-                       layers=solved.snapshot.layers[below:], base=base, epoch=plan.epoch)
 
 
 def _layers(planned: Plan, results: Mapping[int, Result]) -> Snapshot:

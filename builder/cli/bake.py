@@ -154,13 +154,12 @@ def _options(flags: Values, target: Target) -> BuildOptions:
     """The target as `builder build` would have it. Raises UsageError."""
     from builder.bake.flags import flags_of
     from builder.cli.build_flags import FLAGS as BUILD_FLAGS
-    from builder.cli.build_flags import NOT_YET
     from builder.cli.build_options import build_options
 
     known = {flag.name: flag for flag in BUILD_FLAGS}
     values = Values(BUILD_FLAGS)
     for name, value in flags_of(target):
-        if name in NOT_YET and name.startswith("cache-"):
+        if name in ("cache-from", "cache-to"):
             print(f"warning: `{name}` of target `{target.name}` is not supported yet; the result is the same without",
                   file=sys.stderr)
         else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from builder.cli.build_flags import FLAGS
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Values
+from builder.cli.registry_flags import registry_settings
 from builder.cli.values import InvalidValue
 from builder.engine.events import AnyEvent, BuildStarted, WarningRaised
 from builder.errors import BuilderError, UsageError
@@ -55,7 +56,7 @@ def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
     plan = _debug_plan(invocation)
     findings: list[WarningRaised] = []
     build = ""
-    builder = invocation.open()
+    builder = invocation.open(registry_settings(invocation.flags))
     progress = open_progress(mode, runtime=builder.runtime)
     debugger = None
     if plan is not None:
@@ -102,6 +103,8 @@ def _debug_plan(invocation: Invocation) -> DebugPlan | None:
 
 
 def _write_results(invocation: Invocation, result: BuildResult, findings: list[WarningRaised]) -> None:
+    if path := invocation.flags.text("iidfile-raw"):
+        write_atomically(path, (result.image_id or result.digest).removeprefix("sha256:").encode())
     if path := invocation.flags.text("iidfile"):
         write_atomically(path, (result.image_id or result.digest).encode())
     if path := invocation.flags.text("metadata-file"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from builder.cli.buildah_flags import BUILDAH_FLAGS
 from builder.cli.flags import Flag, Kind
+from builder.cli.refused_flags import REFUSED
+from builder.cli.registry_flags import REGISTRY_FLAGS
 
 RESOURCES = ("memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems")
 
@@ -27,7 +30,7 @@ _BUILDX = (
     Flag("label", "Set a label of the image", Kind.LIST, metavar="stringArray"),
     Flag("load", 'Shorthand for "--output=type=docker"', Kind.BOOL),
     Flag("metadata-file", "Write build result metadata to a file"),
-    Flag("network", 'Network of the RUN steps: "default", "none" or "host"'),
+    Flag("network", 'Network of the RUN steps: "default", "none", "host", "private" or "ns:PATH"'),
     Flag("no-cache", "Run every step", Kind.BOOL),
     Flag("no-cache-filter", "Run every step of these stages", Kind.COMMAS, metavar="stringArray"),
     Flag("output", 'Output destination (format: "type=local,dest=path")', Kind.LIST, "o", metavar="stringArray"),
@@ -74,24 +77,17 @@ _MORE = (
 _WITHOUT_EFFECT = tuple(Flag(name, "", Kind.BOOL, hidden=True) for name in ("compress", "force-rm", "layers", "rm"))
 """True here whatever is asked for: finished steps are kept, containers of steps never are."""
 
-_NOT_YET = tuple(
-    Flag(name, "", kind, hidden=True)
-    for kind, names in (
-        (Kind.BOOL, "all-platforms disable-compression no-hostname no-hosts omit-history rewrite-timestamp "
-                    "save-stages squash squash-all stdin"),
-        (Kind.LIST, "authfile cache-ttl cap-add cap-drop cert-dir compression-format compression-level "
-                    "created-annotation creds decryption-key device dns dns-option dns-search env format from "
-                    "http-proxy identity-label inherit-annotations inherit-labels ipc isolation layer-label logfile "
-                    "manifest mount pid policy retry retry-delay runtime-flag security-opt sign-by "
-                    "skip-unused-stages source-policy-file timestamp tls-verify unsetannotation unsetenv unsetlabel "
-                    "userns uts volume"),
-    )
-    for name in names.split()
+_KANIKO = (
+    Flag("destination", "Name to build under and push to", Kind.LIST, "d", metavar="name", hidden=True),
+    Flag("dockerfile", "", hidden=True),
+    Flag("no-push", "Push to no --destination", Kind.BOOL, hidden=True),
+    *(Flag(name, "", Kind.OPTIONAL, hidden=True) for name in (
+        "cleanup", "force", "kaniko-dir", "ignore-var-run", "snapshot-mode", "use-new-run", "compressed-caching",
+        "cache-copy-layers", "cache-run-layers", "skip-push-permission-check")),
 )
-NOT_YET = frozenset(flag.name for flag in _NOT_YET) | {"cache-from", "cache-to"}
-"""Flags that peers have and that are refused by name: doing without them silently would build something else."""
+"""kaniko's names of the same, and what has no meaning where no step can touch the builder's own files."""
 
-FLAGS = (*_BUILDX, *_MORE, *_WITHOUT_EFFECT, *_NOT_YET)
+FLAGS = (*_BUILDX, *_MORE, *BUILDAH_FLAGS, *REGISTRY_FLAGS, *_KANIKO, *_WITHOUT_EFFECT, *REFUSED)
 
 _OF_DESCRIPTIONS = frozenset({"build-arg", "build-arg-file", "build-context", "file", "no-cache", "no-cache-filter",
                               "platform", "pull", "target"})

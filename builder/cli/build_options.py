@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+import msgspec
+
 from builder.api import BuildOptions, SecretSource, SshSource
-from builder.cli.build_flags import NOT_YET, RESOURCES
+from builder.cli.build_flags import RESOURCES
+from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args
 from builder.cli.flags import FlagError, Values
-from builder.cli.values import InvalidValue, check_host, check_ulimit, csv_fields, key_values, lines_of, size
+from builder.cli.refused_flags import BARE, REASONS
+from builder.cli.values import InvalidValue, check_host, check_ulimit, csv_fields, key_values, lines_of, number, size
 from builder.errors import UsageError
 from builder.reference import InvalidReference, Reference
 
@@ -16,21 +20,21 @@ _PULL = {"true": "always", "1": "always", "false": "missing", "0": "missing"}
 _ENTITLEMENTS = ("network.host", "security.insecure", "device")
 
 
-class NotSupportedYet(UsageError):
-    code = "not-supported-yet"
+class NotSupported(UsageError):
+    code = "not-supported"
 
-    def __init__(self, flag: str, what: str = "") -> None:
-        super().__init__(f"`--{flag}`{what} is not supported yet")
+    def __init__(self, flag: str, reason: str) -> None:
+        super().__init__(f"`--{flag}` is not supported: {reason}")
 
 
 def build_options(flags: Values, context: str) -> BuildOptions:
-    """Raises UsageError for the first flag that makes no sense or is not supported yet."""
+    """Raises UsageError for the first flag that makes no sense or is not supported."""
     _refuse(flags)
-    return BuildOptions(
-        context=context, dockerfile=flags.text("file"), tags=tuple(map(_tag, flags.all("tag"))),
+    options = BuildOptions(
+        context=context, dockerfile=flags.text("file") or flags.text("dockerfile"), tags=_tags(flags),
         target=flags.text("target"), build_args=_build_args(flags), labels=key_values(flags.all("label")),
         annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
-        platforms=flags.all("platform") or _words(os.environ.get("DOCKER_DEFAULT_PLATFORM", "")),
+        platforms=_platforms(flags),
         outputs=_outputs(flags), no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
         pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(secret_of, flags.all("secret"))),
         ssh=tuple(map(ssh_of, flags.all("ssh"))), network=_network(flags.text("network", "default")),
@@ -38,32 +42,45 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         ulimits=tuple(map(check_ulimit, flags.all("ulimit"))), shm_size=size(flags.text("shm-size", "0"), "shm-size"),
         cgroup_parent=flags.text("cgroup-parent"),
         resources={name: _resource(name, flags.text(name)) for name in RESOURCES if flags.given(name)},
-        jobs=_number(flags.text("jobs", "0"), "jobs"))
+        jobs=number(flags.text("jobs", "0"), "jobs"))
+    return msgspec.structs.replace(options, **buildah_options(flags))
+
+
+def _platforms(flags: Values) -> tuple[str, ...]:
+    chosen = platform_of(flags) or os.environ.get("DOCKER_DEFAULT_PLATFORM", "")
+    return flags.all("platform") or tuple(word for word in chosen.split(",") if word)
 
 
 def _refuse(flags: Values) -> None:
-    for name in sorted(NOT_YET):
+    for name, reason in REASONS.items():
+        if flags.on(name) if name in BARE else flags.given(name):
+            raise NotSupported(name, reason)
+    for name in ("cache-from", "cache-to"):
         if flags.given(name):
-            raise NotSupportedYet(name)
+            raise NotSupported(name, "the cache is in the state folder (--root); other places are not supported yet")
     for name in ("provenance", "sbom"):
         if flags.given(name) and flags.text(name).lower() not in ("false", "0", "disabled=true"):
-            raise NotSupportedYet(name)
+            raise NotSupported(name, "attestations are not supported yet")
     for value in flags.all("attest"):
         if "disabled=true" not in csv_fields(value):
-            raise NotSupportedYet("attest", f" with `{value}`")
-    if flags.text("builder") not in ("", "default"):
-        raise InvalidValue(f'no builder "{flags.text("builder")}" found', hint='the only builder is "default"')
+            raise NotSupported("attest", f"attestations are not supported yet, so `{value}` is not either")
+    builder = flags.text("builder") or os.environ.get("BUILDX_BUILDER", "")
+    if builder not in ("", "default"):
+        raise InvalidValue(f'no builder "{builder}" found', hint='the only builder is "default"')
+    if os.environ.get("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"):
+        raise UsageError("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY: source policies are not supported yet",
+                         hint="without it the build would use sources that the policy may forbid")
     if flags.on("no-cache") and flags.given("no-cache-filter"):
         raise UsageError("--no-cache and --no-cache-filter cannot currently be used together")
 
 
 def _build_args(flags: Values) -> dict[str, str]:
-    args = {name: value for name, value in _configured_proxies(os.environ).items() if value}
+    args = {name: value for name, value in _configured_proxies(os.environ).items() if value} | proxy_args(flags)
     for path in flags.all("build-arg-file"):
         args |= key_values(lines_of(path, "build-arg-file"), from_environment=True)
     args |= key_values(flags.all("build-arg"), from_environment=True)
-    epoch = flags.text("source-date-epoch") or os.environ.get("SOURCE_DATE_EPOCH", "")
-    if epoch and (flags.given("source-date-epoch") or "SOURCE_DATE_EPOCH" not in args):
+    epoch = flags.text("source-date-epoch") or flags.text("timestamp") or os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch and (flags.given("source-date-epoch") or flags.given("timestamp") or "SOURCE_DATE_EPOCH" not in args):
         args["SOURCE_DATE_EPOCH"] = epoch
     return args
 
@@ -105,14 +122,28 @@ def _outputs(flags: Values) -> tuple[str, ...]:
     outputs = [_output(item) for item in flags.all("output") if item]
     if flags.given("iidfile") and any(_is_type(item, "local", "tar") for item in outputs):
         raise UsageError("local and tar exporters are incompatible with image ID file")
-    if flags.on("push"):
-        if not flags.given("tag") and not any("name=" in item for item in outputs):
+    if flags.on("push") or (flags.given("destination") and not flags.on("no-push")):
+        if not _tags(flags) and not any("name=" in item for item in outputs):
             raise UsageError("tag is needed when pushing to registry")
         pushed = [f"{item},push=true" if _is_type(item, "image") else item for item in outputs]
         outputs = pushed if pushed != outputs else [*outputs, "type=image,push=true"]
     if flags.on("load") and outputs and not any(_is_type(item, "docker") for item in outputs):
         outputs.append("type=docker")
-    return tuple(outputs)
+    fields = output_fields(flags)
+    if fields and not outputs:
+        outputs = ["type=image"]
+    return tuple(item if _is_type(item, "local", "tar", "cacheonly") else _with_fields(item, fields)
+                 for item in outputs)
+
+
+def _with_fields(item: str, fields: tuple[str, ...]) -> str:
+    """The output with those fields that it does not have itself."""
+    known = {field.partition("=")[0].lower() for field in csv_fields(item)}
+    return ",".join([item, *(field for field in fields if field.partition("=")[0] not in known)])
+
+
+def _tags(flags: Values) -> tuple[str, ...]:
+    return tuple(map(_tag, (*flags.all("tag"), *flags.all("destination"))))
 
 
 def _output(item: str) -> str:
@@ -176,9 +207,12 @@ def ssh_of(text: str) -> SshSource:
 
 
 def _network(mode: str) -> str:
-    if mode not in ("", "default", "none", "host", "private"):
-        raise InvalidValue(f'network mode "{mode}" not supported', hint="use default, none or host")
-    return mode or "default"
+    if mode in ("", "default", "none", "host", "private") or mode.startswith("ns:"):
+        return mode or "default"
+    hint = "use default, none, host, private or ns:PATH"
+    if mode.startswith("container:"):
+        hint = f"there are no running containers to join; {hint}"
+    raise InvalidValue(f'network mode "{mode}" not supported', hint=hint)
 
 
 def _entitlement(text: str) -> str:
@@ -197,14 +231,4 @@ def _pull(text: str) -> str:
 def _resource(name: str, text: str) -> str:
     if name.startswith("memory"):
         return text if text == "-1" else str(size(text, name))
-    return text if name.startswith("cpuset") else str(_number(text, name))
-
-
-def _number(text: str, flag: str) -> int:
-    if not text.removeprefix("-").isdecimal() or not text.isascii():
-        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: not a number')
-    return int(text)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in text.split(",") if word)
+    return text if name.startswith("cpuset") else str(number(text, name))

@@ -14,6 +14,7 @@ from builder.errors import UsageError
 
 if TYPE_CHECKING:
     from builder.api import Builder
+    from builder.registry.settings import RegistrySettings
 
 SUMMARIES = {
     "build": "Build an image from a Dockerfile",
@@ -94,7 +95,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     def debug(self) -> bool:
         return self.flags.on("debug")
 
-    def open(self) -> Builder:
+    def open(self, registries: RegistrySettings | None = None) -> Builder:
         """The state folder, opened; without root, this process is first moved into a user namespace."""
         from builder.api import Builder
 
@@ -102,7 +103,8 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
             from builder.sandbox.rootless import enter
 
             enter()
-        return Builder(self.flags.text("root") or None, runtime=self.flags.text("runtime", "builtin"))
+        return Builder(self.flags.text("root") or None, runtime=self.flags.text("runtime", "builtin"),
+                       registry_settings=registries)
 
 
 def find_command(words: list[str]) -> tuple[str, list[str]]:

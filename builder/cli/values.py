@@ -64,6 +64,13 @@ def size(text: str, flag: str) -> int:
         raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: {error.message}') from None
 
 
+def number(text: str, flag: str) -> int:
+    """Raises FlagError."""
+    if not text.removeprefix("-").isdecimal() or not text.isascii():
+        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: not a number')
+    return int(text)
+
+
 def check_ulimit(text: str) -> str:
     """`name=soft[:hard]`, as it was given. Raises FlagError."""
     name, equals, limits = text.partition("=")

@@ -121,7 +121,8 @@ class Assembler:
         epoch = self._epoch(source)
         history = complete_history(source.history, self._origins(source), epoch=epoch,
                                    base=source.base.config.history or () if source.base else ())
-        config = config_bytes(source.config, [diff_id for _, diff_id in layers], history, created_at(history))
+        config = config_bytes(source.config, [diff_id for _, diff_id in layers],
+                              () if self._options.omit_history else history, created_at(history))
         config_descriptor = Descriptor(media_type=MediaType.OCI_CONFIG if oci else MediaType.DOCKER_CONFIG,
                                        digest=self._store.put_blob(config), size=len(config))
         descriptors = tuple(_as_exported(descriptor, oci=oci) for descriptor, _ in layers)

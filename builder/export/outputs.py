@@ -58,6 +58,7 @@ class ImageOptions(msgspec.Struct, frozen=True, kw_only=True):
     oci_mediatypes: bool = True
     rewrite_timestamp: bool = False
     source_date_epoch: int | None = None
+    omit_history: bool = False
     annotations: tuple[Annotation, ...] = ()
 
 

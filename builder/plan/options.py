@@ -75,7 +75,9 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     allow: frozenset[str] = frozenset()
     """Entitlements: `network.host`, `security.insecure`."""
     all_stages: bool = False
-    """Plan also what the target does not need (for checks)."""
+    """Look also at the bases of stages that the target does not need (for checks)."""
+    unused_stages: bool = False
+    """Plan and keep also what the target does not need."""
 
 
 class ContextTree(msgspec.Struct, frozen=True):

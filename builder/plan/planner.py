@@ -184,7 +184,7 @@ class Planner:
     def _resolve(self, target: StageNode) -> list[StageNode]:
         """Base images of what is reached, and the ONBUILD triggers that they and base stages bring."""
         while True:
-            reachable = self._stages.reachable(target)
+            reachable = self._stages.nodes if self._options.unused_stages else self._stages.reachable(target)
             wanted = self._stages.nodes if self._options.all_stages else reachable
             for node in wanted:
                 if node.base is None and node.image is None and not node.planned:
@@ -362,7 +362,9 @@ class Planner:
         config = ImageConfig(
             author=target.author, architecture=platform.architecture, os=platform.os, variant=platform.variant,
             os_version=base.os_version, os_features=base.os_features, config=target.config)
-        keep, output = _reached(self._graph.vertices, target.root)
+        keep, output = tuple(self._graph.vertices), target.root
+        if not options.unused_stages:
+            keep, output = _reached(self._graph.vertices, target.root)
         return v.Plan(vertices=keep, output=output, config=config, history=tuple(target.history), platform=platform,
                       base=target.image, epoch=self._epoch)
 

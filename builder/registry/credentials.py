@@ -70,7 +70,8 @@ class Keychain:
             return self._known[key]
 
     def _lookup(self, domain: str, repository: str) -> Credentials | None:
-        if pair := self._settings.credentials.get(domain):
+        given = self._settings.credentials
+        if pair := given.get(domain) or given.get("*"):
             return Credentials(*pair)
         for path in auth_files(self._settings.authfile):
             if (document := _read(path)) and (found := _from_document(document, domain, repository, path)):

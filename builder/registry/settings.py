@@ -34,11 +34,11 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     mirrors_only: bool = False
     """Never fall back from a mirror to the registry itself."""
     credentials: dict[str, tuple[str, str]] = {}
-    """(user, password) pairs that win over the config files."""
+    """(user, password) pairs that win over the config files; `*` stands for all registries without one."""
     authfile: str = ""
     """Read instead of the usual config files."""
     certificates: dict[str, str] = {}
-    """CA files to trust beside the system's."""
+    """CA files to trust beside the system's; `*` as above, and for the next."""
     client_certificates: dict[str, tuple[str, str]] = {}
     """(certificate, key) files."""
     retries: int = 4

@@ -285,8 +285,9 @@ def _tls(settings: RegistrySettings, domain: str, verify: bool, scheme: str) -> 
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    authorities = [settings.certificates[domain]] if domain in settings.certificates else []
-    pairs = [settings.client_certificates[domain]] if domain in settings.client_certificates else []
+    authority = settings.certificates.get(domain) or settings.certificates.get("*")
+    pair = settings.client_certificates.get(domain) or settings.client_certificates.get("*")
+    authorities, pairs = [authority] if authority else [], [pair] if pair else []
     for folder in _CERT_DIRS if domain else ():
         home = Path(folder).expanduser() / domain
         authorities += [str(p) for p in sorted(home.glob("*.crt"))]

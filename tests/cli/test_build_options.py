@@ -2,19 +2,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from builder.api import BuildOptions, SecretSource, SshSource
-from builder.cli.build_flags import FLAGS, NOT_YET
-from builder.cli.build_options import NotSupportedYet, build_options
+from builder.cli.build_flags import FLAGS
+from builder.cli.build_options import NotSupported, build_options
 from builder.cli.commands import GLOBAL_FLAGS
-from builder.cli.flags import Kind, parse
+from builder.cli.flags import parse
+from builder.cli.refused_flags import BARE, REASONS
+from builder.cli.registry_flags import registry_settings
 from builder.errors import UsageError
+from builder.registry.settings import RegistrySettings
+
+TESTDATA = Path(__file__).parents[2] / "testdata" / "flags"
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    for name in ("SOURCE_DATE_EPOCH", "DOCKER_DEFAULT_PLATFORM", "FROM_ENV"):
+    for name in ("SOURCE_DATE_EPOCH", "DOCKER_DEFAULT_PLATFORM", "FROM_ENV", "BUILDX_BUILDER", "BUILDAH_FORMAT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     return tmp_path
@@ -161,16 +167,106 @@ def test_accepted_for_dockers_scripts(arguments: list[str]) -> None:
     options(*arguments)
 
 
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_what_is_not_done_is_refused_by_name(name: str) -> None:
-    [flag] = [flag for flag in FLAGS if flag.name == name]
-    with pytest.raises(NotSupportedYet) as caught:
-        options(f"--{name}" if flag.kind is Kind.BOOL else f"--{name}=x")
-    assert caught.value.message == f"`--{name}` is not supported yet"
+@pytest.mark.parametrize("name", sorted(REASONS))
+def test_what_is_not_done_is_refused_by_name_with_a_reason(name: str) -> None:
+    arguments = [f"--{name}"] if name in BARE else [f"--{name}", "x"]
+    assert complaint(*arguments) == f"`--{name}` is not supported: {REASONS[name]}"
+
+
+@pytest.mark.parametrize("name", sorted(BARE))
+def test_what_is_not_done_may_be_switched_off(name: str) -> None:
+    assert options(f"--{name}=false") == BuildOptions()
+
+
+@pytest.mark.parametrize("peer", ["docker-buildx", "buildah"])
+def test_every_flag_of_the_peers_is_known(peer: str) -> None:
+    names = (TESTDATA / f"{peer}.txt").read_text().split()
+    known = {flag.name for flag in (*FLAGS, *GLOBAL_FLAGS)} | {"help"}
+    assert set(names) <= known, "honour it, or refuse it in refused_flags"
+
+
+DONE: list[tuple[list[str], dict[str, object]]] = [
+    (["--no-hosts"], {"no_hosts": True}), (["--dns", "1.1.1.1,8.8.8.8"], {"dns": ("1.1.1.1", "8.8.8.8")}),
+    (["--dns-search", "a", "--dns-option", "ndots:1"], {"dns_search": ("a",), "dns_options": ("ndots:1",)}),
+    (["--cap-add", "SYS_PTRACE", "--cap-drop", "ALL"], {"cap_add": ("SYS_PTRACE",), "cap_drop": ("ALL",)}),
+    (["--security-opt", "seccomp=unconfined"], {"security_opts": ("seccomp=unconfined",)}),
+    (["-v", "/a:/b:ro", "--mount", "type=tmpfs,target=/t"],
+     {"volumes": ("/a:/b:ro",), "mounts": ("type=tmpfs,target=/t",)}),
+    (["--from", "alpine"], {"base": "alpine"}), (["--env", "A=1"], {"env": {"A": "1"}}),
+    (["--unsetenv", "A,B", "--unsetlabel", "c"], {"unset_env": ("A", "B"), "unset_labels": ("c",)}),
+    (["--inherit-labels=false"], {"inherit_labels": False}), (["--omit-history"], {"omit_history": True}),
+    (["--squash"], {"squash": "new"}), (["--squash-all"], {"squash": "all"}),
+    (["--created-annotation"], {"created_annotation": True}),
+    (["--skip-unused-stages=false"], {"unused_stages": True}), (["--skip-unused-stages"], {}),
+    (["--format", "docker"], {"outputs": ("type=image,oci-mediatypes=false",)}),
+    (["--disable-compression", "-o", "type=oci,dest=x"], {"outputs": ("type=oci,dest=x,compression=uncompressed",)}),
+    (["--compression-format", "zstd", "--compression-level", "3"],
+     {"outputs": ("type=image,compression=zstd,compression-level=3",)}),
+    (["--compression-format", "zstd", "-o", "type=oci,dest=x,compression=gzip", "-o", "d"],
+     {"outputs": ("type=oci,dest=x,compression=gzip", "type=local,dest=d")}),
+    (["--timestamp", "7"],
+     {"build_args": {"SOURCE_DATE_EPOCH": "7"}, "outputs": ("type=image,rewrite-timestamp=true",)}),
+    (["--arch", "arm64", "--os", "linux", "--variant", "v8"], {"platforms": ("linux/arm64/v8",)}),
+    (["--destination", "r/a"], {"tags": ("r/a",), "outputs": ("type=image,push=true",)}),
+    (["-d", "r/a", "--no-push"], {"tags": ("r/a",)}), (["--dockerfile", "D"], {"dockerfile": "D"}),
+    (["--network", "private"], {"network": "private"}), (["--network", "ns:/proc/1/ns/net"],
+                                                         {"network": "ns:/proc/1/ns/net"}),
+    (["--isolation", "chroot", "--snapshot-mode=redo", "--force", "--no-hostname", "--identity-label=false"], {}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "fields"), DONE, ids=lambda value: " ".join(value))
+def test_flags_of_buildah_and_kaniko(arguments: list[str], fields: dict[str, object]) -> None:
+    assert options(*arguments) == msgspec.structs.replace(BuildOptions(), **fields)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--format", "x"], "--format `x` is not known"), (["--isolation", "x"], "--isolation `x` is not known"),
+    (["--compression-format", "lz4"], "--compression-format `lz4` is not supported"),
+    (["--identity-label"], "`--identity-label` is not supported: images do not say what built them"),
+    (["--inherit-annotations"], "`--inherit-annotations` is not supported: as in BuildKit, an image has only its own"),
+    (["--squash", "--squash-all"], "--squash and --squash-all cannot be used together"),
+    (["--timestamp", "1", "--source-date-epoch", "1"], "--timestamp and --source-date-epoch cannot be used together"),
+    (["--platform", "linux/amd64", "--arch", "arm64"],
+     "--platform and --os, --arch or --variant cannot be used together"),
+    (["--network", "container:x"], 'network mode "container:x" not supported'),
+])
+def test_complaints_about_them(arguments: list[str], message: str) -> None:
+    assert complaint(*arguments) == message
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [
+    ("BUILDX_BUILDER", "other", 'no builder "other" found'),
+    ("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "/p.json",
+     "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY: source policies are not supported yet"),
+    ("BUILDAH_FORMAT", "x", "--format `x` is not known"),
+])
+def test_variables_that_ask_for_what_is_not_done(monkeypatch: pytest.MonkeyPatch, name: str, value: str,
+                                                 message: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert complaint() == message
+
+
+REGISTRIES: list[tuple[list[str], RegistrySettings | None]] = [
+    ([], None), (["--tls-verify=false"], RegistrySettings(insecure=frozenset({"*"}))),
+    (["--insecure-registry", "r:5000", "--skip-tls-verify-registry", "s"],
+     RegistrySettings(insecure=frozenset({"r:5000", "s"}))),
+    (["--registry-mirror", "m", "--registry-map", "quay.io=a;b/c", "--skip-default-registry-fallback"],
+     RegistrySettings(mirrors={"docker.io": ("m",), "quay.io": ("a", "b/c")}, mirrors_only=True)),
+    (["--creds", "user:pa:ss"], RegistrySettings(credentials={"*": ("user", "pa:ss")})),
+    (["--retry", "7", "--retry-delay", "2s"], RegistrySettings(retries=7, retry_delay=2.0)),
+    (["--registry-client-cert", "r=c,k", "--registry-certificate", "r=ca"],
+     RegistrySettings(client_certificates={"r": ("c", "k")}, certificates={"r": "ca"})),
+]
+
+
+@pytest.mark.parametrize(("arguments", "settings"), REGISTRIES, ids=lambda value: str(value)[:30])
+def test_flags_for_registries(arguments: list[str], settings: RegistrySettings | None) -> None:
+    assert registry_settings(parse((*FLAGS, *GLOBAL_FLAGS), arguments)[0]) == settings
 
 
 @pytest.mark.parametrize("arguments", [["--provenance"], ["--provenance=mode=max"], ["--sbom=true"],
                                        ["--attest", "type=sbom"]])
 def test_attestations_are_refused(arguments: list[str]) -> None:
-    with pytest.raises(NotSupportedYet):
+    with pytest.raises(NotSupported):
         options(*arguments)

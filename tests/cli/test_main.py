@@ -14,7 +14,8 @@ from tests.cli.conftest import ROOT, Cli
 VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main"}
 HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {"builder.cli.commands", "builder.cli.flags", "builder.errors", "builder.source"}
 BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
-    "builder.cli.build", "builder.cli.build_flags", "builder.cli.diagnostics",
+    "builder.cli.build", "builder.cli.build_flags", "builder.cli.buildah_flags", "builder.cli.diagnostics",
+    "builder.cli.refused_flags", "builder.cli.registry_flags",
     "builder.cli.excerpt", "builder.cli.values", "builder.engine", "builder.engine.events", "builder.oci",
     "builder.reference", "builder.ui", "builder.ui.colors", "builder.ui.progress", "builder.ui.text",
     "builder.ui.units",
@@ -92,7 +93,8 @@ def test_help_of_a_command(cli: Cli) -> None:
                 "note: usage: builder build [OPTIONS] PATH | URL | -\nhint: `builder build --help` lists the flags\n"),
     (["build", "--tga", "x", "."], "error[usage]: unknown flag: --tga\nnote: usage: "
                                    "builder build [OPTIONS] PATH | URL | -\nhint: did you mean `--tag`?\n"),
-    (["build", "--squash", "."], "error[not-supported-yet]: `--squash` is not supported yet\n"),
+    (["build", "--pid", "host", "."],
+     "error[not-supported]: `--pid` is not supported: steps have a PID namespace of their own\n"),
     (["build", "-q", "--progress", "plain", "."], "error[usage]: progress=plain and quiet cannot be used together\n"),
     (["build", "--progress", "x", "."], "error[invalid-value]: invalid progress mode x\n"
                                         "hint: there are auto, none, plain, quiet, rawjson, tty\n"),

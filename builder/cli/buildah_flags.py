@@ -1,0 +1,130 @@
+"""Flags of Buildah and Podman that docker buildx lacks: for all RUN steps, and for the image."""
+
+from __future__ import annotations
+
+import os
+
+from builder.cli.flags import Flag, Kind, Values
+from builder.cli.values import InvalidValue, key_values, number
+from builder.errors import UsageError
+
+BUILDAH_FLAGS = (
+    Flag("arch", "Architecture of the image, instead of --platform"),
+    Flag("cap-add", "Capability that RUN steps get beside the usual ones", Kind.COMMAS),
+    Flag("cap-drop", "Capability that RUN steps do without", Kind.COMMAS),
+    Flag("compression-format", 'Compression of new layers ("gzip", "zstd" or "uncompressed")', metavar="string"),
+    Flag("compression-level", "Level of that compression", metavar="int"),
+    Flag("created-annotation", "Annotate the image with the time of the build", Kind.BOOL),
+    Flag("disable-compression", "Leave new layers uncompressed", Kind.BOOL),
+    Flag("dns", "Name server of the RUN steps", Kind.COMMAS, metavar="ip"),
+    Flag("dns-option", "Option in the resolv.conf of the RUN steps", Kind.COMMAS),
+    Flag("dns-search", "Search domain of the RUN steps", Kind.COMMAS),
+    Flag("env", "Set an environment variable of the image (KEY=VALUE, or KEY from the environment)", Kind.LIST),
+    Flag("force-compression", "Compress the layers of the base again, too", Kind.BOOL),
+    Flag("format", 'Format of the manifest and config ("oci" or "docker")', metavar="string"),
+    Flag("from", "Image to use instead of what the first FROM names", metavar="image"),
+    Flag("http-proxy", "Pass the proxy variables of the environment to RUN steps", Kind.BOOL),
+    Flag("iidfile-raw", "Write the image ID to a file, without `sha256:`"),
+    Flag("inherit-labels", "Keep the labels of the base image (default true)", Kind.BOOL),
+    Flag("isolation", 'Accepted: what the machine allows is found out ("default", "oci", "rootless" or "chroot")'),
+    Flag("mount", "Mount for all RUN steps, as RUN's --mount has it", Kind.LIST, metavar="stringArray"),
+    Flag("no-hosts", "Let RUN steps see the image's own /etc/hosts", Kind.BOOL),
+    Flag("omit-history", "Leave the history out of the image", Kind.BOOL),
+    Flag("os", "Operating system of the image, instead of --platform"),
+    Flag("rewrite-timestamp", "Set times of files that are later than SOURCE_DATE_EPOCH to it", Kind.BOOL),
+    Flag("security-opt", "Security option of the RUN steps (seccomp=unconfined, no-new-privileges, mask=, unmask=)",
+         Kind.LIST, metavar="stringArray"),
+    Flag("skip-unused-stages", "Leave out stages that the target does not need (default true)", Kind.BOOL),
+    Flag("squash", "Make one layer of all new ones", Kind.BOOL),
+    Flag("squash-all", "Make one layer of all, those of the base included", Kind.BOOL),
+    Flag("timestamp", "Shorthand for --source-date-epoch with --rewrite-timestamp", metavar="seconds"),
+    Flag("unsetenv", "Leave an environment variable out of the image", Kind.COMMAS),
+    Flag("unsetlabel", "Leave a label of the base image out", Kind.COMMAS),
+    Flag("variant", "Variant of the architecture, with --arch"),
+    Flag("volume", "Bind a path of this machine into all RUN steps (/host/path:/path[:ro])", Kind.LIST, "v",
+         metavar="stringArray"),
+    Flag("disable-content-trust", "", Kind.BOOL, hidden=True),
+    Flag("identity-label", "", Kind.BOOL, hidden=True),
+    Flag("inherit-annotations", "", Kind.BOOL, hidden=True),
+    Flag("no-hostname", "", Kind.BOOL, hidden=True),
+    Flag("quiet-pull", "", Kind.BOOL, hidden=True),
+    Flag("single-snapshot", "", Kind.BOOL, hidden=True),
+    Flag("unsetannotation", "", Kind.COMMAS, hidden=True),
+)
+_FORMATS = ("oci", "docker")
+_COMPRESSIONS = {"gzip": "gzip", "zstd": "zstd", "zstd:chunked": "", "uncompressed": "uncompressed"}
+_ISOLATIONS = ("default", "oci", "rootless", "chroot")
+
+
+def buildah_options(flags: Values) -> dict[str, object]:
+    """Fields of BuildOptions. Raises UsageError for what cannot be done."""
+    _check(flags)
+    squash = flags.on("squash") or flags.on("single-snapshot")
+    return {
+        "no_hosts": flags.on("no-hosts"), "dns": flags.all("dns"), "dns_search": flags.all("dns-search"),
+        "dns_options": flags.all("dns-option"), "cap_add": flags.all("cap-add"), "cap_drop": flags.all("cap-drop"),
+        "security_opts": flags.all("security-opt"), "volumes": flags.all("volume"), "mounts": flags.all("mount"),
+        "base": flags.text("from"), "env": key_values(flags.all("env"), from_environment=True),
+        "unset_env": flags.all("unsetenv"), "inherit_labels": flags.on("inherit-labels", True),
+        "unset_labels": flags.all("unsetlabel"), "omit_history": flags.on("omit-history"),
+        "squash": "all" if flags.on("squash-all") else "new" if squash else "",
+        "created_annotation": flags.on("created-annotation"),
+        "unused_stages": not flags.on("skip-unused-stages", True)}
+
+
+def platform_of(flags: Values) -> str:
+    """What --os, --arch and --variant ask for together; "" for nothing."""
+    if not any(flags.given(name) for name in ("os", "arch", "variant")):
+        return ""
+    from builder.platforms import host_platform
+
+    host = host_platform()
+    words = [flags.text("os") or host.os, flags.text("arch") or host.architecture, flags.text("variant")]
+    return "/".join(word for word in words if word)
+
+
+def proxy_args(flags: Values) -> dict[str, str]:
+    """The build args of --http-proxy: the environment's proxy variables."""
+    if not flags.on("http-proxy"):
+        return {}
+    return {name: value for name, value in os.environ.items()
+            if name.lower() in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy") and value}
+
+
+def output_fields(flags: Values) -> tuple[str, ...]:
+    """What the flags say of every output that is an image, in the fields of --output."""
+    fields: list[str] = []
+    kind = flags.text("format") or os.environ.get("BUILDAH_FORMAT", "")
+    if kind:
+        if kind not in _FORMATS:
+            raise InvalidValue(f"--format `{kind}` is not known", hint="there are oci and docker")
+        fields.append(f"oci-mediatypes={'true' if kind == 'oci' else 'false'}")
+    compression = "uncompressed" if flags.on("disable-compression") else flags.text("compression-format")
+    if compression:
+        if not _COMPRESSIONS.get(compression):
+            raise InvalidValue(f"--compression-format `{compression}` is not supported",
+                               hint="there are gzip, zstd and uncompressed")
+        fields.append(f"compression={compression}")
+    if flags.given("compression-level"):
+        fields.append(f"compression-level={number(flags.text('compression-level'), 'compression-level')}")
+    if flags.on("force-compression"):
+        fields.append("force-compression=true")
+    if flags.on("rewrite-timestamp") or flags.given("timestamp"):
+        fields.append("rewrite-timestamp=true")
+    return tuple(fields)
+
+
+def _check(flags: Values) -> None:
+    if flags.text("isolation", "default") not in _ISOLATIONS:
+        raise InvalidValue(f"--isolation `{flags.text('isolation')}` is not known",
+                           hint=f"there are {', '.join(_ISOLATIONS)}")
+    if flags.on("identity-label"):
+        raise UsageError("`--identity-label` is not supported: images do not say what built them")
+    if flags.on("inherit-annotations"):
+        raise UsageError("`--inherit-annotations` is not supported: as in BuildKit, an image has only its own")
+    if flags.on("squash") and flags.on("squash-all"):
+        raise UsageError("--squash and --squash-all cannot be used together")
+    if flags.given("platform") and platform_of(flags):
+        raise UsageError("--platform and --os, --arch or --variant cannot be used together")
+    if flags.given("timestamp") and flags.given("source-date-epoch"):
+        raise UsageError("--timestamp and --source-date-epoch cannot be used together")

@@ -1,0 +1,56 @@
+"""Flags of Buildah, Podman and kaniko that are refused: doing without them silently would build something else.
+
+Each is known by name, so that the answer is a reason and not "unknown flag".
+"""
+
+from __future__ import annotations
+
+from builder.cli.flags import Flag, Kind
+
+_REASONS = {
+    "annotation-file": "give each with --annotation",
+    "cache-dir": "the cache is in the state folder (--root)",
+    "cache-repo": "caches in registries are not supported yet",
+    "cache-ttl": "steps are kept until `builder prune`; --no-cache-filter runs some again",
+    "cgroupns": "steps see the control groups of this process",
+    "cpp-flag": "Dockerfiles are not preprocessed",
+    "cw": "confidential workloads are not supported",
+    "decryption-key": "encrypted images are not supported",
+    "device": "this builder has no CDI devices; --volume binds what a step needs",
+    "digest-file": "use --metadata-file, whose `containerimage.digest` it is",
+    "group-add": "steps have the groups that the image gives their user",
+    "hooks-dir": "OCI hooks are not run",
+    "ignore-path": "all that a step writes is part of its layer; use a cache or tmpfs mount for what is not to stay",
+    "ignorefile": "name it after the Dockerfile: `<Dockerfile>.dockerignore`",
+    "ipc": "steps have an IPC namespace of their own",
+    "layer-label": "there are no intermediate images that could carry labels; --label labels the image",
+    "logfile": "progress goes to standard error, which the shell can send to a file",
+    "logsplit": "`builder logs` prints the output of each step",
+    "manifest": "several --platform make an image list by themselves; --tag names it",
+    "os-feature": "images have the features of their base",
+    "os-version": "images have the version of their base",
+    "pid": "steps have a PID namespace of their own",
+    "policy": "source policies are not supported yet",
+    "runtime-flag": "runtimes are called with their usual flags",
+    "sign-by": "images are signed by tools like cosign, after the push",
+    "source-policy-file": "source policies are not supported yet",
+    "stage-labels": "there are no images of stages; `builder builds show` lists their steps",
+    **dict.fromkeys((
+        "sbom-image-output", "sbom-image-purl-output", "sbom-merge-strategy", "sbom-output", "sbom-purl-output",
+        "sbom-scanner-command", "sbom-scanner-image"), "bills of materials are not supported yet"),
+    "userns": "steps run in the user namespace of this process",
+    **dict.fromkeys(("userns-gid-map", "userns-gid-map-group", "userns-uid-map", "userns-uid-map-user"),
+                    "steps run in the user namespace of this process"),
+    "uts": "steps have a UTS namespace of their own",
+}
+BARE = {
+    "all-platforms": "name the platforms with --platform",
+    "compat-volumes": "what steps write below a volume stays, as in BuildKit",
+    "save-stages": "stages are kept in the cache; build one with --target and --tag to have its image",
+    "stdin": "steps have an empty standard input; --on-error=debug opens a shell in one that failed",
+}
+"""Those that take no value; switching them off is fine."""
+
+REASONS = {**_REASONS, **BARE}
+REFUSED = (*(Flag(name, "", Kind.LIST, hidden=True) for name in _REASONS),
+           *(Flag(name, "", Kind.BOOL, hidden=True) for name in BARE))
