@@ -33,8 +33,8 @@ class Unreadable(ContextError):
 class LocalContext:
     """The tree under the directory `root`; `rules` hide paths, None hides nothing.
 
-    Nothing outside `root` is ever looked at. Raises Unreadable where a directory cannot be listed. A context that came
-    as an archive is not `root_owned`: its files keep their owners.
+    Nothing outside `root` is ever looked at. Raises Unreadable where a directory cannot be listed. What came as an
+    archive is not `root_owned`: its files keep their owners.
     """
 
     def __init__(self, root: str, rules: IgnoreRules | None = None, *, root_owned: bool = True) -> None:

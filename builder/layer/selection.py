@@ -78,7 +78,7 @@ def select(source: CopySource, tree: FileTree, op: Copy) -> list[Match]:
     matches: list[Match] = []
     for word in source.paths:
         if source.literal:
-            matches.append(_match(tree, word, _literal(tree, word), exclude=exclude))
+            matches.append(_match(tree, word, _followed(tree, word), exclude=exclude))
         elif op.parents:
             matches.extend(_with_parents(tree, word, exclude))
         else:
@@ -137,13 +137,6 @@ def _with_parents(tree: FileTree, word: str, exclude: IgnoreRules | None) -> Ite
         if required and all(selected.implied for selected in match.contents):
             raise _missing(tree, posixpath.join(path, pattern))
         yield match
-
-
-def _literal(tree: FileTree, path: str) -> Entry:
-    entry = tree.lstat(path)
-    if entry is None:
-        raise _missing(tree, path)
-    return entry
 
 
 def _followed(tree: FileTree, path: str) -> Entry:

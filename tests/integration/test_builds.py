@@ -117,6 +117,16 @@ def test_a_new_cache_mount_is_as_its_initial_content(builder: Command) -> None:
     assert (out / "e").read_text() == "711 7:6\n"
 
 
+def test_a_mounted_link_is_what_it_points_to_and_its_content_counts(builder: Command) -> None:
+    (builder.context / "real").mkdir()
+    (builder.context / "real" / "f").write_text("one\n")
+    (builder.context / "link").symlink_to("real")
+    dockerfile = "FROM base\nRUN --mount=source=link,target=/m cat /m/f > /seen\n"
+    assert (builder.files(dockerfile) / "seen").read_text() == "one\n"
+    (builder.context / "real" / "f").write_text("two\n")
+    assert (builder.files(dockerfile) / "seen").read_text() == "two\n"
+
+
 def test_variables_of_secrets_and_agents_that_are_missing(builder: Command) -> None:
     out = builder.files("FROM base\nRUN --mount=type=secret,id=absent,env=TOKEN echo \"[${TOKEN-unset}]\" > /secret\n"
                         "RUN --mount=type=tmpfs,target=/t --mount=type=ssh echo $SSH_AUTH_SOCK > /ssh\n"
