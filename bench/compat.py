@@ -9,6 +9,7 @@ perhaps a `setup.sh` that is run there first, a folder `www` that is served, and
     args       flags of both builders
     context    what to build instead of the folder; `-` reads the file named by `stdin`
     env        variables of both builders
+    output     further attributes of --output
     error      both must fail; words that both messages hold
     compare    also `layer-paths` (which layer holds what) or `diff-ids`
     explained  differences that docs/compatibility.md explains, as beginnings of report lines
@@ -158,7 +159,8 @@ class Comparison:
     def _build(self, command: list[str], name: str) -> tuple[dict[str, str] | None, str]:
         output = self.folder / name
         command += map(self._filled, self.spec.get("args", []))
-        built = self._run([*command, "--progress", "plain", "--output", f"type=oci,dest={output}"])
+        attributes = "".join(f",{attribute}" for attribute in self.spec.get("output", "").split(",") if attribute)
+        built = self._run([*command, "--progress", "plain", "--output", f"type=oci,dest={output}{attributes}"])
         if built.returncode != 0:
             return None, built.stderr
         lines = describe(output, self.start, frozenset(self.spec.get("compare", ())))

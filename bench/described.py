@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ def describe(archive: Path, start: int, compared: frozenset[str]) -> dict[str, s
     for number, entry in enumerate(config.get("history") or []):
         entry["created"] = moment(entry.get("created"), start)
         lines[f"history[{number}]"] = json.dumps(entry, sort_keys=True)
-    lines["layers"] = str(len(document.get("layers") or []))
+    lines["layers"] = " ".join([str(len(document.get("layers") or [])), document.get("mediaType", ""),
+                                *sorted({layer["mediaType"] for layer in document.get("layers") or []})])
+    lines |= {f"annotation.{key}": value for key, value in document.get("annotations", {}).items()}
     if "diff-ids" in compared:
         lines |= {f"diff-id[{number}]": diff_id for number, diff_id in enumerate(config["rootfs"]["diff_ids"])}
     tree = Tree(start)
@@ -60,6 +63,14 @@ def moment(created: str | None, start: int) -> str | None:
     return "now" if start <= seconds < start + PRESENT else created
 
 
+def uncompressed(layer: bytes) -> bytes:
+    if layer[:2] == b"\x1f\x8b":
+        return gzip.decompress(layer)
+    if layer[:4] == b"\x28\xb5\x2f\xfd":
+        return subprocess.run(["zstd", "-dc"], input=layer, stdout=subprocess.PIPE, check=True).stdout
+    return layer
+
+
 class Tree:
     """A file tree made by applying layers."""
 
@@ -69,7 +80,7 @@ class Tree:
 
     def apply(self, layer: bytes) -> list[str]:
         """Puts a layer on top; the paths it holds, but for directories."""
-        data = gzip.decompress(layer) if layer[:2] == b"\x1f\x8b" else layer
+        data = uncompressed(layer)
         with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as tar:
             members = [(os.path.normpath("/" + member.name), member) for member in tar]
             for path, _ in members:
