@@ -154,7 +154,8 @@ class Builder:
         with self.store.lease():
             git = GitAccess(cache_dir=os.path.join(self.root, "git"), secret=lambda name: None,
                             ssh_socket=os.environ.get("SSH_AUTH_SOCK"))
-            return open_remote_context(source, target_dir, git=git, http=HttpAccess(secret=lambda name: None))
+            return open_remote_context(source, target_dir, git=git,
+                                       http=HttpAccess(secret=lambda name: None)).dockerfile
 
     def print_build(self, options: BuildOptions, what: str) -> str:
         """The value between two rooms as text: `ast`, `plan` or `keys`. Nothing is run."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from builder.builds.options import BuildOptions
 from builder.builds.runsettings import run_settings
@@ -14,8 +17,10 @@ from builder.language.golang import parse_bool
 from builder.oci import Platform
 from builder.plan.options import ImageSettings, PlanOptions
 from builder.plan.stage import rfc3339
-from builder.plan.vertices import SourceGit, SourceHttp
 from builder.platforms import host_platform, parse_platform
+
+if TYPE_CHECKING:
+    from builder.context.remote import RemoteSource
 
 _MAX_SECRET = 500 << 10
 
@@ -62,15 +67,34 @@ def source_date_epoch(options: BuildOptions) -> int | None:
         raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}", hint="seconds since 1970, such as 1700000000") from None
 
 
-def remote_context(options: BuildOptions) -> SourceGit | SourceHttp | None:
-    """The source that the context is when it is not on this machine. Raises InvalidGitRef."""
+def with_local_context(options: BuildOptions) -> BuildOptions:
+    """kaniko's notations of a context on this machine in docker's: `dir://PATH`, and `tar://PATH` or `tar://stdin`."""
+    context = options.context
+    if context.startswith("dir://"):
+        return msgspec.structs.replace(options, context=context.removeprefix("dir://"))
+    if not context.startswith("tar://"):
+        return options
+    path = context.removeprefix("tar://")
+    if path == "stdin":
+        return msgspec.structs.replace(options, context="-")
+    try:
+        stream = open(path, "rb")  # noqa: SIM115  # read to its end, once
+    except OSError as error:
+        raise ContextError(f"cannot read the context `{path}`", cause=error.strerror) from error
+    return msgspec.structs.replace(options, context="-", stdin=stream)
+
+
+def remote_context(options: BuildOptions) -> RemoteSource | None:
+    """The source that the context is when it is not on this machine. Raises InvalidGitRef, ContextError."""
     if options.context == "-" or os.path.isdir(options.context):
         return None
+    from builder.context.objectstore import object_location
     from builder.context.remote import remote_source
 
     args = options.build_args
-    return remote_source(options.context, keep_git_dir=_is_on(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")),
-                         commit_times=bool(args.get("SOURCE_DATE_EPOCH")))
+    return object_location(options.context) or remote_source(
+        options.context, keep_git_dir=_is_on(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")),
+        commit_times=bool(args.get("SOURCE_DATE_EPOCH")))
 
 
 def secret_reader(options: BuildOptions) -> Callable[[str], bytes | None]:

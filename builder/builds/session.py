@@ -26,6 +26,7 @@ from builder.builds.request import (
     secret_reader,
     source_date_epoch,
     ssh_access,
+    with_local_context,
 )
 from builder.builds.world import BuildWorld, Links
 from builder.cache.records import Cache
@@ -49,7 +50,7 @@ from builder.lint.linter import LintConfig, Linter
 from builder.lint.report import Report
 from builder.oci import Platform
 from builder.plan.planner import plan
-from builder.plan.vertices import Plan, SourceGit, SourceHttp, SourceImage
+from builder.plan.vertices import Plan, SourceImage
 from builder.registry.access import RegistryAccess
 from builder.sandbox.container import Sandbox
 from builder.source import Location
@@ -58,6 +59,7 @@ from builder.store.builds import BuildId, BuildState
 from builder.store.layers import LayerId
 
 if TYPE_CHECKING:
+    from builder.builds.remotes import Remotes
     from builder.plan.outline import Outline
 
 DEFAULT_JOBS = 16
@@ -218,39 +220,45 @@ class BuildSession:
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _read(self, stack: ExitStack) -> tuple[Inputs, Dockerfile, BuildWorld]:
-        options = self._options
+        options = with_local_context(self._options)
         remote = remote_context(options)
-        scratch, settled = "", None
+        scratch, settled, time_of_context = "", "", None
         if remote is not None or options.context == "-":
             scratch = stack.enter_context(self._tools.store.stage_layer()).diff
         if remote is not None:
-            settled = self._fetch_context(remote, scratch, stack)
+            with self._progress.internal("[internal] load remote build context"):
+                fetched = self._remotes(stack).open_context(remote, scratch)
+            settled, time_of_context = fetched.dockerfile or "", fetched.time
+        self._settle_epoch(time_of_context)
+        file = options.dockerfile
+        if file.startswith(("http://", "https://")):
+            file = self._remotes(stack).fetch_dockerfile(file)
         shown = os.path.basename(options.dockerfile) if options.dockerfile not in {"", "-"} else "Dockerfile"
         with self._progress.internal(f"[internal] load build definition from {shown}") as self._definition:
             if remote is not None:
-                inputs = open_fetched_inputs(options.dockerfile or settled or "", options.stdin, scratch)
+                inputs = open_fetched_inputs(file or settled, options.stdin, scratch)
             else:
-                inputs = open_inputs(options.context, options.dockerfile, options.stdin, scratch)
+                inputs = open_inputs(options.context, file, options.stdin, scratch)
         if self._shared is not None:
             inputs = msgspec.structs.replace(inputs, context=self._shared.open_context(inputs.context))
         dockerfile = parsed(self._tools.store, inputs.dockerfile)
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
-                           pull=Pull(options.pull), links=self._shared.links if self._shared is not None else None)
+                           pull=Pull(options.pull), links=self._shared.links if self._shared is not None else None,
+                           fetch=lambda location: self._remotes(stack).object_tree(location))
         return inputs, dockerfile, world
 
-    def _fetch_context(self, remote: SourceGit | SourceHttp, target_dir: str, stack: ExitStack) -> str | None:
-        from builder.context.git import GitAccess
-        from builder.context.http import HttpAccess
-        from builder.context.remote import open_remote_context
+    def _remotes(self, stack: ExitStack) -> Remotes:
+        from builder.builds.remotes import Remotes
 
-        secret = secret_reader(self._options)
-        ssh_socket, on_close = ssh_access(self._options)
-        stack.callback(on_close)
-        git = GitAccess(cache_dir=os.path.join(self._tools.store.root, "git"), secret=secret,
-                        ssh_socket=ssh_socket("default"))
-        with self._progress.internal("[internal] load remote build context"):
-            return open_remote_context(remote, target_dir, git=git, http=HttpAccess(secret=secret))
+        return Remotes(self._tools.store, self._options, stack)
+
+    def _settle_epoch(self, time: int | None) -> None:
+        """SOURCE_DATE_EPOCH=context is the time of the context, or none where that has no time of its own."""
+        args = self._options.build_args
+        if args.get("SOURCE_DATE_EPOCH") == "context":
+            epoch = "" if time is None else str(time)
+            self._options = msgspec.structs.replace(self._options, build_args={**args, "SOURCE_DATE_EPOCH": epoch})
 
     def _platforms(self) -> list[Platform | None]:
         return list(platforms_of(self._options)) or [None]

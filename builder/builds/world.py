@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from builder.builds.progress import Progress
 from builder.context.local import LocalContext
@@ -17,6 +17,9 @@ from builder.plan.options import ContextTree, EmptyTree, NamedContext
 from builder.plan.vertices import Plan, ResolvedImage
 from builder.reference import Reference
 
+if TYPE_CHECKING:
+    from builder.context.objectstore import ObjectLocation
+
 Links: TypeAlias = Callable[[str, Platform], Plan]
 
 LINK = "target:"
@@ -27,8 +30,12 @@ class BuildWorld:
     """One build's; every image is resolved once per platform. `trees` collects the local trees that are named."""
 
     def __init__(self, resolver: Resolver, named: Mapping[str, str], rules: IgnoreRules | None, context: FileTree,
-                 progress: Progress, *, pull: Pull, links: Links | None = None) -> None:
-        """`links` gives the plans of other targets, for contexts that name them (`target:NAME`)."""
+                 progress: Progress, *, pull: Pull, fetch: Callable[[ObjectLocation], FileTree],
+                 links: Links | None = None) -> None:
+        """`links` gives the plans of other targets, for contexts that name them (`target:NAME`).
+
+        `fetch` gives the files of contexts in object stores.
+        """
         self.trees: dict[str, FileTree] = {"context": context}
         self._resolver = resolver
         self._named = {_normal(name): value for name, value in named.items()}
@@ -36,6 +43,7 @@ class BuildWorld:
         self._progress = progress
         self._pull = pull
         self._links = links
+        self._fetch = fetch
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
@@ -58,11 +66,16 @@ class BuildWorld:
                 return self.image(Reference.parse(target).with_default_tag(), platform)
         if value.startswith("oci-layout://"):
             return self._layout(value, platform)
+        if not os.path.isdir(value) and (location := _object(value)) is not None:
+            if name not in self.trees:
+                with self._progress.internal(f"[context {name}] load {value}"):
+                    self.trees[name] = self._fetch(location)
+            return ContextTree(name)
         if not os.path.isdir(value) and (source := _remote(value)) is not None:
             return source
         if "://" in value:
-            raise ContextError(f"named context `{name}`: `{value}` is not supported yet",
-                               hint="a directory, docker-image://, oci-layout://, a git or an HTTP URL")
+            raise ContextError(f"named context `{name}`: `{value}` is of no known kind",
+                               hint="a directory, docker-image://, oci-layout://, s3://, gs://, a git or an HTTP URL")
         return self._directory(name, value)
 
     def ignored(self, path: str) -> bool:
@@ -88,6 +101,14 @@ class BuildWorld:
             with self._progress.internal(f"[internal] load metadata for {name}"):
                 self._images[key] = resolve()
         return self._images[key]
+
+
+def _object(value: str) -> ObjectLocation | None:
+    if "://" not in value:
+        return None
+    from builder.context.objectstore import object_location
+
+    return object_location(value)
 
 
 def _remote(value: str) -> NamedContext | None:

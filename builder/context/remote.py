@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+from typing import BinaryIO, Protocol, TypeAlias
+
+import msgspec
 
 from builder.context.git import GitAccess, fetch_git, resolve_git
-from builder.context.http import HttpAccess, fetch_http
-from builder.context.stdin import is_archive_start
+from builder.context.http import HttpAccess, HttpFile, Status, fetch_http
+from builder.context.objectstore import ObjectLocation, fetch_object
+from builder.context.stdin import Replayed, is_archive_start
 from builder.plan.gitref import parse_git_ref
 from builder.plan.vertices import SourceGit, SourceHttp
 
@@ -14,6 +19,31 @@ HTTP_FILENAME = "context"
 """The name of the one file that a context over HTTP is."""
 
 _HEAD = 512
+
+RemoteSource: TypeAlias = SourceGit | SourceHttp | ObjectLocation
+
+
+class RemoteContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What came with the files of a context."""
+
+    dockerfile: str | None = None
+    """The name of the Dockerfile where the context settles it: a file that is no archive is the Dockerfile, and the
+    whole context."""
+    time: int | None = None
+    """Of the commit, the server's Last-Modified, or else the newest file of the archive, in seconds
+    (SOURCE_DATE_EPOCH=context)."""
+
+
+class DownloadMemory(Protocol):
+    """Keeps one download for the next build."""
+
+    def earlier(self) -> HttpFile | None: ...
+
+    def open(self, file: HttpFile) -> BinaryIO:
+        """The bytes of what `earlier` returned."""
+        ...
+
+    def keep(self, file: HttpFile, path: str) -> None: ...
 
 
 def remote_source(text: str, *, keep_git_dir: bool = False,
@@ -35,25 +65,59 @@ def remote_source(text: str, *, keep_git_dir: bool = False,
     return None
 
 
-def open_remote_context(source: SourceGit | SourceHttp, target_dir: str, *, git: GitAccess,
-                        http: HttpAccess) -> str | None:
+def open_remote_context(source: RemoteSource, target_dir: str, *, git: GitAccess, http: HttpAccess,
+                        memory: DownloadMemory | None = None) -> RemoteContext:
     """Fills the empty `target_dir` with a build context.
 
-    The result is the name of the Dockerfile where the context settles it: a URL whose content is no archive is the
-    Dockerfile, and the whole context. None: look for one as in any directory. Raises what fetch_git and fetch_http
-    raise, and what unpacking an archive raises.
+    With `memory` a server that has the same file still is not asked to send it again. Raises what fetch_git, fetch_http
+    and fetch_object raise, and what unpacking an archive raises.
     """
-    if isinstance(source, SourceGit):
-        fetch_git(source, resolve_git(source, git), target_dir, git)
-        return None
-    file = fetch_http(source, target_dir, http)
-    path = os.path.join(target_dir, file.filename)
-    with open(path, "rb") as stream:
-        if not is_archive_start(stream.read(_HEAD)):
-            return file.filename
-        from builder.layer.archive import unpack_context
+    match source:
+        case SourceGit():
+            return RemoteContext(time=fetch_git(source, resolve_git(source, git), target_dir, git).commit_time)
+        case ObjectLocation():
+            path = os.path.join(target_dir, HTTP_FILENAME)
+            fetch_object(source, path)
+            with open(path, "rb") as stream:
+                return _opened(stream, target_dir)
+        case SourceHttp():
+            return _open_http(source, target_dir, http, memory)
 
+
+def _open_http(source: SourceHttp, target_dir: str, http: HttpAccess, memory: DownloadMemory | None) -> RemoteContext:
+    file = fetch_http(source, target_dir, http, earlier=memory.earlier() if memory is not None else None)
+    path = os.path.join(target_dir, file.filename)
+    if file.status is Status.UNCHANGED:
+        assert memory is not None
+        with memory.open(file) as stream:
+            context = _opened(stream, target_dir)
+    else:
+        if memory is not None:
+            memory.keep(file, path)
+        with open(path, "rb") as stream:
+            context = _opened(stream, target_dir)
+    return msgspec.structs.replace(context, time=file.mtime) if file.last_modified else context
+
+
+def _opened(stream: BinaryIO, target_dir: str) -> RemoteContext:
+    """The context that the file `stream` holds: its name in `target_dir` is free, or taken by the file itself."""
+    path = os.path.join(target_dir, HTTP_FILENAME)
+    start = stream.read(_HEAD)
+    if not is_archive_start(start):
+        if not os.path.exists(path):
+            with open(path, "wb") as file:
+                file.write(start)
+                shutil.copyfileobj(stream, file)
+        return RemoteContext(dockerfile=HTTP_FILENAME)
+    from builder.layer.archive import unpack_context
+
+    if os.path.exists(path):
         os.unlink(path)  # an entry of the archive may have this name
-        stream.seek(0)
-        unpack_context(stream, target_dir)
-    return None
+    unpack_context(Replayed(start, stream), target_dir)
+    return RemoteContext(time=_latest(target_dir))
+
+
+def _latest(folder: str) -> int | None:
+    """The time of the newest file, in seconds."""
+    times = [os.lstat(os.path.join(top, name)).st_mtime_ns for top, _, names in os.walk(folder) for name in names]
+    return max(times) // 10**9 if times else None

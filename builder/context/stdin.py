@@ -30,7 +30,7 @@ def read_stream(stream: BinaryIO, scratch: str) -> bytes | None:
     if is_archive_start(start):
         from builder.layer.archive import unpack_context
 
-        unpack_context(_Replayed(start, stream), scratch)
+        unpack_context(Replayed(start, stream), scratch)
         return None
     text = start + _read(stream, MAX_DOCKERFILE + 1 - len(start))
     if len(text) > MAX_DOCKERFILE:
@@ -64,7 +64,7 @@ def _read(stream: BinaryIO, size: int) -> bytes:
     return b"".join(pieces)
 
 
-class _Replayed:
+class Replayed:
     """A stream from its beginning, some of which was already read."""
 
     def __init__(self, start: bytes, rest: BinaryIO) -> None:

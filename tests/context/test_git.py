@@ -26,7 +26,7 @@ from builder.context.git import (
 from builder.context.gitmirror import CommitGone
 from builder.context.gitprogram import GitFailed, GitMissing
 from builder.context.http import HttpAccess
-from builder.context.remote import open_remote_context, remote_source
+from builder.context.remote import RemoteContext, open_remote_context, remote_source
 from builder.errors import BuilderError, Cancelled
 from builder.plan.vertices import SourceGit
 
@@ -321,7 +321,8 @@ def test_times(site: Site, access: GitAccess, tmp_path: Path, mtime: str) -> Non
 def test_as_a_build_context(site: Site, access: GitAccess, tmp_path: Path) -> None:
     known = remote_source(f"{site.repo}?tag=v1#:d")
     assert known is not None
-    assert open_remote_context(known, str(tmp_path), git=access, http=HttpAccess(secret=lambda _: None)) is None
+    context = open_remote_context(known, str(tmp_path), git=access, http=HttpAccess(secret=lambda _: None))
+    assert context == RemoteContext(time=COMMIT_TIME)
     assert listing(tmp_path) == {"e": "d 755", "e/f.txt": "f 644 inner"}
 
 

@@ -384,4 +384,4 @@ def opened(url: str, tmp_path: Path) -> str | None:
     assert known is not None
     (tmp_path / "out").mkdir()
     git = GitAccess(cache_dir=str(tmp_path / "git"), secret=lambda _: None)
-    return open_remote_context(known, str(tmp_path / "out"), git=git, http=ACCESS)
+    return open_remote_context(known, str(tmp_path / "out"), git=git, http=ACCESS).dockerfile

@@ -43,10 +43,10 @@ class Command:
         progress = () if "-q" in args else ("--progress", "plain")
         return ["build", *progress, "--build-context", f"base=oci-layout://{self.base}", "-f", str(path), *args]
 
-    def files(self, dockerfile: str, *args: str) -> Path:
+    def files(self, dockerfile: str, *args: str, context: str = "") -> Path:
         """A folder with the files of the result."""
         out = self.context.parent / "out"
-        done = self.build(dockerfile, "--output", str(out), *args)
+        done = self.build(dockerfile, "--output", str(out), *args, context=context)
         assert done.returncode == 0, done.stderr
         return out
 

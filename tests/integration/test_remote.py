@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.context.servers import Answer, FileServer, git
+from tests.context.servers import COMMIT_TIME, Answer, FileServer, git
 from tests.integration.conftest import Command
 
 pytestmark = pytest.mark.root
@@ -101,3 +103,64 @@ def test_a_moved_branch_is_noticed(builder: Command, server: FileServer) -> None
     assert (builder.files(dockerfile) / "f").read_text() == "f\n"
     git("branch", "-f", "moving", "main", cwd=bare)
     assert (builder.files(dockerfile) / "f").read_text() == "second\n"
+
+
+def test_an_archive_is_sent_again_only_when_it_changed(builder: Command, server: FileServer) -> None:
+    content = server.routes["/context.tgz"]
+    assert isinstance(content, Answer)
+
+    def conditional(headers: Mapping[str, str]) -> Answer:
+        etag = (("ETag", '"one"'),)
+        return Answer(status=304, headers=etag) if headers.get("if-none-match") == '"one"' else Answer(
+            content.body, headers=etag)
+
+    server.routes["/kept.tgz"] = conditional
+    first = built(builder, f"{server.url}/kept.tgz")
+    assert built(builder, f"{server.url}/kept.tgz") == first
+    sent = [headers.get("if-none-match") for path, headers in server.requests if path == "/kept.tgz"]
+    assert sent == [None, '"one"']
+
+
+def test_a_dockerfile_by_url(builder: Command, server: FileServer) -> None:
+    (builder.context / "f").write_text("local\n")
+    assert built(builder, str(builder.context), "-f", f"{server.url}/Dockerfile") == {"all/f": "local\n"}
+
+
+def test_kanikos_notations_of_local_contexts(builder: Command, tmp_path: Path) -> None:
+    (builder.context / "Dockerfile").write_text("FROM scratch\nCOPY f /\n")
+    (builder.context / "f").write_text("f\n")
+    assert built(builder, f"dir://{builder.context}") == {"f": "f\n"}
+    subprocess.run(["tar", "-czf", str(tmp_path / "c.tgz"), "."], cwd=builder.context, check=True)
+    assert built(builder, f"tar://{tmp_path}/c.tgz") == {"f": "f\n"}
+    missing = builder.run("build", f"tar://{tmp_path}/none")
+    assert f"cannot read the context `{tmp_path}/none`" in missing.stderr
+
+
+EPOCH = "FROM base\nARG SOURCE_DATE_EPOCH\nRUN echo \"epoch=$SOURCE_DATE_EPOCH\" > /epoch\n"
+
+
+@pytest.mark.parametrize(("path", "epoch"), [
+    ("git/repo.git", str(COMMIT_TIME)), ("dated.tgz", "1600000000"), ("undated.tgz", "1500000000")])
+def test_the_time_of_the_context(builder: Command, server: FileServer, path: str, epoch: str) -> None:
+    (builder.context.parent / "Dockerfile").write_text(EPOCH)
+    server.routes["/dated.tgz"] = Answer(_archive(), headers=(("Last-Modified", "Sun, 13 Sep 2020 12:26:40 GMT"),))
+    server.routes["/undated.tgz"] = Answer(_archive())
+    out = builder.files(EPOCH, "--build-arg", "SOURCE_DATE_EPOCH=context", context=f"{server.url}/{path}")
+    assert (out / "epoch").read_text() == f"epoch={epoch}\n"
+
+
+def test_a_local_context_has_no_time(builder: Command) -> None:
+    out = builder.files(EPOCH, "--build-arg", "SOURCE_DATE_EPOCH=context")
+    assert (out / "epoch").read_text() == "epoch=\n"
+    wrong = builder.build(EPOCH, "--build-arg", "SOURCE_DATE_EPOCH=other")
+    assert "invalid SOURCE_DATE_EPOCH: other" in wrong.stderr
+
+
+def _archive() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for number, name in enumerate(("a", "b")):
+            member = tarfile.TarInfo(name)
+            member.mtime = 1_500_000_000 - number
+            tar.addfile(member)
+    return buffer.getvalue()
