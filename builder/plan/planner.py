@@ -20,10 +20,12 @@ from builder.plan import vertices as v
 from builder.plan.copying import CopyPlanner
 from builder.plan.errors import BlankBaseName, NoStages, PlanError, UnknownTarget
 from builder.plan.graph import GraphBuilder
+from builder.plan.imagesettings import inherited, with_settings
 from builder.plan.metadata import MetadataPlanner
-from builder.plan.options import ContextTree, EmptyTree, ImageSettings, PlanOptions, World
+from builder.plan.options import ContextTree, EmptyTree, PlanOptions, World
 from builder.plan.running import RunPlanner
 from builder.plan.scope import DEFAULT_PATH, Scope, platform_args
+from builder.plan.sourcenames import SourceNames
 from builder.plan.stage import StagePlanner, clean
 from builder.plan.stages import Command, StageGraph, StageNode
 from builder.platforms import normalize, parse_platform
@@ -66,6 +68,7 @@ class Planner:
             raise NoStages
         check_text(self._dockerfile, self._linter)
         self._set_global_args()
+        self._stages.source_name = SourceNames(self._words, self.global_args, self._options.build_args).expand
         for index, stage in enumerate(self._dockerfile.stages):
             self._add_stage(index, stage)
         target = self._target()
@@ -325,7 +328,7 @@ class Planner:
             node.scope = Scope(self._dockerfile.escape, self._linter)
             start = node.included or node.image
             if start is not None:
-                node.config = self._inherited(start.config.config)
+                node.config = inherited(start.config.config, self._options.image)
                 node.author = start.config.author
                 node.history = list(node.included.history if node.included else start.config.history or ())
             else:
@@ -339,20 +342,11 @@ class Planner:
             key, _, value = entry.partition("=")
             node.scope.set(key, value)
 
-    def _inherited(self, config: ContainerConfig) -> ContainerConfig:
-        """A base image's config without the labels that are not wanted from it."""
-        settings = self._options.image
-        if not config.labels or (settings.inherit_labels and not settings.unset_labels):
-            return config
-        kept = {key: value for key, value in config.labels.items()
-                if settings.inherit_labels and key not in settings.unset_labels}
-        return msgspec.structs.replace(config, labels=kept or None)
-
     # -- the image -----------------------------------------------------------------------------------------------
 
     def _finish(self, target: StageNode) -> v.Plan:
         options = self._options
-        target.config = _with_settings(target.config, options.image)
+        target.config = with_settings(target.config, options.image)
         platform = target.image.config.platform if target.image else options.platform
         if options.explicit_platform:
             same = (options.platform.os, options.platform.architecture) == (platform.os, platform.architecture)
@@ -367,18 +361,6 @@ class Planner:
             keep, output = _reached(self._graph.vertices, target.root)
         return v.Plan(vertices=keep, output=output, config=config, history=tuple(target.history), platform=platform,
                       base=target.image, epoch=self._epoch)
-
-
-def _with_settings(config: ContainerConfig, settings: ImageSettings) -> ContainerConfig:
-    """The image's config as the command line has it changed; a variable that is set anew goes to the end."""
-    if settings.labels:
-        config = msgspec.structs.replace(config, labels={**(config.labels or {}), **settings.labels})
-    if settings.env or settings.unset_env:
-        kept = [entry for entry in config.env or () if entry.partition("=")[0] not in settings.env]
-        kept += [f"{key}={value}" for key, value in settings.env.items()]
-        env = tuple(entry for entry in kept if entry.partition("=")[0] not in settings.unset_env)
-        config = msgspec.structs.replace(config, env=env)
-    return config
 
 
 def _count_steps(node: StageNode) -> int:

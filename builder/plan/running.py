@@ -7,7 +7,7 @@ import re
 
 from builder.language.heredocs import heredoc_or_word
 from builder.language.instructions import ExecForm, Run, Statement
-from builder.language.mounts import MountSpec, parse_mount
+from builder.language.mounts import MountSpec, parse_device, parse_mount
 from builder.oci import ContainerConfig
 from builder.plan import vertices as v
 from builder.plan.errors import EntitlementNeeded, NoDevices, PlanError
@@ -39,7 +39,7 @@ class RunPlanner:
         node.mounts += [(mount, self._statement.span) for mount in mounts]
         self._check_entitlements()
         if instruction.devices:
-            raise NoDevices(instruction.devices[0], planner.location(self._statement))
+            raise NoDevices(parse_device(instruction.devices[0]).name, planner.location(self._statement))
         masked = tuple(m.env for m in mounts if isinstance(m, v.SecretMount) and m.env)
         op = v.Run(
             argv=tuple(argv), env=tuple(f"{key}={value}" for key, value in planner.scope.env.items()),

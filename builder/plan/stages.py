@@ -6,12 +6,13 @@ before it), a base that no earlier stage has is an image, `--from=<number>` coun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from builder.language.instructions import Copy, Dockerfile, Onbuild, Run, Stage, Statement
 from builder.language.mounts import mount_from
 from builder.oci import ContainerConfig, History, Platform
-from builder.plan.errors import CircularDependency, InvalidStageIndex, PlanError
+from builder.plan.errors import CircularDependency, InvalidStageIndex
 from builder.plan.options import NamedContext
 from builder.plan.scope import Scope
 from builder.plan.vertices import Mount, Plan, ResolvedImage
@@ -75,11 +76,16 @@ class StageNode:
         return own if self.base is None else [self.base, *own]
 
 
+SourceName: TypeAlias = Callable[[str, StageNode, Command, Location], str]
+
+
 class StageGraph:
     """The stages of one file, in order, then the images that they copy or mount from."""
 
     def __init__(self, dockerfile: Dockerfile, run_mounts: tuple[str, ...] = ()) -> None:
         """`run_mounts` are mounts that every RUN has before its own."""
+        self.source_name: SourceName = lambda name, node, command, location: name
+        """What a COPY takes files from, variables expanded."""
         self._dockerfile = dockerfile
         self._run_mounts = run_mounts
         self.nodes: list[StageNode] = []
@@ -110,17 +116,13 @@ class StageGraph:
         location = self.locate(statement.span)
         match statement.instruction:
             case Copy(from_=source) if source:
-                command.sources = (self._copy_source(source, location),)
+                command.sources = (self._copy_source(self.source_name(source, node, command, location), location),)
             case Run(mounts=mounts):
                 command.sources = tuple(
                     self._mount_source(mount, location) for mount in (*self._run_mounts, *mounts))
         return any(source is not None for source in command.sources)
 
     def _copy_source(self, source: str, location: Location) -> StageNode:
-        if "$" in source:
-            raise PlanError(
-                "variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
-                "scope as a workaround", location=location)
         digits = source[1:] if source[:1] in {"-", "+"} else source
         if digits.isascii() and digits.isdigit():
             index = int(source)

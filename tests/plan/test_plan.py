@@ -11,9 +11,10 @@ from builder.language.parser import parse
 from builder.lint.linter import LintConfig, Linter
 from builder.oci import Descriptor, Digest, ImageConfig, MediaType, Platform, decode_config
 from builder.plan.dump import dump
-from builder.plan.options import NamedContext, PlanOptions
+from builder.plan.errors import PlanError
+from builder.plan.options import ImageSettings, NamedContext, PlanOptions, RunSettings
 from builder.plan.planner import plan
-from builder.plan.vertices import FromStore, Plan, ResolvedImage
+from builder.plan.vertices import FromStore, HostMount, Plan, ResolvedImage, Run
 from builder.reference import Reference
 from builder.source import Source
 
@@ -43,11 +44,12 @@ class OneImage:
         return path == "secret.txt"
 
 
-def planned(text: str, *, base: dict[str, object] | None = None, **options: object) -> tuple[Plan, Linter]:
+def planned(text: str, *, base: dict[str, object] | None = None, replaced_base: str = "",
+            **options: object) -> tuple[Plan, Linter]:
     dockerfile = parse(Source("Dockerfile", text))
     linter = Linter(LintConfig.parse(dockerfile.directive("check") or ""))
     world = OneImage(decode_config(json.dumps(base or DEBIAN).encode()))
-    wanted = PlanOptions(build_platform=AMD64, platform=AMD64, **options)  # type: ignore[arg-type]  # a test's words
+    wanted = PlanOptions(build_platform=AMD64, platform=AMD64, base=replaced_base, **options)  # type: ignore[arg-type]  # a test's words
     return plan(dockerfile, wanted, world, linter), linter
 
 
@@ -58,3 +60,64 @@ def test_golden(case: Path, update_golden: bool) -> None:
     if update_golden:
         golden.write_text(dump(result))
     assert dump(result) == golden.read_text()
+
+
+FROM_VARIABLE = """\
+ARG WHICH=a
+FROM debian AS a
+RUN a
+FROM debian AS b
+RUN b
+FROM scratch AS declared
+ARG WHICH
+ENV V=${WHICH} WHICH=ignored
+FROM declared
+COPY --from=$V /x /
+"""
+
+
+@pytest.mark.parametrize(("given", "ran"), [({}, "RUN a"), ({"WHICH": "b"}, "RUN b"), ({"WHICH": "B"}, "RUN b")])
+def test_a_variable_names_the_stage_to_copy_from(given: dict[str, str], ran: str) -> None:
+    result, _ = planned(FROM_VARIABLE, build_args=given)
+    assert [vertex.name.partition("] ")[2] for vertex in result.vertices if " RUN " in vertex.name] == [ran]
+
+
+def test_a_variable_without_a_value_names_no_stage() -> None:
+    with pytest.raises(PlanError, match="empty value for --from from expression"):
+        planned("FROM debian AS a\nFROM scratch\nCOPY --from=${NOTHING} / /\n")
+
+
+def test_unused_stages_are_left_out_unless_wanted() -> None:
+    text = "FROM debian AS unused\nRUN unused\nFROM debian\nRUN used\n"
+    names = [[vertex.name for vertex in planned(text, unused_stages=unused)[0].vertices if " RUN " in vertex.name]
+             for unused in (False, True)]
+    assert names == [["[stage-1 2/2] RUN used"], ["[unused 2/2] RUN unused", "[stage-1 2/2] RUN used"]]
+
+
+def test_the_first_base_can_be_replaced() -> None:
+    result, _ = planned("FROM never:1 AS x\nRUN a\nFROM x\n", replaced_base="debian")
+    assert "FROM docker.io/library/debian" in result.vertices[0].name
+
+
+def test_settings_of_the_image() -> None:
+    base = {**DEBIAN, "config": {"Env": ["PATH=/bin", "KEEP=1", "DROP=2"], "Labels": {"a": "1", "b": "2"}}}
+    settings = ImageSettings(env={"KEEP": "3", "NEW": "4"}, unset_env=frozenset({"DROP"}),
+                             unset_labels=frozenset({"a", "mine"}), labels={"given": "5"})
+    result, _ = planned("FROM debian\nLABEL mine=6\n", base=base, image=settings)
+    assert result.config.config.env == ("PATH=/bin", "KEEP=3", "NEW=4")
+    assert result.config.config.labels == {"b": "2", "mine": "6", "given": "5"}
+    result, _ = planned("FROM debian\nLABEL mine=6\n", base=base, image=ImageSettings(inherit_labels=False))
+    assert result.config.config.labels == {"mine": "6"}
+
+
+def test_mounts_for_all_steps_come_first() -> None:
+    run = RunSettings(mounts=("type=bind,from=a,source=/x,target=/m",), volumes=(HostMount(target="/v", source="/h"),))
+    result, _ = planned("FROM debian AS a\nFROM scratch\nRUN --mount=type=tmpfs,target=/t x\n", run=run)
+    op = result.vertices[-1].op
+    assert isinstance(op, Run)
+    assert [mount.target for mount in op.mounts] == ["/v", "/m", "/t"]
+
+
+def test_devices_are_refused() -> None:
+    with pytest.raises(PlanError, match=r"RUN --device: there is no device `vendor\.com/gpu=all`"):
+        planned("FROM debian\nRUN --device=vendor.com/gpu=all,required true\n")

@@ -1,0 +1,58 @@
+"""The name behind `COPY --from=$VERSION`, which BuildKit refuses and Buildah expands.
+
+What a stage takes files from must be known before anything is planned, and so before base images are looked at. So the
+variables are those that the text alone gives: ARGs, as declared so far in the stage and in the stages that it
+continues, and ENVs of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from builder.language.instructions import Arg, Env
+from builder.language.words import Words
+from builder.plan.errors import PlanError
+from builder.plan.stages import Command, StageNode
+from builder.source import Location
+
+
+class SourceNames:
+    def __init__(self, words: Words, global_args: Mapping[str, str], given: Mapping[str, str]) -> None:
+        """`given` are the build args."""
+        self._words = words
+        self._global_args = global_args
+        self._given = given
+
+    def expand(self, name: str, node: StageNode, command: Command, location: Location) -> str:
+        """Raises PlanError for a name that becomes empty, and DockerfileError for what is no word."""
+        if "$" not in name:
+            return name
+        expansion = self._words.expand(name, self._variables(node, command))
+        if not expansion.result:
+            raise PlanError(f"empty value for --from from expression {name}", location=location,
+                            hint="declare it: `ARG NAME=default`, in this stage or before the first FROM as well")
+        return expansion.result
+
+    def _variables(self, node: StageNode, until: Command | None) -> dict[str, str]:
+        found = self._variables(node.base, None) if node.base is not None else {}
+        for command in node.commands:
+            if command is until:
+                break
+            match command.statement.instruction:
+                case Env(pairs=pairs):
+                    before = dict(found)
+                    for pair in pairs:
+                        found[self._words.expand(pair.key, before).result] = self._words.expand(pair.value, before).result
+                case Arg(pairs=args):
+                    for arg in args:
+                        value = self._value(arg.key, arg.default, found)
+                        if value is not None:
+                            found[arg.key] = value
+        return found
+
+    def _value(self, key: str, default: str | None, known: Mapping[str, str]) -> str | None:
+        if key in self._given:
+            return self._given[key]
+        if default is not None:
+            return self._words.expand(default, known).result
+        return self._global_args.get(key)
