@@ -98,7 +98,7 @@ def _big_file(r: Round) -> None:
 
 
 def _stages(r: Round) -> None:
-    work = "perl -e '1 while (times)[0] < 0.3'"
+    work = "perl -e 'while ((times)[0] < 0.3) { $x++ for 1..100000 }'"
     stages = "".join(f"FROM {{base}} AS s{n}\nRUN sleep 1 && {work} && echo {{nonce}} {n} >/out{n}\n"
                      for n in range(10))
     r.dockerfile(stages + "FROM {base}\n" + "".join(f"COPY --from=s{n} /out{n} /\n" for n in range(10)))
