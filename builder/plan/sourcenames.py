@@ -42,7 +42,8 @@ class SourceNames:
                 case Env(pairs=pairs):
                     before = dict(found)
                     for pair in pairs:
-                        found[self._words.expand(pair.key, before).result] = self._words.expand(pair.value, before).result
+                        key = self._words.expand(pair.key, before).result
+                        found[key] = self._words.expand(pair.value, before).result
                 case Arg(pairs=args):
                     for arg in args:
                         value = self._value(arg.key, arg.default, found)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from builder.sandbox import rootless
+from builder.sandbox.network import obstacle
 from builder.sandbox.ociruntime import is_hybrid
 from builder.sandbox.runtime import cgroups, host, kernel, overlay, seccomp
 
@@ -92,7 +93,7 @@ def _facts(folder: str) -> Iterator[Fact]:
     yield from _cgroups()
     yield _resource()
     yield from _runtimes()
-    yield _user_network()
+    yield _private_network()
     yield _binfmt()
 
 
@@ -238,16 +239,11 @@ def _runtimes() -> Iterator[Fact]:
             yield Fact(name, True, path)
 
 
-def _user_network() -> Fact:
-    """Networks of an unprivileged user's own. Steps share the host's or have none, so nothing depends on it."""
-    tools = [tool for tool in ("pasta", "slirp4netns") if shutil.which(tool)]
-    if not tools:
-        return Fact("user networking", False, "neither pasta nor slirp4netns is installed (and not needed)")
-    try:
-        os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
-    except OSError as error:
-        return Fact("user networking", False, f"{tools[0]} is installed, but /dev/net/tun: {error.strerror}")
-    return Fact("user networking", True, f"{' and '.join(tools)}, with /dev/net/tun")
+def _private_network() -> Fact:
+    reason = obstacle()
+    if reason:
+        return Fact("private network", False, f"{reason}: steps share the host's network, loopback included")
+    return Fact("private network", True, "through pasta: steps do not reach the host's loopback")
 
 
 def _binfmt() -> Fact:
