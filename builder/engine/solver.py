@@ -6,8 +6,6 @@ calling thread: a build that finds everything in the cache starts no thread at a
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from builder.engine.ops.sources import pull
 from builder.engine.ops.work import Work
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
+from builder.engine.workers import Workers
 from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
 from builder.plan.vertices import Plan, SourceContext, SourceImage, Vertex
 from builder.sandbox.container import Exit, Output
@@ -65,7 +64,6 @@ class Solver:
         self._jobs = jobs
         self._first = first
         self._results: dict[int, Result] = {}
-        self._done: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
         self._record = record
         self._unfinished: dict[int, Outcome] = {}
         """Of vertices that began to run: how they will have ended should they fail."""
@@ -84,18 +82,19 @@ class Solver:
         ready = deque(index for index, count in enumerate(missing) if count == 0)
         running = 0
         failure: BaseException | None = None
+        workers = Workers(self._attempt)
         try:
             while ready or running:
                 while ready and running < self._jobs and failure is None:
                     index = ready.popleft()
                     running += 1
                     if running == 1 and not ready:
-                        self._attempt(index)
+                        workers.do(index)
                     else:
-                        threading.Thread(target=self._attempt, args=(index,), name=f"vertex-{index}").start()
+                        workers.give(index)
                 if not running:
                     break
-                index, result = self._done.get()
+                index, result = workers.done.get()
                 running -= 1
                 if isinstance(result, BaseException):
                     if failure is None:
@@ -110,18 +109,20 @@ class Solver:
         except BaseException:
             self._resources.cancel()
             for _ in range(running):
-                self._done.get()
+                workers.done.get()
             raise
+        finally:
+            workers.end()
         if failure is not None:
             raise failure
         return self._results
 
-    def _attempt(self, index: int) -> None:
+    def _attempt(self, index: int) -> Result | BaseException:
         vertex = self._plan.vertices[index]
         number = self._first + index
         emit = self._resources.emit
         try:
-            result: Result | BaseException = self._solve(index, vertex)
+            return self._solve(index, vertex)
         except BuilderError as error:
             cancelled = isinstance(error, Cancelled) or self._resources.cancelled.is_set()
             if cancelled:
@@ -132,10 +133,9 @@ class Solver:
             if (known := self._unfinished.pop(index, None)) is None:
                 known = Outcome(vertex=index, state="failed", started=time.time())
             self._record(msgspec.structs.replace(known, state="cancelled") if cancelled else known)
-            result = error
+            return error
         except BaseException as error:
-            result = error
-        self._done.put((index, result))
+            return error
 
     def _solve(self, index: int, vertex: Vertex) -> Result:
         inputs = tuple(self._results[needed] for needed in vertex.inputs)
