@@ -32,7 +32,7 @@ def build_options(flags: Values, context: str) -> BuildOptions:
     _refuse(flags)
     options = BuildOptions(
         context=context, dockerfile=flags.text("file") or flags.text("dockerfile"), tags=_tags(flags),
-        target=flags.text("target"), build_args=_build_args(flags), labels=key_values(flags.all("label")),
+        target=flags.text("target"), build_args=_build_args(flags), labels=_labels(flags, context),
         annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
         platforms=_platforms(flags),
         outputs=_outputs(flags), no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
@@ -44,6 +44,15 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         resources={name: _resource(name, flags.text(name)) for name in RESOURCES if flags.given(name)},
         jobs=number(flags.text("jobs", "0"), "jobs"))
     return msgspec.structs.replace(options, **buildah_options(flags))
+
+
+def _labels(flags: Values, context: str) -> dict[str, str]:
+    labels = key_values(flags.all("label"))
+    if os.environ.get("BUILDX_GIT_LABELS"):
+        from builder.cli.gitlabels import git_labels
+
+        labels |= git_labels(context, flags.text("file"), os.environ)
+    return labels
 
 
 def _platforms(flags: Values) -> tuple[str, ...]:

@@ -16,7 +16,11 @@ _STUB = ("127.0.0.53",)
 
 def resolv_conf(dns: Dns = Dns(), *, private: bool = False, forwarder: str = "") -> bytes:  # noqa: B008  # immutable
     """The file's content; in a private network `forwarder` stands for servers on the host's loopback."""
-    host = host_resolver(private=private)
+    return resolv_conf_over(host_resolver(private=private), dns, private=private, forwarder=forwarder)
+
+
+def resolv_conf_over(host: Dns, dns: Dns, *, private: bool, forwarder: str) -> bytes:
+    """The same, with what the host has."""
     servers = dns.servers or _reachable(host.servers, private=private)
     lines = [f"nameserver {server}" for server in servers or (forwarder and (forwarder,)) or DEFAULT_SERVERS]
     search, options = dns.search or host.search, dns.options or host.options
@@ -47,15 +51,19 @@ def _reachable(servers: tuple[str, ...], *, private: bool) -> tuple[str, ...]:
 
 
 def _read(path: str) -> Dns:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return parse_resolv_conf(file.read())
+    except OSError:
+        return Dns()
+
+
+def parse_resolv_conf(text: str) -> Dns:
+    """What the lines of such a file say; of several `search` lines the last one counts."""
     servers: list[str] = []
     search: tuple[str, ...] = ()
     options: list[str] = []
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return Dns()
-    for line in lines:
+    for line in text.splitlines():
         keyword, *values = line.split() or [""]
         match keyword:
             case "nameserver":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from builder.cli.build_flags import FLAGS
 from builder.cli.build_options import NotSupported, build_options
 from builder.cli.commands import GLOBAL_FLAGS
 from builder.cli.flags import parse
+from builder.cli.gitlabels import git_labels
 from builder.cli.refused_flags import BARE, REASONS
 from builder.cli.registry_flags import registry_settings
 from builder.errors import UsageError
@@ -270,3 +272,31 @@ def test_flags_for_registries(arguments: list[str], settings: RegistrySettings |
 def test_attestations_are_refused(arguments: list[str]) -> None:
     with pytest.raises(NotSupported):
         options(*arguments)
+
+
+def test_labels_from_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def git(*args: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *args]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text("FROM scratch\n")
+    git("add", "-A")
+    git("commit", "-q", "-m", "one")
+    git("remote", "add", "origin", "https://user:pass@example.com/app.git")
+    context = str(tmp_path / "app")
+    assert git_labels(context, "", {}) == {}
+    labels = {"org.opencontainers.image.revision": git("rev-parse", "HEAD"),
+              "org.opencontainers.image.source": "https://example.com/app.git",
+              "com.docker.image.source.entrypoint": "app/Dockerfile"}
+    assert git_labels(context, "", {"BUILDX_GIT_LABELS": "1"}) == labels
+    (tmp_path / "new").write_text("")
+    dirty = git_labels(context, "/elsewhere", {"BUILDX_GIT_LABELS": "full", "BUILDX_GIT_CHECK_DIRTY": "true"})
+    assert dirty["org.opencontainers.image.revision"].endswith("-dirty")
+    assert "com.docker.image.source.entrypoint" not in dirty
+    assert git_labels(str(tmp_path.parent), "", {"BUILDX_GIT_LABELS": "1"}) == {}
+    monkeypatch.setenv("BUILDX_GIT_LABELS", "1")
+    flags = parse((*FLAGS, *GLOBAL_FLAGS), ["--label", "a=b"])[0]
+    assert build_options(flags, context).labels == {"a": "b", **labels}
