@@ -31,7 +31,11 @@ _IGZIP_LEVELS = 3
 _ZSTD_LEVEL = 3
 _ZSTD_LEVELS = 19
 """Above, a reader needs a window of more than 8 MiB, which it may refuse."""
-_ZSTD_JOB = 2 << 20
+_ZSTD_WINDOW_LOG = 23
+"""8 MiB, the most that every reader takes."""
+_ZSTD_JOB = 4 << 20
+_ZSTD_OVERLAP_LOG = 8
+"""Each job knows half a window of what is before it. Larger jobs find more and take more memory: 8 MiB take 30 more."""
 
 MEDIA_TYPES = {
     Compression.UNCOMPRESSED: MediaType.OCI_LAYER,
@@ -278,7 +282,9 @@ class _Zstd:
         from zstandard import ZstdCompressionParameters, ZstdCompressor
 
         # Never 0 threads: with one or more, jobs of a fixed size make the output independent of their number.
-        parameters = ZstdCompressionParameters.from_level(level, threads=2, job_size=_ZSTD_JOB, write_checksum=True)
+        parameters = ZstdCompressionParameters.from_level(
+            level, threads=2, job_size=_ZSTD_JOB, window_log=_ZSTD_WINDOW_LOG, overlap_log=_ZSTD_OVERLAP_LOG,
+            write_checksum=True)
         stream = ZstdCompressor(compression_params=parameters).compressobj()
         self.compress: Callable[[memoryview], bytes] = stream.compress
         self.flush: Callable[[], bytes] = stream.flush
