@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import statistics
@@ -78,19 +79,20 @@ def line(row: Row, builders: list[str]) -> str:
 
 def markdown(results: Results) -> str:
     """The whole report: times and ratios, memory, disk."""
-    names = [name for name in ORDER if any(name in row.cells for row in results.rows.values())]
+    rows = sorted(results.rows.values(), key=_number)
+    names = [name for name in ORDER if any(name in row.cells for row in rows)]
     peers = [name for name in names if name != "builder"]
     head = ["", "workload", *names, *(f"builder/{peer}" for peer in peers), "goal (docker)"]
     text = [f"{results.machine}\n", "Median (min..max; CPU of all processes involved).\n", *_table(head, [
         [f"**{row.name}**", row.title, *(_times(row.cells.get(name)) for name in names),
          *(_ratio(row.ratio(peer)) for peer in peers), f"{row.goal}" if row.goal else ""]
-        for row in results.rows.values()])]
-    watched = [row for row in results.rows.values() if any(cell.peak_mib for cell in row.cells.values())]
+        for row in rows])]
+    watched = [row for row in rows if any(cell.peak_mib for cell in row.cells.values())]
     if watched:
         text += ["\nPeak memory of everything involved, MiB (W13)\n", *_table(["", *names], [
             [row.name, *(f"{max(cell.peak_mib):.0f}" if (cell := row.cells.get(name)) and cell.peak_mib else "-"
                          for name in names)] for row in watched])]
-    written = [row for row in results.rows.values() if any(cell.archive for cell in row.cells.values())]
+    written = [row for row in rows if any(cell.archive for cell in row.cells.values())]
     if written:
         text += ["\nSize of the archive, MiB\n", *_table(["", *names], [
             [row.name, *(f"{cell.archive / 2**20:.1f}" if (cell := row.cells.get(name)) and cell.archive else "-"
@@ -119,6 +121,11 @@ def file_system(folder: Path) -> tuple[str, str]:
         if f"{folder.resolve()}/".startswith(target.rstrip("/") + "/") and len(target) >= len(best):
             best, found = target, (kind, device)
     return found
+
+
+def _number(row: Row) -> int:
+    """Of W12c: 12."""
+    return int("".join(itertools.takewhile(str.isdecimal, row.name[1:])))
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
