@@ -26,7 +26,8 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One build; the fields carry the meaning of docker buildx' flags of the same names."""
 
     context: str = "."
-    """A directory, or `-`: standard input holds a tar of the context, or a Dockerfile."""
+    """A directory; `-`: standard input holds a tar of the context, or a Dockerfile; a git or an HTTP URL, s3://, gs://,
+    https://ACCOUNT.blob.core.windows.net/..., or dir:// and tar://."""
     dockerfile: str = ""
     """Path of the Dockerfile, `-` for standard input; "" is `Dockerfile` (or `Containerfile`) in the context."""
     tags: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from types import TracebackType
 
+from builder.engine.lineage import parents
 from builder.engine.solver import Outcome
 from builder.errors import BuilderError
 from builder.export.outputs import Output, OutputType
@@ -40,7 +41,8 @@ class Packing:
 
     def watch(self, plan: Plan) -> Callable[[Outcome], None]:
         """What is to be told of each vertex of the plan; those that ran and that the image will have are packed."""
-        below = _below_output(plan) if self._forms else set()
+        # The last one is left to exporting, which comes as soon as it is there.
+        below = set(parents(plan, plan.output)) if self._forms and plan.output is not None else set()
 
         def ended(outcome: Outcome) -> None:
             if outcome.state == "run" and outcome.layer is not None and outcome.vertex in below:
@@ -75,16 +77,3 @@ class Packing:
             layer_blob(self._store, layer, compression, level=level)
         except (BuilderError, OSError):
             """Exporting meets it too."""
-
-
-def _below_output(plan: Plan) -> set[int]:
-    """The vertices whose layers the plan's image has, without the last, which is exported as soon as it is there."""
-    found: set[int] = set()
-    index = plan.output
-    while index is not None:
-        vertex = plan.vertices[index]
-        has_parent = bool(vertex.inputs and getattr(vertex.op, "has_parent", True))
-        index = vertex.inputs[0] if has_parent else None
-        if index is not None:
-            found.add(index)
-    return found

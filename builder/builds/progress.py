@@ -10,8 +10,9 @@ from contextlib import contextmanager
 import msgspec
 
 from builder.engine import events
+from builder.engine.lineage import is_internal
 from builder.errors import BuilderError
-from builder.plan.vertices import Plan, SourceContext, SourceInline
+from builder.plan.vertices import Plan
 
 
 class Progress:
@@ -51,7 +52,7 @@ class Progress:
             self.emit(events.VertexNamed(
                 time=time.time(), vertex=first + index, name=vertex.name, location=vertex.location,
                 inputs=tuple(first + needed for needed in vertex.inputs),
-                internal=isinstance(vertex.op, SourceContext | SourceInline)))
+                internal=is_internal(vertex)))
         return first
 
     def of_target(self, target: str) -> Progress:

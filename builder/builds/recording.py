@@ -3,21 +3,69 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
 
+from builder.builds.progress import Progress
 from builder.cache.key import encode, kind_of
 from builder.context.local import LocalContext
+from builder.engine import events
+from builder.engine.lineage import has_parent, is_internal
 from builder.engine.solver import Outcome
+from builder.errors import Cancelled
 from builder.layer.tree import FileTree
-from builder.plan.vertices import AnyOp, MakeDirectory, Plan, Run, SourceContext, SourceInline
-from builder.store.builds import NO_OP, Phase, Step
+from builder.plan.vertices import AnyOp, MakeDirectory, Plan, Run, SourceContext
+from builder.store import Store
+from builder.store.builds import NO_OP, BuildId, BuildState, Phase, Step
 from builder.store.builds import Outcome as StepOutcome
 
-INTERNAL = (SourceContext, SourceInline)
-"""Ops that stand for no instruction of their own."""
+
+class Recording:
+    """One build's record, and what its end brings with it. `of_build` is entered once."""
+
+    def __init__(self, store: Store, progress: Progress) -> None:
+        self.phases = Phases()
+        self.image = ""
+        """Digest of the image that came of it, if one did."""
+        self._store = store
+        self._progress = progress
+        self._has_run = False
+        """Whether a step ran, so that the store has grown."""
+
+    @contextmanager
+    def of_build(self, *, name: str, context: str = "", dockerfile: str = "", target: str = "",
+                 platform: str = "") -> Iterator[BuildId]:
+        """Holds a lease; the record says how the block ended. Afterwards the store is collected if it has grown."""
+        store = self._store
+        with store.lease():
+            build = store.begin_build(name=name, context=context, dockerfile=dockerfile, target=target,
+                                      platform=platform)
+            self._progress.emit(events.BuildStarted(time=time.time(), build=build))
+            try:
+                yield build
+            except BaseException as error:
+                is_cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
+                self._end(build, BuildState.CANCELLED if is_cancelled else BuildState.FAILED, str(error))
+                store.drop_failed_layers()
+                raise
+            self._end(build, BuildState.DONE)
+        if self._has_run:
+            store.gc()
+
+    def steps(self, build: BuildId, plan: Plan, first: int, trees: Mapping[str, FileTree]) -> Callable[[Outcome], None]:
+        """What is to be told of each vertex of the plan; `first` and `trees` are as in `step_of`."""
+
+        def record(outcome: Outcome) -> None:
+            self._has_run |= outcome.state != "cached"
+            self._store.add_step(build, step_of(plan, outcome, first, trees))
+
+        return record
+
+    def _end(self, build: BuildId, state: BuildState, error: str = "") -> None:
+        self._store.end_build(build, state, error=error, image=self.image, phases=self.phases.all())
+        self._progress.emit(events.BuildDone(time=time.time(), build=build, ok=state is BuildState.DONE))
 
 
 class Phases:
@@ -50,7 +98,7 @@ def step_of(plan: Plan, outcome: Outcome, first: int, trees: Mapping[str, FileTr
         started=outcome.started, seconds=outcome.seconds, layer=outcome.layer, layers=outcome.layers,
         log=f"{number}.log" if outcome.state != "cached" else "", kind=kind_of(op),
         inputs=tuple(first + needed for needed in vertex.inputs),
-        has_parent=bool(getattr(op, "has_parent", vertex.inputs)), internal=isinstance(op, INTERNAL),
+        has_parent=has_parent(vertex), internal=is_internal(vertex),
         tree=tree.root if isinstance(tree, LocalContext) else "",
         op=_stored(op))
 

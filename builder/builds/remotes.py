@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import shutil
 from contextlib import ExitStack
 from typing import BinaryIO
 
@@ -65,13 +67,9 @@ class StoredDownload:
         return file if file is not None and self._store.has_blob(file.digest) else None
 
     def open(self, file: HttpFile) -> BinaryIO:
-        import io
-
         return io.BufferedReader(self._store.open_blob(file.digest))
 
     def keep(self, file: HttpFile, path: str) -> None:
-        import shutil
-
         with self._store.stage_blob() as staged, open(path, "rb") as stream:
             shutil.copyfileobj(stream, staged.file, 1 << 20)
             staged.commit(Digest(file.digest))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -67,8 +69,11 @@ def source_date_epoch(options: BuildOptions) -> int | None:
         raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}", hint="seconds since 1970, such as 1700000000") from None
 
 
-def with_local_context(options: BuildOptions) -> BuildOptions:
-    """kaniko's notations of a context on this machine in docker's: `dir://PATH`, and `tar://PATH` or `tar://stdin`."""
+def with_local_context(options: BuildOptions, stack: ExitStack) -> BuildOptions:
+    """kaniko's notations of a context on this machine in docker's: `dir://PATH`, and `tar://PATH` or `tar://stdin`.
+
+    What has to be opened for it is closed by `stack`. Raises ContextError.
+    """
     context = options.context
     if context.startswith("dir://"):
         return msgspec.structs.replace(options, context=context.removeprefix("dir://"))
@@ -78,7 +83,7 @@ def with_local_context(options: BuildOptions) -> BuildOptions:
     if path == "stdin":
         return msgspec.structs.replace(options, context="-")
     try:
-        stream = open(path, "rb")  # noqa: SIM115  # read to its end, once
+        stream = stack.enter_context(open(path, "rb"))  # noqa: SIM115  closed by `stack`
     except OSError as error:
         raise ContextError(f"cannot read the context `{path}`", cause=error.strerror) from error
     return msgspec.structs.replace(options, context="-", stdin=stream)
@@ -147,8 +152,6 @@ def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
                 raise UsageError(f"unknown annotation type `{target}`", hint=f"one of {', '.join(AnnotationTarget)}")
             found.append(Annotation(AnnotationTarget(target), platform, match["key"], match["value"]))
     if options.created_annotation:
-        import time
-
         epoch = source_date_epoch(options)
         created = rfc3339(int(time.time()) if epoch is None else epoch)
         found.append(Annotation(AnnotationTarget.MANIFEST, None, "org.opencontainers.image.created", created))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+
 from builder.builds.options import BuildOptions
 from builder.engine.networks import HOST_GATEWAY
 from builder.errors import UsageError
@@ -94,8 +96,6 @@ def _limits(resources: dict[str, str]) -> Limits:
         if field not in Limits.__struct_fields__:
             raise UsageError(f"unknown resource `{name}`")
         values[field] = text if field.startswith("cpuset") else _amount(name, text)
-    import msgspec
-
     limits = msgspec.convert(values, Limits)
     if limits.memory_swap and not limits.memory:
         raise UsageError("a limit of memory and swap needs one of memory", hint="set `--memory` too")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from builder.builds.options import BuildOptions, BuildResult
 from builder.builds.packing import Packing
 from builder.builds.parsing import parsed
 from builder.builds.progress import Progress
-from builder.builds.recording import Phases, step_of
+from builder.builds.recording import Recording
 from builder.builds.request import (
     annotations_of,
     plan_options,
@@ -37,7 +38,7 @@ from builder.engine.intervention import Intervene
 from builder.engine.resources import Resources, Transfer
 from builder.engine.results import Result, Snapshot
 from builder.engine.solver import Outcome, Solver
-from builder.errors import Cancelled, DockerfileErrors
+from builder.errors import DockerfileErrors
 from builder.export.exporting import Exported, Exporter
 from builder.export.image import ImageSource
 from builder.export.outputs import Output, OutputType, parse_output
@@ -55,7 +56,7 @@ from builder.registry.access import RegistryAccess
 from builder.sandbox.container import Sandbox
 from builder.source import Location
 from builder.store import Store
-from builder.store.builds import BuildId, BuildState
+from builder.store.builds import BuildId
 from builder.store.layers import LayerId
 
 if TYPE_CHECKING:
@@ -110,38 +111,27 @@ class BuildSession:
         self._shared = shared
         self._progress = shared.progress if shared is not None else Progress(receive)
         self._intervene = intervene
-        self._phases = Phases()
+        self._recording = Recording(tools.store, self._progress)
         self._warnings = 0
-        self._has_run = False
-        """Whether a step ran, so that the store has grown."""
         self._definition: int | None = None
         """The vertex that loaded the Dockerfile: findings are shown under it."""
 
     def run(self) -> BuildResult:
         """Builds and exports. Raises BuilderError; the record of the build says how it ended."""
-        options, store = self._options, self._tools.store
+        options, recording = self._options, self._recording
         outputs = [parse_output(text) for text in options.outputs]
-        with ExitStack() as stack:
-            stack.enter_context(store.lease())
-            build = store.begin_build(name=_name(options), context=options.context, dockerfile=options.dockerfile,
-                                      target=options.target, platform=",".join(options.platforms))
-            self._progress.emit(events.BuildStarted(time=time.time(), build=build))
-            try:
-                result = self._build(build, outputs, stack)
-            except BaseException as error:
-                self._end(build, _ended(error), str(error))
-                store.drop_failed_layers()
-                raise
-            self._end(build, BuildState.DONE, image=result.digest)
-        if self._has_run:
-            store.gc()
+        with recording.of_build(name=_name(options), context=options.context, dockerfile=options.dockerfile,
+                                target=options.target, platform=",".join(options.platforms)) as build, \
+                ExitStack() as stack:
+            result = self._build(build, outputs, stack)
+            recording.image = result.digest
         return result
 
     def prepare(self, stack: ExitStack) -> Planned:
         """All that comes before solving; `stack` gives back what it takes. A lease must be held."""
-        with self._phases.measure("load"):
+        with self._recording.phases.measure("load"):
             inputs, dockerfile, world = self._read(stack)
-        with self._phases.measure("resolve"):
+        with self._recording.phases.measure("resolve"):
             platforms = self._platforms()
             return Planned(inputs, world, tuple(
                 self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1) for platform in platforms))
@@ -180,10 +170,10 @@ class BuildSession:
         resources = self.resources(build, planned.world.trees, fingerprints)
         stack.callback(resources.close)
         wanted = outputs or (Output(type=OutputType.IMAGE),)
-        with self._phases.measure("solve"), Packing(self._tools.store, wanted) as packing:
+        with self._recording.phases.measure("solve"), Packing(self._tools.store, wanted) as packing:
             solved = [Solved(one, self._solve(one, resources, build, packing)) for one in planned.plans]
         fingerprints.save()
-        with self._phases.measure("export"):
+        with self._recording.phases.measure("export"):
             exported = self.export(solved, wanted)
         return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
                            metadata=exported.metadata, warnings=self._warnings)
@@ -220,19 +210,20 @@ class BuildSession:
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _read(self, stack: ExitStack) -> tuple[Inputs, Dockerfile, BuildWorld]:
-        options = with_local_context(self._options)
+        options = with_local_context(self._options, stack)
         remote = remote_context(options)
+        remotes = functools.cache(lambda: self._remotes(stack))
         scratch, settled, time_of_context = "", "", None
         if remote is not None or options.context == "-":
             scratch = stack.enter_context(self._tools.store.stage_layer()).diff
         if remote is not None:
             with self._progress.internal("[internal] load remote build context"):
-                fetched = self._remotes(stack).open_context(remote, scratch)
+                fetched = remotes().open_context(remote, scratch)
             settled, time_of_context = fetched.dockerfile or "", fetched.time
         self._settle_epoch(time_of_context)
         file = options.dockerfile
         if file.startswith(("http://", "https://")):
-            file = self._remotes(stack).fetch_dockerfile(file)
+            file = remotes().fetch_dockerfile(file)
         shown = os.path.basename(options.dockerfile) if options.dockerfile not in {"", "-"} else "Dockerfile"
         with self._progress.internal(f"[internal] load build definition from {shown}") as self._definition:
             if remote is not None:
@@ -245,7 +236,7 @@ class BuildSession:
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
                            pull=Pull(options.pull), links=self._shared.links if self._shared is not None else None,
-                           fetch=lambda location: self._remotes(stack).object_tree(location))
+                           fetch=lambda location: remotes().object_tree(location))
         return inputs, dockerfile, world
 
     def _remotes(self, stack: ExitStack) -> Remotes:
@@ -293,14 +284,14 @@ class BuildSession:
     def _solve(self, planned: Plan, resources: Resources, build: BuildId, packing: Packing) -> Snapshot:
         first = self._progress.name_plan(planned)
         ended = packing.watch(planned)
+        recorded = self._recording.steps(build, planned, first, resources.contexts)
 
         def record(outcome: Outcome) -> None:
             ended(outcome)
-            self._has_run |= outcome.state != "cached"
-            self._tools.store.add_step(build, step_of(planned, outcome, first, resources.contexts))
+            recorded(outcome)
 
         solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first, record=record)
-        return _layers(planned, solver.solve())
+        return image_of(planned.output, solver.solve())
 
     @property
     def warnings(self) -> int:
@@ -313,24 +304,15 @@ class BuildSession:
     def _note(self, text: str) -> None:
         self._progress.emit(events.WarningRaised(time=time.time(), rule="", message=text))
 
-    def _end(self, build: BuildId, state: BuildState, error: str = "", image: str = "") -> None:
-        self._tools.store.end_build(build, state, error=error, image=image, phases=self._phases.all())
-        self._progress.emit(events.BuildDone(time=time.time(), build=build, ok=state is BuildState.DONE))
 
-
-def _layers(planned: Plan, results: Mapping[int, Result]) -> Snapshot:
-    if planned.output is None:
+def image_of(output: int | None, results: Mapping[int, Result]) -> Snapshot:
+    """The file system of a plan's image."""
+    if output is None:
         return Snapshot()
-    result = results[planned.output]
+    result = results[output]
     assert isinstance(result, Snapshot), "the planner gives local trees a layer"
     return result
 
 
 def _name(options: BuildOptions) -> str:
     return options.tags[0] if options.tags else os.path.basename(os.path.abspath(options.context))
-
-
-def _ended(error: BaseException) -> BuildState:
-    if isinstance(error, Cancelled | KeyboardInterrupt):
-        return BuildState.CANCELLED
-    return BuildState.FAILED

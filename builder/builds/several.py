@@ -7,7 +7,6 @@ have in common runs once, and a target that others name as a context (`target:NA
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from graphlib import CycleError, TopologicalSorter
@@ -18,20 +17,20 @@ from builder.builds.merging import MergedPlans
 from builder.builds.options import BuildOptions, BuildResult
 from builder.builds.packing import Packing
 from builder.builds.progress import Progress
-from builder.builds.recording import Phases, step_of
-from builder.builds.session import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools
+from builder.builds.recording import Recording
+from builder.builds.session import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools, image_of
 from builder.builds.world import LINK
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import ListedContext, LocalContext
 from builder.engine import events
 from builder.engine.resources import Resources
-from builder.engine.results import Result, Snapshot
+from builder.engine.results import Result
 from builder.engine.solver import Outcome, Solver
-from builder.errors import Cancelled, UsageError
+from builder.errors import UsageError
 from builder.export.outputs import Output, OutputType, parse_output
 from builder.oci import Platform
 from builder.plan.vertices import Plan
-from builder.store.builds import BuildId, BuildState
+from builder.store.builds import BuildId
 
 
 class UnknownLink(UsageError):
@@ -59,9 +58,7 @@ class SeveralBuilds:
         """Targets by name. Raises UsageError for targets that stand on each other in a circle, or on none."""
         self._tools = tools
         self._progress = Progress(receive)
-        self._phases = Phases()
-        self._has_run = False
-        """Whether a step ran, so that the store has grown."""
+        self._recording = Recording(tools.store, self._progress)
         self._contexts: dict[tuple[object, ...], LocalContext] = {}
         self._merged = MergedPlans(prefixed=len(requests) > 1)
         self._targets = {name: self._target(name, requests[name], several=len(requests) > 1)
@@ -69,23 +66,8 @@ class SeveralBuilds:
 
     def run(self) -> dict[str, BuildResult]:
         """Builds and exports all targets. Raises BuilderError; the record of the run says how it ended."""
-        store = self._tools.store
-        with ExitStack() as stack:
-            stack.enter_context(store.lease())
-            build = store.begin_build(name=", ".join(sorted(self._targets)), context="", dockerfile="", target="",
-                                      platform="")
-            self._progress.emit(events.BuildStarted(time=time.time(), build=build))
-            try:
-                results = self._build(build, stack)
-            except BaseException as error:
-                ended = BuildState.CANCELLED if isinstance(error, Cancelled | KeyboardInterrupt) else BuildState.FAILED
-                self._end(build, ended, str(error))
-                store.drop_failed_layers()
-                raise
-            self._end(build, BuildState.DONE)
-        if self._has_run:
-            store.gc()
-        return results
+        with self._recording.of_build(name=", ".join(sorted(self._targets))) as build, ExitStack() as stack:
+            return self._build(build, stack)
 
     def _build(self, build: BuildId, stack: ExitStack) -> dict[str, BuildResult]:
         for target in self._targets.values():
@@ -93,11 +75,11 @@ class SeveralBuilds:
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
         results = self._solve(build, fingerprints, stack)
         fingerprints.save()
-        with self._phases.measure("export"):
+        with self._recording.phases.measure("export"):
             return {target.name: self._export(target, results, build) for target in self._targets.values()}
 
     def _plan(self, target: _Target, stack: ExitStack) -> None:
-        with self._phases.measure("plan"):
+        with self._recording.phases.measure("plan"):
             planned = target.session.prepare(stack)
             target.plans = tuple(self._merged.settle(target.name, target.options, planned.world.trees, plan)
                                  for plan in planned.plans)
@@ -112,14 +94,13 @@ class SeveralBuilds:
         first = self._progress.name_plan(plan)
         jobs = max((target.options.jobs for target in self._targets.values()), default=0) or DEFAULT_JOBS
         outputs = [output for target in self._targets.values() for output in target.outputs]
-        with self._phases.measure("solve"), Packing(self._tools.store, outputs) as packing:
-            watchers = self._watchers(plan, packing)
+        with self._recording.phases.measure("solve"), Packing(self._tools.store, outputs) as packing:
+            watchers = [*self._watchers(plan, packing),
+                        self._recording.steps(build, plan, first, resources.contexts)]
 
             def record(outcome: Outcome) -> None:
                 for ended in watchers:
                     ended(outcome)
-                self._has_run |= outcome.state != "cached"
-                self._tools.store.add_step(build, step_of(plan, outcome, first, resources.contexts))
 
             return Solver(plan, resources, jobs=jobs, first=first, record=record).solve()
 
@@ -130,11 +111,8 @@ class SeveralBuilds:
                 if any(output.type is not OutputType.CACHEONLY for output in target.outputs)]
 
     def _export(self, target: _Target, results: Mapping[int, Result], build: BuildId) -> BuildResult:
-        solved = []
-        for plan, outcome in zip(target.plans, target.outcomes, strict=True):
-            result = Snapshot() if outcome is None else results[outcome]
-            assert isinstance(result, Snapshot), "the planner gives local trees a layer"
-            solved.append(Solved(plan, result))
+        solved = [Solved(plan, image_of(outcome, results))
+                  for plan, outcome in zip(target.plans, target.outcomes, strict=True)]
         exported = target.session.export(solved, target.outputs)
         return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
                            metadata=exported.metadata, warnings=target.session.warnings)
@@ -166,10 +144,6 @@ class SeveralBuilds:
         shared = Shared(self._progress, self._link, self._open_context)
         return BuildSession(self._tools, options, None, shared=shared).resources(
             build, self._merged.trees, fingerprints)
-
-    def _end(self, build: BuildId, state: BuildState, error: str = "") -> None:
-        self._tools.store.end_build(build, state, error=error, phases=self._phases.all())
-        self._progress.emit(events.BuildDone(time=time.time(), build=build, ok=state is BuildState.DONE))
 
 
 def links_of(options: BuildOptions) -> list[str]:

@@ -55,7 +55,7 @@ def key_of(kind: str, parts: Parts) -> CacheKey:
     return CacheKey(hashlib.sha256(encode([FORMAT, kind, keyed])).hexdigest())
 
 
-def kind_of(op: AnyOp) -> str:
+def kind_of(op: AnyOp | type[AnyOp]) -> str:
     """The kind of vertex as it stands in keys and records: `run`, `copy`, ..."""
     return str(op.__struct_config__.tag)
 

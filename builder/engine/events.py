@@ -1,7 +1,7 @@
 """What happens in a build, as values: the only thing that progress views, logs and records of builds see.
 
-Vertices are numbered as in the plan that `PlanReady` carries names for; times are `time.time()` seconds. A vertex
-ends with exactly one of VertexCached, VertexDone, VertexFailed or VertexCancelled.
+Vertices have the numbers that VertexNamed gives them; times are `time.time()` seconds. A vertex ends with exactly one
+of VertexCached, VertexDone, VertexFailed or VertexCancelled.
 """
 
 from __future__ import annotations

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from builder.cache.key import LIST, Parts
-from builder.plan.vertices import Plan, SourceImage, Vertex
+from builder.plan.vertices import Plan, SourceContext, SourceImage, SourceInline, Vertex
 
 
 def instruction_of(vertex: Vertex) -> str:
     """A vertex' name without its place in the stage: equal instructions of other builds have it too."""
     return vertex.name.split("] ", 1)[1] if vertex.name.startswith("[") and "] " in vertex.name else vertex.name
+
+
+def is_internal(vertex: Vertex) -> bool:
+    """Whether the vertex stands for no instruction of its own, but for files that one takes."""
+    return isinstance(vertex.op, SourceContext | SourceInline)
 
 
 def has_parent(vertex: Vertex) -> bool:

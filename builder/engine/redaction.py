@@ -42,12 +42,6 @@ class Redactor:
         waiting, self._waiting = self._waiting, {}
         return [(stream, self._pattern.sub(MASK, text) if self._pattern else text) for stream, text in waiting.items()]
 
-    def text(self, text: str) -> str:
-        """`text` without secrets."""
-        if self._pattern is None:
-            return text
-        return self._pattern.sub(MASK, text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
-
     def _undecided(self, text: bytes) -> int:
         """How many bytes at the end may be the beginning of a secret, beyond all whole ones."""
         assert self._pattern is not None

@@ -13,9 +13,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.cache.key import CacheKey, Parts, key_of
+from builder.cache.key import CacheKey, Parts, key_of, kind_of
 from builder.engine import events
-from builder.engine.cutoff import same_as_before
 from builder.engine.intervention import Decision, FailedStep
 from builder.engine.lineage import base_parts, has_parent, instruction_of
 from builder.engine.logs import StepLog
@@ -27,7 +26,7 @@ from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.engine.workers import Workers
 from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
-from builder.plan.vertices import Plan, SourceContext, SourceImage, Vertex
+from builder.plan.vertices import Plan, Run, SourceContext, SourceImage, Vertex
 from builder.sandbox.container import Exit, Output
 from builder.store.layers import LayerId, StagedLayer
 
@@ -159,7 +158,7 @@ class Solver:
 
     def _layer(self, index: int, vertex: Vertex, work: Work) -> LayerId:
         parts = work.parts()
-        key = key_of(work.kind, parts)
+        key = key_of(kind_of(vertex.op), parts)
         layer = None if vertex.ignore_cache else self._cached(index, key)
         if layer is not None:
             return layer
@@ -178,9 +177,9 @@ class Solver:
 
     def _run(self, index: int, vertex: Vertex, work: Work, parts: Parts, key: CacheKey) -> LayerId:
         resources, number = self._resources, self._first + index
-        name = instruction_of(vertex)
+        name, kind = instruction_of(vertex), kind_of(vertex.op)
         parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
-        why = _NOT_ASKED if vertex.ignore_cache else resources.cache.explain(work.kind, parts, name)
+        why = _NOT_ASKED if vertex.ignore_cache else resources.cache.explain(kind, parts, name)
         resources.emit(events.VertexStarted(time=time.time(), vertex=number, why=why))
         with StepLog(resources, number) as log, resources.store.stage_layer() as staged:
             outcome = self._fill(Outcome(vertex=index, key=key, state="run", why=why), vertex, work, staged, log)
@@ -188,18 +187,24 @@ class Solver:
                 raise Cancelled("the build was cancelled")
             # Named after its key: made again after a prune it has the same id, and what was built on it is still found.
             content = f"key {key}" if outcome.state == "run" else None
-            same = same_as_before(resources.store, resources.cache, name, staged.diff) if work.kind == "run" else None
-            layer = same or staged.commit(content=content, fresh=vertex.ignore_cache, description=vertex.name)
+            layer = self._same_as_before(vertex, staged) or staged.commit(
+                content=content, fresh=vertex.ignore_cache, description=vertex.name)
         outcome = msgspec.structs.replace(outcome, layer=layer, seconds=time.time() - outcome.started)
         if outcome.state == "mended":
             resources.emit(events.WarningRaised(time=time.time(), rule="", vertex=number, message=_MENDED))
         if outcome.state == "run":
-            resources.cache.save(key, work.kind, parts, layer, name=name, build=resources.build,
-                                 seconds=outcome.seconds)
+            resources.cache.save(key, kind, parts, layer, name=name, build=resources.build, seconds=outcome.seconds)
         del self._unfinished[index]
         self._record(outcome)
         resources.emit(events.VertexDone(time=time.time(), vertex=number))
         return layer
+
+    def _same_as_before(self, vertex: Vertex, staged: StagedLayer) -> LayerId | None:
+        if not isinstance(vertex.op, Run):
+            return None
+        from builder.engine.cutoff import same_as_before
+
+        return same_as_before(self._resources, instruction_of(vertex), staged.diff)
 
     def _fill(self, outcome: Outcome, vertex: Vertex, work: Work, staged: StagedLayer, log: StepLog) -> Outcome:
         """Has the layer filled, again if a person wants so; the outcome with its start and its state."""

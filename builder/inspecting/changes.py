@@ -10,15 +10,13 @@ import enum
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
 
 import msgspec
 
+from builder.layer.comparing import have_same_bytes
 from builder.layer.overlay import read_xattrs
 from builder.layer.tree import Entry
 from builder.layer.view import MergedView
-
-_PIECE = 1 << 20
 
 
 class Kind(enum.StrEnum):
@@ -118,14 +116,4 @@ def _has_same_content(old: Entry, new: Entry) -> bool:
         return os.readlink(old.host) == os.readlink(new.host)
     if not old.is_file:
         return True
-    if old.stat.st_size != new.stat.st_size:
-        return False
-    with _open(old) as a, _open(new) as b:
-        while piece := a.read(_PIECE):
-            if piece != b.read(_PIECE):
-                return False
-        return not b.read(1)
-
-
-def _open(entry: Entry) -> BinaryIO:
-    return open(os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+    return old.stat.st_size == new.stat.st_size and have_same_bytes(old.host, new.host)

@@ -14,7 +14,7 @@ import msgspec
 
 from builder.cache.differences import PARENT_CHANGED
 from builder.cache.key import key_of, kind_of
-from builder.engine.lineage import base_parts, has_parent, instruction_of, parents
+from builder.engine.lineage import base_parts, has_parent, instruction_of, is_internal, parents
 from builder.engine.ops.prepare import prepare
 from builder.engine.ops.work import Work
 from builder.engine.resources import Resources
@@ -157,7 +157,7 @@ class Forecaster:
                inputs: Sequence[Result]) -> tuple[Prediction, Result | None]:
         cache, store = self._resources.cache, self._resources.store
         parts = work.parts()
-        key = key_of(work.kind, parts)
+        key = key_of(kind_of(vertex.op), parts)
         below = inputs[0].layers if has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
         record = None if vertex.ignore_cache else cache.lookup(key)
         if record is not None and record.layer is not None:
@@ -168,7 +168,7 @@ class Forecaster:
             why = "the cache would not be asked (--no-cache)"
         else:
             parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
-            why = self._sentence(index, cache.explain(work.kind, parts, name))
+            why = self._sentence(index, cache.explain(kind_of(vertex.op), parts, name))
         fate = Fate.MISS
         if not vertex.ignore_cache and (maybe := self._maybe_the_same(index)) is not None:
             fate, why = Fate.UNKNOWN, f"a hit if #{maybe} makes the same files as last time"
@@ -234,13 +234,13 @@ class Forecaster:
         return self._prediction(index, vertex, Fate.UNKNOWN, why=why, took=self._history(vertex))
 
     def _history(self, vertex: Vertex) -> float | None:
-        found = self._resources.store.recent_records(kind_of(vertex.op), 1, instruction_of(vertex))
+        found = self._resources.cache.earlier(kind_of(vertex.op), instruction_of(vertex), 1)
         return found[0].seconds if found else None
 
     def _prediction(self, index: int, vertex: Vertex, fate: Fate, *, why: str = "", key: str = "",
                     took: float | None = None) -> Prediction:
         return Prediction(vertex=index, name=vertex.name, fate=fate, why=why, key=key, took=took,
-                          inputs=vertex.inputs, internal=isinstance(vertex.op, SourceContext | SourceInline))
+                          inputs=vertex.inputs, internal=is_internal(vertex))
 
 
 def key_lines(forecast: Forecast) -> str:

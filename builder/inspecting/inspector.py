@@ -7,10 +7,8 @@ from contextlib import ExitStack
 from typing import BinaryIO, TypeAlias
 
 from builder.builds.options import BuildOptions
-from builder.builds.request import secret_reader, ssh_access
 from builder.builds.session import BuildSession, Planned, Tools
 from builder.builds.transfers import layers_of
-from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.engine.resources import Resources
 from builder.inspecting.changes import Change, changes
@@ -118,10 +116,5 @@ class Inspector:
         return [store.layer_dir(layer) for layer in layers]
 
     def _resources(self, options: BuildOptions) -> Resources:
-        tools = self._tools
-        ssh_socket, on_close = ssh_access(options)
-        return Resources(
-            store=tools.store, cache=Cache(tools.store), sandbox=tools.sandbox, contexts={},
-            fingerprints=Fingerprints(tools.store.secret, tools.store), secret=secret_reader(options),
-            ssh_socket=ssh_socket, on_close=on_close, emit=lambda event: None, build=BuildId(""),
-            fetch_image=lambda op, progress, cancelled: tools.layers.ensure_layers(op))
+        fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
+        return BuildSession(self._tools, options, None).resources(BuildId(""), {}, fingerprints)

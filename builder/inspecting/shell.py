@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
+from builder.cache.key import kind_of
 from builder.context.local import LocalContext, find_ignore_file
-from builder.engine.ops.files import MakeDirectoryWork
 from builder.engine.ops.run import RunWork
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
@@ -85,7 +85,7 @@ def _reproduced(place: StepPlace, layers: tuple[LayerId, ...],
                 resources: Resources) -> tuple[Run, tuple[Result, ...], tuple[str, ...]]:
     """The step's own op over these layers, or without one that of the nearest RUN below it, without its mounts."""
     step = place.step
-    if step.kind != RunWork.kind or not step.op:
+    if step.kind != kind_of(Run) or not step.op:
         return _nearest_run(place), (Snapshot(layers),), ()
     op = _recorded(step, Run)
     mounts = tuple(_optional(mount) for mount in op.mounts)
@@ -105,9 +105,9 @@ def _nearest_run(place: StepPlace) -> Run:
     step: Step | None = place.step
     cwd = ""
     while step is not None:
-        if step.kind == MakeDirectoryWork.kind and step.op and not cwd:
+        if step.kind == kind_of(MakeDirectory) and step.op and not cwd:
             cwd = _recorded(step, MakeDirectory).path
-        elif step.kind == RunWork.kind and step.op:
+        elif step.kind == kind_of(Run) and step.op:
             op = _recorded(step, Run)
             return msgspec.structs.replace(op, mounts=(), files=(), cwd=cwd or op.cwd, has_parent=True)
         step = place.step_at(step.inputs[0]) if step.has_parent and step.inputs else None

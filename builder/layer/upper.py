@@ -11,11 +11,11 @@ import os
 import stat
 
 from builder.errors import StoreError
+from builder.layer.comparing import have_same_bytes
 from builder.layer.overlay import clear_opaque, is_whiteout, make_whiteout, read_xattrs
 from builder.layer.tree import Entry, FileTree
 
 _SECOND = 1_000_000_000
-_PIECE = 1 << 20
 
 
 class UpperUnusable(StoreError):
@@ -126,7 +126,7 @@ def _is_same(host: str, status: os.stat_result, lower: Entry) -> bool:
         return True
     if stat.S_ISLNK(status.st_mode):
         return os.readlink(host) == os.readlink(lower.host)
-    return not stat.S_ISREG(status.st_mode) or _has_same_bytes(host, lower.host)
+    return not stat.S_ISREG(status.st_mode) or have_same_bytes(host, lower.host)
 
 
 def _has_same_attributes(host: str, status: os.stat_result, lower: Entry) -> bool:
@@ -139,13 +139,3 @@ def _has_same_attributes(host: str, status: os.stat_result, lower: Entry) -> boo
         return True
     mine, theirs = read_xattrs(os.fsencode(host)), read_xattrs(os.fsencode(lower.host))
     return (mine.capability, mine.owner) == (theirs.capability, theirs.owner)
-
-
-def _has_same_bytes(one: str, other: str) -> bool:
-    with open(one, "rb", buffering=0) as a, open(other, "rb", buffering=0) as b:
-        while True:
-            piece = a.read(_PIECE)
-            if piece != b.read(_PIECE):
-                return False
-            if not piece:
-                return True

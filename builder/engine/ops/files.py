@@ -16,8 +16,6 @@ from builder.store.layers import StagedLayer
 class CopyWork:
     """One COPY or ADD. The parent counts only through the few facts that the copying looks at."""
 
-    kind = "copy"
-
     def __init__(self, op: Copy, inputs: Sequence[Result], resources: Resources) -> None:
         self._op = op
         self._fingerprints = resources.fingerprints
@@ -48,8 +46,6 @@ def _named(parts: Parts) -> Parts:
 class MakeDirectoryWork:
     """WORKDIR."""
 
-    kind = "makedirectory"
-
     def __init__(self, op: MakeDirectory, inputs: Sequence[Result], resources: Resources) -> None:
         self._created = op.created
         self._plan = plan_mkdir(op, resources.tree(inputs[0]) if inputs else None)
@@ -70,8 +66,6 @@ class MakeDirectoryWork:
 
 class InlineWork:
     """The bodies of here-documents as a layer of their own, for COPY to take from."""
-
-    kind = "sourceinline"
 
     def __init__(self, op: SourceInline) -> None:
         self._op = op

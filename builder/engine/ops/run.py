@@ -30,7 +30,7 @@ _SHOWN_LINES = 20
 
 
 class RunWork:
-    kind = "run"
+    """One RUN, and how to run something else in its place."""
 
     def __init__(self, op: Run, inputs: Sequence[Result], resources: Resources) -> None:
         self._op = op
@@ -44,7 +44,7 @@ class RunWork:
         return {**op_parts(self._op), **self._mounts.digests(), "parent": list(self._layers)}
 
     def lists(self) -> Parts:
-        return {"args.list": list(self._op.arg_names), **self._mounts.lists()}
+        return self._mounts.lists()
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
         from builder.engine.redaction import Redactor

@@ -46,8 +46,6 @@ def pull(op: SourceImage, resources: Resources, vertex: int) -> tuple[Snapshot, 
 class HttpWork:
     """A file from a URL. The server is asked each time; without a change it sends nothing, and the layer serves on."""
 
-    kind = "sourcehttp"
-
     def __init__(self, op: SourceHttp, resources: Resources) -> None:
         from builder.context.http import HttpAccess
 
@@ -55,7 +53,8 @@ class HttpWork:
         self._resources = resources
         self._access = HttpAccess(secret=resources.secret, cancelled=resources.cancelled)
         self._memory = f"http {hashlib.sha256(msgspec.json.encode(op)).hexdigest()}"
-        self._download: StagedLayer | None = None
+        self._staged: StagedLayer | None = None
+        self._is_fresh = False
 
     def parts(self) -> Parts:
         from builder.context.http import HttpFile, Status, fetch_http
@@ -63,13 +62,11 @@ class HttpWork:
         store = self._resources.store
         known = store.load_stat_cache(self._memory)
         earlier = msgspec.json.decode(known, type=HttpFile) if known else None
-        staged = store.stage_layer()
-        file = fetch_http(self._op, staged.diff, self._access, earlier=earlier)
-        if file.status is Status.FRESH:
-            self._download = staged
+        self._staged = store.stage_layer()
+        file = fetch_http(self._op, self._staged.diff, self._access, earlier=earlier)
+        self._is_fresh = file.status is Status.FRESH
+        if self._is_fresh:
             store.save_stat_cache(self._memory, msgspec.json.encode(file))
-        else:
-            staged.discard()
         return {"content": file.digest, "filename": file.filename, "mtime": file.mtime}
 
     def lists(self) -> Parts:
@@ -78,21 +75,19 @@ class HttpWork:
     def fill(self, layer: StagedLayer, log: Log) -> None:
         from builder.context.http import fetch_http
 
-        if self._download is None:  # the layer was pruned, though the server has nothing new
+        if self._staged is None or not self._is_fresh:  # the layer was pruned, though the server has nothing new
             fetch_http(self._op, layer.diff, self._access)
             return
-        for name in os.listdir(self._download.diff):
-            os.rename(os.path.join(self._download.diff, name), os.path.join(layer.diff, name))
+        for name in os.listdir(self._staged.diff):
+            os.rename(os.path.join(self._staged.diff, name), os.path.join(layer.diff, name))
 
     def close(self) -> None:
-        if self._download is not None:
-            self._download.discard()
+        if self._staged is not None:
+            self._staged.discard()
 
 
 class GitWork:
     """A git tree, keyed by the commit that the reference names now."""
-
-    kind = "sourcegit"
 
     def __init__(self, op: SourceGit, resources: Resources) -> None:
         from builder.context.git import GitAccess, resolve_git

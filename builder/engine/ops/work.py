@@ -14,9 +14,6 @@ from builder.store.layers import StagedLayer
 
 
 class Work(Protocol):
-    kind: str
-    """The op's tag: part of the key."""
-
     def parts(self) -> Parts:
         """What the result depends on, by name; `cache.key` has the vocabulary. Raises BuilderError."""
         ...
