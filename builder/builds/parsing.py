@@ -15,7 +15,7 @@ from builder.store import Store
 def parsed(store: Store, source: Source) -> Dockerfile:
     """What `parse` makes of the source. Raises DockerfileErrors, which are never remembered."""
     name = f"dockerfile {__version__} {hashlib.sha256(msgspec.msgpack.encode(source)).hexdigest()}"
-    known = store.load_stat_cache(name)
+    known = store.recall(name)
     if known is not None:
         try:
             return msgspec.msgpack.decode(known, type=Dockerfile)
@@ -24,5 +24,5 @@ def parsed(store: Store, source: Source) -> Dockerfile:
     from builder.language.parser import parse
 
     dockerfile = parse(source)
-    store.save_stat_cache(name, msgspec.msgpack.encode(dockerfile))
+    store.remember(name, msgspec.msgpack.encode(dockerfile))
     return dockerfile

@@ -62,7 +62,7 @@ class StoredDownload:
         self._name = f"context {hashlib.sha256(msgspec.json.encode(source)).hexdigest()}"
 
     def earlier(self) -> HttpFile | None:
-        known = self._store.load_stat_cache(self._name)
+        known = self._store.recall(self._name)
         file = msgspec.json.decode(known, type=HttpFile) if known else None
         return file if file is not None and self._store.has_blob(file.digest) else None
 
@@ -73,4 +73,4 @@ class StoredDownload:
         with self._store.stage_blob() as staged, open(path, "rb") as stream:
             shutil.copyfileobj(stream, staged.file, 1 << 20)
             staged.commit(Digest(file.digest))
-        self._store.save_stat_cache(self._name, msgspec.json.encode(file))
+        self._store.remember(self._name, msgspec.json.encode(file))

@@ -23,10 +23,10 @@ PARENT_CHANGED = ("the number of steps before it changed", "the step before it p
 _LAST = ("below", "parent")
 _WORDS = {
     "cwd": "the working directory", "user": "the user", "network": "the network mode", "security": "the security mode",
-    "hostname": "the host name", "hosts": "the list of extra hosts", "devices": "the list of devices",
+    "hostname": "the host name", "hosts": "the list of extra hosts",
     "path": "the path", "destination": "the destination", "words": "the names of the sources", "unpack": "--unpack",
     "owner": "the owner", "mode": "--chmod", "exclude": "--exclude", "parents": "--parents", "link": "--link",
-    "platform": "the platform", "remote": "the repository", "ref": "the git ref", "url": "the URL",
+    "remote": "the repository", "ref": "the git ref", "url": "the URL",
     "subdir": "the folder in the repository", "checksum": "--checksum", "keep_git_dir": "--keep-git-dir",
     "filename": "the file name", "content": "the content", "diff_ids": "the layers",
 }
@@ -82,8 +82,6 @@ def _part(name: str, old: Parts, new: Parts, old_rows: Rows) -> Iterable[str]:
             return _parent(old, new)
         case "scripts":
             return ["the here-document changed"]
-        case _ if name.startswith("secret:"):
-            return [f"secret `{name.partition(':')[2]}` changed"]
         case _:
             return [_value(_WORDS.get(name, f"`{name}`"), before, after)]
 

@@ -3,19 +3,17 @@
 A part has a name and a JSON-able value. `op_parts` makes those that the op itself gives; whoever solves the vertex adds
 what it found out about the inputs. The names are a vocabulary, because misses are explained with them:
 
-    run            argv, env (pairs in order), cwd, user, network, security, confinement, hostname, devices, hosts,
-                   hosts_file, scripts
+    run            argv, env (pairs in order), cwd, user, network, security, confinement, hostname, hosts, hosts_file,
+                   scripts
                    mounts        as in the op
                    mount:TARGET  digest of what a bind mount, or the `from` of a cache mount, selects
                    parent        ids of the layers below, bottom first
-                   secret:ID     keyed hash of a secret's value, where the user asked for it
     copy           sources (the paths of each), words (their last components), unpack, destination, owner (ids), mode,
                    exclude, parents, link
                    files         digest of what will be copied
                    below         all that it sees of the image below: pairs (path, what is there, in words)
     makedirectory  path, owner, below
     source...      the op's fields; content (a digest), where they do not say it all
-    any            platform      "linux/amd64", where the result depends on it
 
 A name that ends in `.list` is no part of the key; it only explains one that is, or names something for people:
 

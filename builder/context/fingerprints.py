@@ -37,12 +37,12 @@ _Row: TypeAlias = tuple[int, int, int, int, bytes]
 """size, mtime_ns, ctime_ns, inode, fingerprint"""
 
 
-class StatCache(Protocol):
+class Memory(Protocol):
     """Where rows outlive the process. Private to the store: what comes back is read with `marshal`."""
 
-    def load_stat_cache(self, name: str) -> bytes | None: ...
+    def recall(self, name: str) -> bytes | None: ...
 
-    def save_stat_cache(self, name: str, data: bytes) -> None: ...
+    def remember(self, name: str, data: bytes) -> None: ...
 
 
 class Fingerprints:
@@ -51,12 +51,12 @@ class Fingerprints:
     `secret` is the store's. Several threads may use one.
     """
 
-    def __init__(self, secret: bytes, cache: StatCache | None = None, *,
+    def __init__(self, secret: bytes, memory: Memory | None = None, *,
                  clock: Callable[[], int] = time.time_ns) -> None:
         key = sha256(b"builder fingerprints\n" + secret).digest()
         self._prefix = key
         self._seed = int.from_bytes(key[:8], "little")
-        self._cache = cache
+        self._memory = memory
         self._clock = clock
         self._roots: dict[str, _Root] = {}
         self._lock = threading.Lock()
@@ -87,17 +87,17 @@ class Fingerprints:
 
     def save(self) -> None:
         """Keep the rows of directories where much was hashed; call it once, at the end. Raises StoreError."""
-        if self._cache is None:
+        if self._memory is None:
             return
         for directory, root in self._roots.items():
             if root.hashed_files >= _WORTH_SAVING or root.hashed_bytes >= _WORTH_SAVING << 20:
-                self._cache.save_stat_cache(shown(directory), marshal.dumps((_FORMAT, root.lasting_rows())))
+                self._memory.remember(shown(directory), marshal.dumps((_FORMAT, root.lasting_rows())))
 
     def _root(self, directory: str) -> _Root:
         with self._lock:
             root = self._roots.get(directory)
             if root is None:
-                data = self._cache.load_stat_cache(shown(directory)) if self._cache is not None else None
+                data = self._memory.recall(shown(directory)) if self._memory is not None else None
                 root = self._roots[directory] = _Root(_read_rows(data))
             return root
 

@@ -14,7 +14,6 @@ import msgspec
 
 from builder.layer import tarwrite
 from builder.layer.compress import Blob, BlobWriteFailed, BlobWriter, compressor
-from builder.layer.content import ContentHash
 from builder.layer.overlay import OPAQUE_MARKER, WHITEOUT_PREFIX
 from builder.layer.walk import LayerEntry, file_pieces, first_name, link_target, walk_layer
 from builder.oci import Compression
@@ -33,8 +32,6 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     blob: Blob
     entries: int
     """Names in the layer, whiteouts included; 0 for a layer that changes nothing."""
-    content: str | None
-    """The content digest (see content.py) where it was asked for."""
 
 
 def pack(
@@ -44,22 +41,20 @@ def pack(
     compression: Compression = Compression.UNCOMPRESSED,
     level: int | None = None,
     clamp_mtime: int | None = None,
-    content: bool = False,
 ) -> Packed:
     """Writes the blob of `layer_dir` to the buffered file `sink`; the same directory always gives the same bytes.
 
-    Times after `clamp_mtime` (seconds) become it. `content` asks for the content digest, one more sha256 over all
-    bytes. The directory must not change meanwhile. Raises StoreError subclasses.
+    Times after `clamp_mtime` (seconds) become it. The directory must not change
+    meanwhile. Raises StoreError subclasses.
     """
     with compressor(sink, compression, level) as writer:
-        packer = _Packer(writer, clamp_mtime, ContentHash() if content else None)
+        packer = _Packer(writer, clamp_mtime)
         entries = 0
         for entry in walk_layer(layer_dir):
             packer.add(entry)
             entries += 1
         writer.write(tarwrite.END)
-        digest = packer.content.digest() if packer.content else None
-        return Packed(blob=writer.finish(), entries=entries, content=digest)
+        return Packed(blob=writer.finish(), entries=entries)
 
 
 def pack_layer(
@@ -69,12 +64,11 @@ def pack_layer(
     compression: Compression,
     level: int | None = None,
     clamp_mtime: int | None = None,
-    content: bool = False,
 ) -> Packed:
     """`pack` into a new file. Raises FileExistsError; on any other error the partial file stays behind."""
     try:
         with open(blob_file, "xb") as sink:
-            return pack(layer_dir, sink, compression=compression, level=level, clamp_mtime=clamp_mtime, content=content)
+            return pack(layer_dir, sink, compression=compression, level=level, clamp_mtime=clamp_mtime)
     except FileExistsError:
         raise
     except OSError as error:
@@ -82,10 +76,9 @@ def pack_layer(
 
 
 class _Packer:
-    def __init__(self, writer: BlobWriter, clamp_mtime: int | None, content: ContentHash | None) -> None:
+    def __init__(self, writer: BlobWriter, clamp_mtime: int | None) -> None:
         self._writer = writer
         self._clamp = clamp_mtime
-        self.content = content
         self._names: dict[tuple[int, int], bytes] = {}
 
     def add(self, entry: LayerEntry) -> None:
@@ -93,13 +86,9 @@ class _Packer:
         if entry.whiteout:
             parent, slash, base = name.rpartition(b"/")
             self._writer.write(tarwrite.whiteout(parent + slash + WHITEOUT_PREFIX + base))
-            if self.content:
-                self.content.entry(entry)
             return
         first = first_name(entry, self._names)
         target = b"" if first else link_target(entry)
-        if self.content:
-            self.content.entry(entry, same_as=first, target=target)
         size = 0 if first or entry.kind != stat.S_IFREG else entry.status.st_size
         self._writer.write(self._header(entry, first, target, size))
         if entry.opaque:
@@ -125,8 +114,6 @@ class _Packer:
         )
 
     def _copy(self, entry: LayerEntry) -> None:
-        writer, content = self._writer, self.content
+        writer = self._writer
         for piece in file_pieces(entry, writer.space):
-            if content:
-                content.update(piece)
             writer.advance(len(piece))

@@ -305,7 +305,6 @@ class Run(Op, frozen=True, kw_only=True):
     """Path of the network namespace that the step joins, with network DEFAULT."""
     security: str = "sandbox"
     confinement: Confinement = Confinement()
-    devices: tuple[str, ...] = ()
     extra_hosts: tuple[tuple[str, str], ...] = ()
     hostname: str = ""
     proxy_env: tuple[str, ...] = ()

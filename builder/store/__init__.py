@@ -13,7 +13,7 @@ a cache key stands for. An *image* is a name for a manifest blob. A *session* is
       layers/<id>/diff   a layer's files; layer.json beside them repeats its row, for when the index is lost
       mounts/<name>/     cache mounts
       logs/<build>/      the record of a build and <vertex>.log for each step that ran
-      stat/<name>        stat caches of local folders
+      stat/<name>        what `Store.remember` was given: files seen in folders, parsed Dockerfiles, downloads
       git/               repositories that git sources were fetched into
       stage/<session>/   everything unfinished, and `pins`: what the session uses, locked while it lives
       stage/trash-*      on its way out

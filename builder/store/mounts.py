@@ -7,7 +7,6 @@ nobody has locked.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import os
 import threading
@@ -17,18 +16,10 @@ from types import TracebackType
 
 import msgspec
 
+from builder.plan.vertices import Sharing
 from builder.store.disk import tree_size
 from builder.store.locks import Lock, is_locked
 from builder.store.state import State, raise_if_full
-
-
-class MountSharing(enum.StrEnum):
-    SHARED = "shared"
-    """With all others that share it."""
-    PRIVATE = "private"
-    """A copy that no other step has at the same time; the first free one."""
-    LOCKED = "locked"
-    """Alone: waits until nobody else has it."""
 
 
 class MountInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +52,7 @@ class Mounts(State):
         self,
         id: str,
         *,
-        sharing: MountSharing = MountSharing.SHARED,
+        sharing: Sharing = Sharing.SHARED,
         fill: Callable[[str], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> CacheMountDir:
@@ -74,9 +65,9 @@ class Mounts(State):
         while True:
             name = f"{base}-{copy}" if copy else base
             lock = Lock(self.path("mounts", name, "lock"), cancelled=cancelled,
-                        exclusive=sharing is not MountSharing.SHARED)
+                        exclusive=sharing is not Sharing.SHARED)
             try:
-                taken = lock.acquire(wait=sharing is not MountSharing.PRIVATE)
+                taken = lock.acquire(wait=sharing is not Sharing.PRIVATE)
             except FileNotFoundError:
                 self._make(name, id, fill)
                 continue

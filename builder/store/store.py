@@ -48,19 +48,19 @@ class Store(Records, Images, Mounts, Builds):
         """
         return named_lock(self.root, name, cancelled)
 
-    def load_stat_cache(self, name: str) -> bytes | None:
+    def recall(self, name: str) -> bytes | None:
         """What was last saved under that name, or None."""
-        path = self._stat_file(name)
+        path = self._memory_file(name)
         try:
             with open(path, "rb") as file:
                 return file.read()
         except FileNotFoundError:
             return None
 
-    def save_stat_cache(self, name: str, data: bytes) -> None:
+    def remember(self, name: str, data: bytes) -> None:
         """Keeps bytes under a name for the next build; they may be pruned at any time."""
         with reporting_full_disk(self.root):
-            write_file(self._stat_file(name), data, sync=False)
+            write_file(self._memory_file(name), data, sync=False)
 
     def sweep(self) -> int:
         """Removes what dead processes left in stage/, and waits for it; returns how many entries."""
@@ -99,7 +99,7 @@ class Store(Records, Images, Mounts, Builds):
 
         return fsck(self, repair=repair)
 
-    def _stat_file(self, name: str) -> str:
+    def _memory_file(self, name: str) -> str:
         return self.path("stat", hashlib.blake2b(name.encode(), digest_size=16).hexdigest())
 
 

@@ -28,7 +28,7 @@ class UsageType(enum.StrEnum):
     """A repository that git sources were fetched into."""
     CACHE_MOUNT = "exec.cachemount"
     LOCAL = "source.local"
-    """A stat cache of a local folder."""
+    """What is remembered of a folder, a file or a URL."""
     BLOB = "blob"
     """A packed layer, a config or a manifest."""
     HISTORY = "history"
@@ -66,7 +66,7 @@ def du(store: Store, filters: Iterable[str] = ()) -> list[Usage]:
     wanted = parse_filters(filters)
     named, local = store.reachable(), store.reachable(local=True)
     rows = [*_layers(store, named, local), *_blobs(store, named, local), *_mounts(store), *_repositories(store),
-            *_stat_caches(store), *_builds(store)]
+            *_memories(store), *_builds(store)]
     return sorted((row for row in rows if wanted(row)), key=lambda row: (-row.size, row.id))
 
 
@@ -169,12 +169,12 @@ def _mounts(store: Store) -> Iterable[Usage]:
                     last_used=mount.last_used, in_use=mount.in_use, description=f"cache mount {mount.id}")
 
 
-def _stat_caches(store: Store) -> Iterable[Usage]:
+def _memories(store: Store) -> Iterable[Usage]:
     with os.scandir(store.path("stat")) as entries:
         for entry in entries:
             info = entry.stat(follow_symlinks=False)
             yield Usage(type=UsageType.LOCAL, id=entry.name, size=tree_size(entry.path), created=info.st_ctime,
-                        last_used=info.st_mtime, description="what is known of a local folder")
+                        last_used=info.st_mtime, description="what is remembered of a folder, a file or a URL")
 
 
 def _builds(store: Store) -> Iterable[Usage]:

@@ -61,7 +61,7 @@ REPLACED: list[tuple[AnyOp, dict[str, Any]]] = [
     (RUN, {
         "argv": ("/bin/sh", "-c", "make "), "env": ("A=1", "PATH=/bin"), "cwd": "/", "has_parent": False, "user": "app",
         "mounts": (TmpfsMount(target="/t"),), "files": (InlineFile("eof", "x"),), "network": Network.NONE,
-        "security": "insecure", "devices": ("vendor.com/gpu=all",), "extra_hosts": (("db", "10.0.0.1"),),
+        "security": "insecure", "extra_hosts": (("db", "10.0.0.1"),),
         "hostname": "box", "proxy_env": ("HTTP_PROXY=http://x",), "ulimits": (Ulimit("nofile", 1, 2),),
         "shm_size": 1, "cgroup_parent": "x", "limits": Limits(memory=1 << 30), "dns": Dns(servers=("10.0.0.1",)),
         "namespace": "/run/netns/a", "confinement": Confinement(dropped=("ALL",)), "hosts_file": False,

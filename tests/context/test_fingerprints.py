@@ -1,4 +1,4 @@
-"""Fingerprints and the stat cache behind them."""
+"""Fingerprints and the memory behind them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def later() -> int:
 
 
 class Saved(dict[str, bytes]):
-    def load_stat_cache(self, name: str) -> bytes | None:
+    def recall(self, name: str) -> bytes | None:
         return self.get(name)
 
-    def save_stat_cache(self, name: str, data: bytes) -> None:
+    def remember(self, name: str, data: bytes) -> None:
         self[name] = data
 
 

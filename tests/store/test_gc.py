@@ -39,7 +39,7 @@ def layers(store: Store) -> set[str]:
 
 def test_prune_removes_everything_unused(store: Store) -> None:
     layer, digest = make_layer(store), store.put_blob(b"blob")
-    store.save_stat_cache("/src", b"x")
+    store.remember("/src", b"x")
     with store.cache_mount("pip"):
         pass
     store.end_build(store.begin_build(), BuildState.DONE)
@@ -48,7 +48,7 @@ def test_prune_removes_everything_unused(store: Store) -> None:
         UsageType.LAYER, UsageType.BLOB, UsageType.LOCAL, UsageType.CACHE_MOUNT, UsageType.HISTORY}
     assert report.freed == sum(row.size for row in report.removed) > 0
     assert not store.has_layer(layer) and not store.has_blob(digest)
-    assert store.load_stat_cache("/src") is None
+    assert store.recall("/src") is None
     assert store.cache_mounts() == store.builds() == store.du() == []
     assert layers(store) == set()
     assert store.fsck() == []

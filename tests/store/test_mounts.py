@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Cancelled
+from builder.plan.vertices import Sharing
 from builder.store import Store
-from builder.store.mounts import MountSharing
 from tests.store.children import start
 
 
@@ -55,14 +55,14 @@ def test_shared_is_one_for_all(store: Store) -> None:
 
 
 def test_private_is_another_one_for_each(store: Store) -> None:
-    with store.cache_mount("pip", sharing=MountSharing.PRIVATE) as one:
+    with store.cache_mount("pip", sharing=Sharing.PRIVATE) as one:
         Path(one.path, "one").touch()
-        with store.cache_mount("pip", sharing=MountSharing.PRIVATE) as two:
+        with store.cache_mount("pip", sharing=Sharing.PRIVATE) as two:
             assert os.listdir(two.path) == []
             Path(two.path, "two").touch()
-            with Store.open(store.root) as other, other.cache_mount("pip", sharing=MountSharing.PRIVATE) as three:
+            with Store.open(store.root) as other, other.cache_mount("pip", sharing=Sharing.PRIVATE) as three:
                 assert len({one.path, two.path, three.path}) == 3
-    with store.cache_mount("pip", sharing=MountSharing.PRIVATE) as again:
+    with store.cache_mount("pip", sharing=Sharing.PRIVATE) as again:
         assert os.listdir(again.path) == ["one"], "the first that is free"
 
 
@@ -70,10 +70,10 @@ def test_locked_waits(store: Store) -> None:
     order = []
 
     def second() -> None:
-        with store.cache_mount("pip", sharing=MountSharing.LOCKED):
+        with store.cache_mount("pip", sharing=Sharing.LOCKED):
             order.append("second")
 
-    with store.cache_mount("pip", sharing=MountSharing.LOCKED):
+    with store.cache_mount("pip", sharing=Sharing.LOCKED):
         thread = threading.Thread(target=second)
         thread.start()
         time.sleep(0.02)
@@ -84,16 +84,16 @@ def test_locked_waits(store: Store) -> None:
 
 def test_waiting_can_be_cancelled(store: Store) -> None:
     cancelled = threading.Event()
-    with store.cache_mount("pip", sharing=MountSharing.LOCKED):
+    with store.cache_mount("pip", sharing=Sharing.LOCKED):
         threading.Timer(0.02, cancelled.set).start()
         with pytest.raises(Cancelled):
-            store.cache_mount("pip", sharing=MountSharing.LOCKED, cancelled=cancelled)
+            store.cache_mount("pip", sharing=Sharing.LOCKED, cancelled=cancelled)
 
 
 def test_a_dead_holder_lets_go(store: Store) -> None:
     child = start(store.root, """
-        from builder.store.mounts import MountSharing
-        mount = store.cache_mount("pip", sharing=MountSharing.LOCKED)
+        from builder.plan.vertices import Sharing
+        mount = store.cache_mount("pip", sharing=Sharing.LOCKED)
         print("ready", flush=True)
         input()
     """)
@@ -103,7 +103,7 @@ def test_a_dead_holder_lets_go(store: Store) -> None:
     assert store.remove_cache_mount("pip") == 0, "in use"
     child.kill()
     child.communicate()
-    with store.cache_mount("pip", sharing=MountSharing.LOCKED):
+    with store.cache_mount("pip", sharing=Sharing.LOCKED):
         pass
 
 

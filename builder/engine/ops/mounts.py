@@ -28,7 +28,6 @@ from builder.plan.vertices import (
     TmpfsMount,
 )
 from builder.sandbox.container import Bind, ContainerMount, File, Overlay, OverlayMount, Socket, Tmpfs
-from builder.store.mounts import MountSharing
 
 _STRICTNESS = (Sharing.SHARED, Sharing.PRIVATE, Sharing.LOCKED)
 
@@ -181,7 +180,7 @@ class RunMounts:
             os.chmod(path, mode if mount.mode is None else mount.mode)
 
         opened = stack.enter_context(resources.store.cache_mount(
-            identity, sharing=MountSharing(mount.sharing.value), fill=fill, cancelled=resources.cancelled))
+            identity, sharing=mount.sharing, fill=fill, cancelled=resources.cancelled))
         return opened.path
 
     def _owner(self, target: str) -> tuple[int, int]:

@@ -60,13 +60,13 @@ class HttpWork:
         from builder.context.http import HttpFile, Status, fetch_http
 
         store = self._resources.store
-        known = store.load_stat_cache(self._memory)
+        known = store.recall(self._memory)
         earlier = msgspec.json.decode(known, type=HttpFile) if known else None
         self._staged = store.stage_layer()
         file = fetch_http(self._op, self._staged.diff, self._access, earlier=earlier)
         self._is_fresh = file.status is Status.FRESH
         if self._is_fresh:
-            store.save_stat_cache(self._memory, msgspec.json.encode(file))
+            store.remember(self._memory, msgspec.json.encode(file))
         return {"content": file.digest, "filename": file.filename, "mtime": file.mtime}
 
     def lists(self) -> Parts:

@@ -81,7 +81,7 @@ def forget_volatile(work: str) -> None:
 
     That is for who fears a crash in between; here a later container just goes on with the same upper directory.
     """
-    marker_dir = f"{work}/work/incompat/volatile"
+    marker_dir = os.path.join(work, "work", "incompat", "volatile")
     if not os.path.isdir(marker_dir):
         return
     for name in os.listdir(marker_dir):
