@@ -25,5 +25,5 @@ def check(data: bytes) -> None:
             assert excluded, (data, path)
 
 
-atheris.Setup([*sys.argv, "-timeout=5", "-max_len=512"], check)
+atheris.Setup([sys.argv[0], "-timeout=5", "-max_len=512", *sys.argv[1:]], check)
 atheris.Fuzz()

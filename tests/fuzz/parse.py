@@ -19,5 +19,5 @@ def check(data: bytes) -> None:
         assert error.location is not None, error
 
 
-atheris.Setup([*sys.argv, "-timeout=5", "-max_len=4096"], check)
+atheris.Setup([sys.argv[0], "-timeout=5", "-max_len=4096", *sys.argv[1:]], check)
 atheris.Fuzz()

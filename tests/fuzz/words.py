@@ -29,5 +29,5 @@ def check(data: bytes) -> None:
         assert result == word, (word, result)
 
 
-atheris.Setup([*sys.argv, "-timeout=5", "-max_len=1024"], check)
+atheris.Setup([sys.argv[0], "-timeout=5", "-max_len=1024", *sys.argv[1:]], check)
 atheris.Fuzz()
