@@ -61,6 +61,14 @@ class Compression(enum.StrEnum):
     ZSTD = "zstd"
 
 
+class BlobForm(msgspec.Struct, frozen=True):
+    """How a layer is compressed."""
+
+    compression: Compression
+    level: int | None = None
+    """None for the default."""
+
+
 # Factories: `omit_defaults` then still writes the field, which the specification requires.
 _TWO = (2).__int__
 _LINUX = "linux".__str__

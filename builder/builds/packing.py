@@ -16,7 +16,7 @@ from builder.engine.solver import Outcome
 from builder.errors import BuilderError
 from builder.export.outputs import Output, OutputType
 from builder.export.packing import layer_blob
-from builder.oci import Compression
+from builder.oci import BlobForm
 from builder.plan.vertices import Plan
 from builder.store import Store
 from builder.store.layers import LayerId
@@ -32,8 +32,8 @@ class Packing:
 
     def __init__(self, store: Store, outputs: Sequence[Output]) -> None:
         self._store = store
-        self._forms = {(o.image.compression, o.image.compression_level) for o in outputs
-                       if o.type in _IMAGES and not o.image.rewrite_timestamp}
+        self._forms = {BlobForm(o.image.compression, o.image.compression_level) for o in outputs if _takes_blobs(o)}
+        self._only = all(_takes_blobs(o) for o in outputs) and len(self._forms) == 1
         self._waiting: SimpleQueue[LayerId | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._left = False
@@ -49,6 +49,11 @@ class Packing:
                 self._take(outcome.layer)
 
         return ended
+
+    @property
+    def only_form(self) -> BlobForm | None:
+        """The form in which all outputs want each layer; None where some want another one, or files."""
+        return next(iter(self._forms)) if self._only else None
 
     def __enter__(self) -> Packing:
         return self
@@ -69,11 +74,15 @@ class Packing:
 
     def _pack_all(self) -> None:
         while (layer := self._waiting.get()) is not None and not self._left:
-            for compression, level in self._forms:
-                self._pack(layer, compression, level)
+            for form in self._forms:
+                self._pack(layer, form)
 
-    def _pack(self, layer: LayerId, compression: Compression, level: int | None) -> None:
+    def _pack(self, layer: LayerId, form: BlobForm) -> None:
         try:
-            layer_blob(self._store, layer, compression, level=level)
+            layer_blob(self._store, layer, form.compression, level=form.level)
         except (BuilderError, OSError):
             """Exporting meets it too."""
+
+
+def _takes_blobs(output: Output) -> bool:
+    return output.type in _IMAGES and not output.image.rewrite_timestamp

@@ -290,7 +290,8 @@ class BuildSession:
             ended(outcome)
             recorded(outcome)
 
-        solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first, record=record)
+        solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first,
+                        form=None if self._options.squash else packing.only_form, record=record)
         return image_of(planned.output, solver.solve())
 
     @property

@@ -26,6 +26,7 @@ from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.engine.workers import Workers
 from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
+from builder.oci import BlobForm
 from builder.plan.vertices import Plan, Run, SourceContext, SourceImage, Vertex
 from builder.sandbox.container import Exit, Output
 from builder.store.layers import LayerId, StagedLayer
@@ -53,12 +54,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Solver:
     """Solves one plan once. `first` numbers its vertices in events, so several plans can share one event stream.
 
+    With `form` nothing but blobs of that form is wanted of the plan's output.
+
     `record` is told of each vertex how it ended, once, in the thread that solved it.
     """
 
-    def __init__(self, plan: Plan, resources: Resources, *, jobs: int, first: int = 0,
+    def __init__(self, plan: Plan, resources: Resources, *, jobs: int, first: int = 0, form: BlobForm | None = None,
                  record: Callable[[Outcome], None] = lambda outcome: None) -> None:
         self._plan = plan
+        self._form = form
         self._resources = resources
         self._jobs = jobs
         self._first = first
@@ -150,7 +154,8 @@ class Solver:
                              Outcome(vertex=index, state="cached", layers=image.layers))
                 return image
         base = inputs[0].layers if has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
-        work = prepare(vertex.op, inputs, self._resources)
+        is_last = index == self._plan.output and not any(index in other.inputs for other in self._plan.vertices)
+        work = prepare(vertex.op, inputs, self._resources, self._form if is_last else None)
         try:
             return Snapshot((*base, self._layer(index, vertex, work)))
         finally:

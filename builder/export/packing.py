@@ -54,11 +54,10 @@ def _pack(store: Store, layer: LayerId, compression: Compression, level: int | N
             blob = pack(store.layer_dir(layer), file, compression=compression, level=level,
                         clamp_mtime=clamp_mtime).blob
         staged.commit(blob.digest, proven=True)
-    descriptor = Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size)
     if clamp_mtime is None:
         store.set_packed(layer, blob.diff_id, blob.diff_size)
-    store.add_layer_blob(blob.diff_id, compression, descriptor)
-    return PackedLayer(descriptor=descriptor, diff_id=blob.diff_id)
+    store.add_layer_blob(blob.diff_id, compression, blob.descriptor)
+    return PackedLayer(descriptor=blob.descriptor, diff_id=blob.diff_id)
 
 
 def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compression: Compression,
@@ -76,6 +75,5 @@ def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compress
                     writer.write(piece)
                 blob = writer.finish()
             staged.commit(blob.digest, proven=True)
-        made = Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size)
-        store.add_layer_blob(blob.diff_id, compression, made)
-        return made
+        store.add_layer_blob(blob.diff_id, compression, blob.descriptor)
+        return blob.descriptor

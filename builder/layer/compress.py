@@ -19,7 +19,7 @@ from typing import BinaryIO, Protocol
 import msgspec
 
 from builder.errors import StoreError
-from builder.oci import Compression, DiffID, Digest, MediaType
+from builder.oci import Compression, Descriptor, DiffID, Digest, MediaType
 
 CHUNK = 1 << 20
 CHUNKS = 8
@@ -59,6 +59,10 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
     digest: Digest
     size: int
     media_type: MediaType
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
 
 
 def compressor(out: BinaryIO, kind: Compression, level: int | None = None) -> BlobWriter:

@@ -1,6 +1,6 @@
 """COPY, ADD and WORKDIR: plans of one layer each, with what their cache keys consist of.
 
-    plan_copy / plan_mkdir  ──▶  plan.key_parts(...)   (no hit?)  ──▶  plan.write(diff_dir)
+    plan_copy / plan_mkdir  ──▶  plan.key_parts(...)   (no hit?)  ──▶  plan.write(diff_dir), or plan.pack(...)
 
 A plan sees its parent only through `Destination`, whose facts are part of the key: the same layer serves every parent
 that looks the same where the copy lands. Semantics are those of BuildKit's file operations, observed on it.
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import posixpath
+import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 from builder.layer.destination import NEW_DIRECTORY_MODE, Destination
 from builder.layer.overlay import XattrPrefix
@@ -19,7 +21,11 @@ from builder.layer.selection import clean, select
 from builder.layer.taken import ContentDigests, Taken
 from builder.layer.tree import FileTree
 from builder.layer.users import resolve_owner
+from builder.oci import BlobForm
 from builder.plan.vertices import Copy, InlineFile, MakeDirectory
+
+if TYPE_CHECKING:
+    from builder.layer.pack import Packed
 
 
 class CopyPlan:
@@ -69,6 +75,25 @@ class CopyPlan:
             writer.write(step.items)
             if step.unpack is not None:
                 writer.unpack(step.unpack, None if self.op.link else parent, self._owner, xattr_prefix)
+
+    def pack(self, root_dir: str, sink: BinaryIO, form: BlobForm, *, now_ns: int | None = None) -> Packed | None:
+        """Write the layer's blob to `sink` without making its directory; None, with nothing done, where that needs one.
+
+        The empty directory `root_dir` becomes what the layer's own would be: a blob does not tell the attributes of
+        `/`. The blob is that of the directory that `write` makes. Raises as `write` does.
+        """
+        from builder.layer.packplan import has_plain_directories, pack_items
+        from builder.layer.writing import Writer
+
+        steps = self._placement.steps()
+        if any(step.unpack for step in steps):
+            return None
+        items = [item for step in steps for item in step.items]
+        if not has_plain_directories(items):
+            return None
+        now_ns = time.time_ns() if now_ns is None else now_ns
+        Writer(root_dir, now_ns).write(tuple(item for item in items if not item.path))
+        return pack_items(items, sink, form, now_ns=now_ns)
 
 
 class MkdirPlan:

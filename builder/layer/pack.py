@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import BinaryIO
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import BinaryIO, TypeAlias
 
 import msgspec
 
@@ -26,6 +27,9 @@ _TYPES = {
     stat.S_IFBLK: tarwrite.BLOCK_DEVICE,
     stat.S_IFIFO: tarwrite.FIFO,
 }
+
+Pieces: TypeAlias = Callable[[LayerEntry, Callable[[], memoryview]], Iterator[memoryview]]
+"""Reads the bytes of a file into what the second argument gives for each piece."""
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,14 +51,28 @@ def pack(
     Times after `clamp_mtime` (seconds) become it. The directory must not change
     meanwhile. Raises StoreError subclasses.
     """
+    return pack_entries(walk_layer(layer_dir), file_pieces, sink, compression=compression, level=level,
+                        clamp_mtime=clamp_mtime)
+
+
+def pack_entries(
+    entries: Iterable[LayerEntry],
+    pieces: Pieces,
+    sink: BinaryIO,
+    *,
+    compression: Compression,
+    level: int | None = None,
+    clamp_mtime: int | None = None,
+) -> Packed:
+    """`pack` of entries in the order of `walk_layer`; `pieces` reads their bytes. Raises what these do, StoreError."""
     with compressor(sink, compression, level) as writer:
-        packer = _Packer(writer, clamp_mtime)
-        entries = 0
-        for entry in walk_layer(layer_dir):
+        packer = _Packer(writer, pieces, clamp_mtime)
+        count = 0
+        for entry in entries:
             packer.add(entry)
-            entries += 1
+            count += 1
         writer.write(tarwrite.END)
-        return Packed(blob=writer.finish(), entries=entries)
+        return Packed(blob=writer.finish(), entries=count)
 
 
 def pack_layer(
@@ -76,10 +94,11 @@ def pack_layer(
 
 
 class _Packer:
-    def __init__(self, writer: BlobWriter, clamp_mtime: int | None) -> None:
+    def __init__(self, writer: BlobWriter, pieces: Pieces, clamp_mtime: int | None) -> None:
         self._writer = writer
+        self._pieces = pieces
         self._clamp = clamp_mtime
-        self._names: dict[tuple[int, int], bytes] = {}
+        self._names: dict[Hashable, bytes] = {}
 
     def add(self, entry: LayerEntry) -> None:
         name = entry.name
@@ -89,7 +108,7 @@ class _Packer:
             return
         first = first_name(entry, self._names)
         target = b"" if first else link_target(entry)
-        size = 0 if first or entry.kind != stat.S_IFREG else entry.status.st_size
+        size = 0 if first or entry.kind != stat.S_IFREG else entry.size
         self._writer.write(self._header(entry, first, target, size))
         if entry.opaque:
             self._writer.write(tarwrite.whiteout(name + b"/" + OPAQUE_MARKER))
@@ -99,7 +118,6 @@ class _Packer:
 
     def _header(self, entry: LayerEntry, first: bytes, target: bytes, size: int) -> bytes:
         device = entry.kind in (stat.S_IFCHR, stat.S_IFBLK)
-        rdev = entry.status.st_rdev
         return tarwrite.header(
             tarwrite.HARD_LINK if first else _TYPES[entry.kind],
             entry.name + b"/" if entry.kind == stat.S_IFDIR else entry.name,
@@ -109,11 +127,11 @@ class _Packer:
             mtime=entry.mtime if self._clamp is None else min(entry.mtime, self._clamp),
             size=size,
             link=first or target,
-            device=(os.major(rdev), os.minor(rdev)) if device else (0, 0),
+            device=(os.major(entry.rdev), os.minor(entry.rdev)) if device else (0, 0),
             capability=entry.capability,
         )
 
     def _copy(self, entry: LayerEntry) -> None:
         writer = self._writer
-        for piece in file_pieces(entry, writer.space):
+        for piece in self._pieces(entry, writer.space):
             writer.advance(len(piece))

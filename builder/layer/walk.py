@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 import msgspec
 
 from builder.errors import StoreError
 from builder.layer.overlay import NO_XATTRS, Xattrs, is_whiteout, read_xattrs
+
+NANOSECONDS = 1_000_000_000
 
 
 class LayerUnreadable(StoreError):
@@ -39,25 +41,26 @@ class RedirectInLayer(StoreError):
 
 
 class LayerEntry(msgspec.Struct, gc=False):
-    """One name in a layer directory. `mode` (permission bits), `uid` and `gid` are what the image is to show."""
+    """One name of a layer. `mode` (permission bits), `uid` and `gid` are what the image is to show."""
 
     name: bytes
     """Inside the layer, no leading slash, no trailing one."""
     host: bytes
+    """Where bytes or link target are; what a directory is without them has b""."""
     kind: int
     """`stat.S_IFMT` of it; whiteouts are told by `whiteout`."""
-    status: os.stat_result
     mode: int
     uid: int
     gid: int
+    size: int
+    mtime: int
+    """Whole seconds, cut downwards as containerd does."""
+    rdev: int
+    file: Hashable
+    """Equal for the names of one file; None for what has one name."""
     capability: bytes
-    opaque: bool
-    whiteout: bool
-
-    @property
-    def mtime(self) -> int:
-        """Whole seconds, cut downwards as containerd does."""
-        return self.status.st_mtime_ns // 1_000_000_000
+    opaque: bool = False
+    whiteout: bool = False
 
 
 def walk_layer(layer_dir: str) -> Iterator[LayerEntry]:
@@ -87,12 +90,11 @@ def walk_layer(layer_dir: str) -> Iterator[LayerEntry]:
         raise LayerUnreadable(os.fsdecode(path[skip:]), error) from error
 
 
-def first_name(entry: LayerEntry, names: dict[tuple[int, int], bytes]) -> bytes:
+def first_name(entry: LayerEntry, names: dict[Hashable, bytes]) -> bytes:
     """The name under which this file was met before, b"" the first time; `names` remembers files of several names."""
-    if entry.status.st_nlink < 2 or entry.kind == stat.S_IFDIR or entry.whiteout:
+    if entry.file is None or entry.whiteout:
         return b""
-    inode = (entry.status.st_dev, entry.status.st_ino)
-    first = names.setdefault(inode, entry.name)
+    first = names.setdefault(entry.file, entry.name)
     return b"" if first is entry.name else first
 
 
@@ -111,7 +113,7 @@ def file_pieces(entry: LayerEntry, space: Callable[[], memoryview]) -> Iterator[
 
     Exactly as many bytes as its entry says. Raises LayerUnreadable and LayerChanged.
     """
-    left = entry.status.st_size if entry.kind == stat.S_IFREG else 0
+    left = entry.size if entry.kind == stat.S_IFREG else 0
     if not left:
         return
     try:
@@ -141,5 +143,7 @@ def _name(item: os.DirEntry[bytes]) -> bytes:
 
 def _entry(name: bytes, host: bytes, kind: int, status: os.stat_result, xattrs: Xattrs) -> LayerEntry:
     uid, gid, mode = xattrs.owner or (status.st_uid, status.st_gid, status.st_mode & 0o7777)
+    file = (status.st_dev, status.st_ino) if status.st_nlink > 1 and kind != stat.S_IFDIR else None
     whiteout = kind == stat.S_IFCHR and is_whiteout(status)
-    return LayerEntry(name, host, kind, status, mode, uid, gid, xattrs.capability, xattrs.opaque, whiteout)
+    return LayerEntry(name, host, kind, mode, uid, gid, status.st_size, status.st_mtime_ns // NANOSECONDS,
+                      status.st_rdev, file, xattrs.capability, xattrs.opaque, whiteout)

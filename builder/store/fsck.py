@@ -147,8 +147,8 @@ class _Check:
 
     def layers(self) -> None:
         for (layer,) in self.store.db.rows("SELECT id FROM layers"):
-            if not os.path.isdir(self.store.layer_dir(layer)) and self._still_there("layers", "id", layer):
-                self._report(FindingKind.LAYER, layer, "its directory is missing")
+            if not self.store.is_stored(layer) and self._still_there("layers", "id", layer):
+                self._report(FindingKind.LAYER, layer, "its files are missing")
                 if self.repair:
                     self.store.forget_layer(LayerId(layer), "damaged")
 

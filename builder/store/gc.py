@@ -18,6 +18,7 @@ import msgspec
 
 from builder.oci import DiffID, Digest
 from builder.store import trace
+from builder.store.database import Transaction
 from builder.store.disk import free_space
 from builder.store.layers import LayerId
 from builder.store.layout import RESERVE_SIZE, fill_reserve, use_reserve
@@ -193,9 +194,9 @@ def _remove(store: Store, rows: list[Usage], local: set[DiffID]) -> list[Usage]:
         needed, pinned = store.reachable(local=True), store.pinned()
         new = needed.diff_ids - local
         going = [row for row in rows if _may_go(store, row, pinned, needed.blobs, new)]
-        _remove_rows(store, going)
+        paths = _remove_rows(store, going)
         trace.point("rows-pruned")
-        trash = [store.session.throw_away(_path(store, row)) for row in going]
+        trash = [store.session.throw_away(path) for path in paths]
     trace.point("files-pruned")
     store.session.remove_all(trash)
     return going
@@ -208,13 +209,15 @@ def _may_go(store: Store, row: Usage, pinned: set[str], needed: set[Digest], new
         case UsageType.BLOB:
             return f"blob {row.id}" not in pinned and row.id not in needed
         case UsageType.LAYER:
-            return f"layer {row.id}" not in pinned and not (new and store.layer_info(LayerId(row.id)).diff_id in new)
+            found = store.db.row("SELECT diff_id FROM layers WHERE id=?", row.id)
+            return found is not None and f"layer {row.id}" not in pinned and found[0] not in new
         case _:
             return True
 
 
-def _remove_rows(store: Store, rows: list[Usage]) -> None:
-    gone = {row.id for row in rows}
+def _remove_rows(store: Store, rows: list[Usage]) -> list[str]:
+    """Removes the rows, and returns the paths of what they stood for."""
+    gone, paths = {row.id for row in rows}, [_path(store, row) for row in rows]
     nameless = [image.name for image in store.images() if image.descriptor.digest in gone]
     with store.db.write() as transaction:
         for row in rows:
@@ -222,10 +225,26 @@ def _remove_rows(store: Store, rows: list[Usage]) -> None:
                 table, column = _ROW_OF[row.type]
                 transaction.execute(f"DELETE FROM {table} WHERE {column}=?", row.id)
             if row.type is UsageType.LAYER:
-                transaction.execute("UPDATE records SET layer=NULL, gone='pruned' WHERE layer=?", row.id)
+                _forget_records(transaction, row.id)
+            if row.type is UsageType.BLOB:
+                for layer in _only_in_blob(store, transaction, row.id):
+                    _forget_records(transaction, layer)
+                    transaction.execute("DELETE FROM layers WHERE id=?", layer)
+                    paths.append(store.path("layers", layer))
         transaction.many("DELETE FROM images WHERE name=?", [(name,) for name in nameless])
     if nameless:
         store.write_index()
+    return paths
+
+
+def _forget_records(transaction: Transaction, layer: str) -> None:
+    transaction.execute("UPDATE records SET layer=NULL, gone='pruned' WHERE layer=?", layer)
+
+
+def _only_in_blob(store: Store, transaction: Transaction, digest: str) -> list[LayerId]:
+    """Layers that are gone with the blob: those that were never unpacked."""
+    rows = transaction.rows("SELECT layers.id FROM layers JOIN packed USING(diff_id) WHERE digest=?", digest)
+    return [layer for (layer,) in rows if not store.is_unpacked(layer)]
 
 
 def _path(store: Store, row: Usage) -> str:

@@ -1,4 +1,4 @@
-"""Layers: unpacked file system changes, each a directory in overlayfs form that depends on nothing below it.
+"""Layers: file system changes, each a directory in overlayfs form that depends on nothing below it.
 
 A layer made from known content (`diff_id` or `content` given at commit) has an id that is derived from it: two builds
 that make the same layer at once end up with one, and a layer that was pruned and made again has the same id, so cache
@@ -19,15 +19,18 @@ import msgspec
 from builder.errors import StoreError
 from builder.oci import Compression, Descriptor, DiffID
 from builder.store import trace
-from builder.store.blobs import blob_path
+from builder.store.blobs import Blobs, blob_path
 from builder.store.database import Transaction
-from builder.store.disk import remove_tree, tree_size
+from builder.store.disk import copy_attributes, remove_tree, tree_size
 from builder.store.layout import write_file
-from builder.store.state import State, raise_if_full, reporting_full_disk
+from builder.store.locks import named_lock
+from builder.store.state import raise_if_full, reporting_full_disk
 
 LayerId = NewType("LayerId", str)
 
 INFO_FILE = "layer.json"
+_ROOT = "root"
+"""Beside the info of a layer that was committed packed: an empty directory with the attributes of its `/`."""
 _COLUMNS = "id, diff_id, content, size, tar_size, created, used, description"
 
 
@@ -53,13 +56,27 @@ class LayerMissing(StoreError):
         super().__init__(f"the store has no layer `{layer}`", hint="it was pruned meanwhile; run the build again")
 
 
-class Layers(State):
+class Layers(Blobs):
     def has_layer(self, layer: LayerId) -> bool:
-        """Whether the layer's row and directory are there. Under a lease it stays until the lease ends."""
-        return self._use("layer", layer) and os.path.isdir(self.layer_dir(layer))
+        """Whether the layer is there, as a directory or packed. Under a lease it stays until the lease ends."""
+        return self._use("layer", layer) and self.is_stored(layer)
+
+    def is_unpacked(self, layer: LayerId) -> bool:
+        """Whether the layer has its directory."""
+        return os.path.isdir(self._diff_dir(layer))
+
+    def is_stored(self, layer: LayerId) -> bool:
+        """Whether the store has the layer's directory or, for one that nobody has looked into yet, its blob."""
+        return self.is_unpacked(layer) or self._only_blob(layer) is not None
 
     def layer_dir(self, layer: LayerId) -> str:
-        return os.path.join(self.root, "layers", layer, "diff")
+        """The layer's directory; what is only stored packed is unpacked now.
+
+        Raises LayerMissing, and for a damaged blob StoreErrors and ImageErrors.
+        """
+        if not self.is_unpacked(layer):
+            self._unpack(layer)
+        return self._diff_dir(layer)
 
     def layer_info(self, layer: LayerId) -> LayerInfo:
         """Raises LayerMissing."""
@@ -72,7 +89,7 @@ class Layers(State):
         """Bytes on disk, counted and remembered at the first call. Raises LayerMissing."""
         size = self.layer_info(layer).size
         if size is None:
-            size = tree_size(self.layer_dir(layer))
+            size = tree_size(self.path("layers", layer))
             self.db.execute("UPDATE layers SET size=? WHERE id=?", size, layer)
         return size
 
@@ -134,6 +151,35 @@ class Layers(State):
         """What is in use now, as `layer <id>` and `blob <digest>`; certain only under `session.deleting`."""
         return self.session.pins_of_all() | {f"layer {row[0]}" for row in self.db.rows("SELECT layer FROM pins")}
 
+    def _diff_dir(self, layer: LayerId) -> str:
+        return os.path.join(self.root, "layers", layer, "diff")
+
+    def _only_blob(self, layer: LayerId) -> Descriptor | None:
+        """The blob of a layer that was committed packed. Under a lease it stays until the lease ends."""
+        if not os.path.isdir(self.path("layers", layer, _ROOT)):
+            return None
+        diff_id = self.layer_info(layer).diff_id
+        blobs = (self.layer_blob(diff_id, compression) for compression in Compression) if diff_id else ()
+        return next((blob for blob in blobs if blob is not None), None)
+
+    def _unpack(self, layer: LayerId) -> None:
+        from builder.layer.unpack import unpack_layer
+
+        with named_lock(self.root, f"unpack {layer}"):
+            if self.is_unpacked(layer):
+                return
+            blob = self._only_blob(layer)
+            if blob is None:
+                raise LayerMissing(layer)
+            with self.stage_layer() as staged:
+                with self.open_blob(blob.digest) as source:
+                    unpack_layer(source, staged.diff, xattr_prefix=self.xattr_prefix, on_chown_error="record",
+                                 expected_diff_id=self.layer_info(layer).diff_id, what=f"layer `{layer}`")
+                copy_attributes(self.path("layers", layer, _ROOT), staged.diff)
+                with self.session.committing():
+                    os.rename(staged.diff, self._diff_dir(layer))
+                    self.db.execute("UPDATE layers SET size=NULL WHERE id=?", layer)
+
     def _find(self, column: str, value: str) -> LayerId | None:
         for (layer,) in self.db.rows(f"SELECT id FROM layers WHERE {column}=? ORDER BY created", value):
             if self.has_layer(layer):
@@ -152,18 +198,18 @@ class Layers(State):
         return layer
 
     def _equal_layer(self, transaction: Transaction, row: LayerInfo) -> LayerId | None:
-        for column, value in (("content", row.content), ("diff_id", row.diff_id)):
-            if value is not None:
-                for (layer,) in transaction.rows(f"SELECT id FROM layers WHERE {column}=?", value):
-                    if os.path.isdir(self.layer_dir(layer)):
-                        return LayerId(layer)
+        column, value = ("content", row.content) if row.content is not None else ("diff_id", row.diff_id)
+        if value is not None:
+            for (layer,) in transaction.rows(f"SELECT id FROM layers WHERE {column}=?", value):
+                if self.is_stored(layer):
+                    return LayerId(layer)
         return None
 
     def _claim(self, folder: str, row: LayerInfo, name: str, transaction: Transaction) -> LayerId:
         target = self.path("layers", name)
         if os.path.lexists(target):
             has_row = transaction.rows("SELECT 1 FROM layers WHERE id=?", name)
-            if has_row and os.path.isdir(os.path.join(target, "diff")):
+            if has_row and self.is_stored(LayerId(name)):
                 return self._claim(folder, row, _random_id(), transaction)  # taken by other content
             self.session.throw_away(target)  # a dead process named it but wrote no row
         os.rename(folder, target)
@@ -183,27 +229,39 @@ class StagedLayer:
         """Empty, mode 0755: becomes the layer."""
         self.work = os.path.join(folder, "work")
         """Empty: overlayfs' work directory, thrown away."""
+        self._diff_id: DiffID | None = None
+        self._tar_size: int | None = None
+        """Of the blob that holds the files instead of `diff`."""
         os.mkdir(self.diff)
         os.chmod(self.diff, 0o755)
         os.mkdir(self.work, 0o700)
 
     def commit(self, *, diff_id: DiffID | None = None, content: str | None = None, size: int | None = None,
                description: str = "", fresh: bool = False) -> LayerId:
-        """Makes it a layer, or throws it away and returns the one with the same `content` or `diff_id` that is there.
+        """Makes it a layer, or throws it away and returns the one that is there with the same `content`, or `diff_id`.
 
         Give what is known: `content` whatever decides about the whole layer (a digest of it, or the key of a step),
         `size` its bytes on disk. With `fresh` it takes the place of layers with the same `content` instead.
         """
+        if self._tar_size is not None:
+            os.rename(self.diff, os.path.join(self._folder, _ROOT))
         remove_tree(self.work)
         trace.point("layer-staged")
         now = time.time()
         known = content or diff_id
         name = _derived_id(self._layers.secret, known) if known else _random_id()
-        row = LayerInfo(LayerId(name), diff_id, content, size, None, now, now, description)
+        row = LayerInfo(LayerId(name), diff_id or self._diff_id, content, size, self._tar_size, now, now, description)
         write_info(self._folder, row)
         layer = self._layers._add_layer(self._folder, row, name, fresh=fresh)
         self.discard()
         return layer
+
+    def use_blob(self, diff_id: DiffID, tar_size: int) -> None:
+        """The files are in a stored blob (`add_layer_blob`), and there alone until somebody looks at them.
+
+        `diff` stays empty: it gives the layer's `/` its attributes. The blob must be pinned by a lease.
+        """
+        self._diff_id, self._tar_size = diff_id, tar_size
 
     def reopen(self) -> None:
         """Makes it fit for another container, which goes on with the files of the one that has ended."""

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 
 from builder.cache.key import CacheKey, Parts, key_of
@@ -130,6 +129,6 @@ def test_lookup_pins_the_layer(store: Store) -> None:
     with store.lease():
         assert cache.lookup(key) is not None
         store.prune(PrunePolicy(all=True))
-        assert os.path.isdir(store.layer_dir(layer))
+        assert store.is_unpacked(layer)
     store.prune(PrunePolicy(all=True))
-    assert not os.path.isdir(store.layer_dir(layer))
+    assert not store.is_unpacked(layer)

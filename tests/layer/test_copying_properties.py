@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -17,9 +18,11 @@ from hypothesis import strategies as st
 from builder.context.local import LocalContext
 from builder.errors import ContextError
 from builder.layer.copying import CopyPlan, plan_copy
+from builder.layer.pack import pack
 from builder.layer.resolution import canonical
 from builder.layer.tree import Entry
 from builder.layer.view import MergedView
+from builder.oci import BlobForm, Compression
 from builder.plan.vertices import Copy, CopySource
 from tests.layer.trees import dump_tree
 
@@ -109,6 +112,35 @@ def test_layer_over_parent_is_what_a_naive_copy_makes(context: Nodes, parent: No
         for match in (match for matches in plan.taken.matches for match in matches):
             naive_copy(match.entry.host, match.name, copied, destination, (3, 4) if owner else (0, 0))
         assert list(dump_tree(MergedView([parent_dir, layer_dir]))) == list(dump_tree(MergedView([copied])))
+
+
+@settings(max_examples=60, deadline=None)
+@given(CONTEXTS, PARENTS, st.lists(WORDS, min_size=1, max_size=2), DESTINATIONS, OWNERS, CHMODS)
+def test_packing_at_once_gives_the_blob_of_the_directory(context: Nodes, parent: Nodes, words: list[str],
+                                                         destination: str, owner: str | None, mode: str) -> None:
+    with trees(context, parent) as (context_dir, parent_dir, layer_dir, root):
+        link_twice(context_dir)
+        plan = planned(copy_of(words, destination, owner, mode), context_dir, parent_dir)
+        if plan is None:
+            return
+        plan.write(layer_dir, now_ns=10**9)
+        one, two = io.BytesIO(), io.BytesIO()
+        assert plan.pack(root, two, BlobForm(Compression.UNCOMPRESSED), now_ns=10**9) == pack(layer_dir, one)
+        assert one.getvalue() == two.getvalue()
+        assert os.listdir(root) == [] and attributes(root) == attributes(layer_dir)
+
+
+def link_twice(directory: str) -> None:
+    """Gives each regular file of the directory a second name, in two directories."""
+    for name in sorted(os.listdir(directory)):
+        if os.path.isfile(f"{directory}/{name}") and not os.path.islink(f"{directory}/{name}"):
+            os.makedirs(f"{directory}/a", exist_ok=True)
+            os.link(f"{directory}/{name}", f"{directory}/a/z{name}")
+
+
+def attributes(directory: str) -> tuple[int, int, int, int]:
+    info = os.stat(directory)
+    return info.st_mode, info.st_uid, info.st_gid, info.st_mtime_ns
 
 
 def naive_copy(source: str, name: str, root: str, destination: str, owner: tuple[int, int]) -> None:

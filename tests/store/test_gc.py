@@ -15,6 +15,7 @@ from builder.store.records import Record
 from builder.store.usage import UsageType, parse_filters, totals
 from tests.store.children import run, start
 from tests.store.test_images import put_image
+from tests.store.test_layers import make_packed
 
 MB = 1_000_000
 
@@ -32,6 +33,24 @@ def make_layer(store: Store, size: int = 1000, *, diff_id: DiffID | None = None,
 
 def layers(store: Store) -> set[str]:
     return set(os.listdir(store.path("layers")))
+
+
+@pytest.mark.root
+def test_a_packed_layer_goes_with_its_blob(store: Store, tmp_path: Path) -> None:
+    layer, _ = make_packed(store, tmp_path)
+    store.put_record(Record(key="key", kind="copy", name="COPY . .", layer=layer))
+    store.prune(PrunePolicy(filters=("type==blob",)))
+    record = store.get_record("key")
+    assert record is not None and (record.layer, record.gone) == (None, "pruned")
+    assert layers(store) == set() and store.fsck() == []
+
+
+@pytest.mark.root
+def test_an_unpacked_layer_outlives_its_blob(store: Store, tmp_path: Path) -> None:
+    layer, _ = make_packed(store, tmp_path)
+    store.layer_dir(layer)
+    store.prune(PrunePolicy(filters=("type==blob",)))
+    assert store.has_layer(layer) and os.listdir(store.layer_dir(layer)) == ["dir"]
 
 
 # -- what is kept --------------------------------------------------------------------------------------------------

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.errors import BuilderError
+from builder.layer.compress import Blob
+from builder.layer.pack import pack
 from builder.oci import Compression, Descriptor, DiffID, MediaType, digest_of
 from builder.store import Store
 from builder.store.layers import LayerId, LayerMissing
@@ -151,3 +154,88 @@ def test_many_threads_one_content(store: Store) -> None:
     assert len(set(found)) == 1
     assert len(found) == 6
     assert os.listdir(store.path("layers")) == [found[0]]
+
+
+# -- layers that are only packed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_a_packed_layer_is_unpacked_when_somebody_looks(store: Store, tmp_path: Path) -> None:
+    layer, blob = make_packed(store, tmp_path, content="key 1")
+    assert store.has_layer(layer) and not store.is_unpacked(layer)
+    assert (store.layer_info(layer).diff_id, store.layer_info(layer).tar_size) == (blob.diff_id, blob.diff_size)
+    assert store.find_layer(blob.diff_id) == store.find_content("key 1") == layer
+    assert Path(store.layer_dir(layer), "dir/file").read_text() == "packed"
+    assert stat_of(store.layer_dir(layer)) == (0o40700, 3, 4, 5 * 10**9)
+    assert store.is_unpacked(layer) and not damage(store)
+
+
+@pytest.mark.root
+def test_a_packed_layer_is_no_more_when_its_blob_is_lost(store: Store, tmp_path: Path) -> None:
+    layer, blob = make_packed(store, tmp_path)
+    os.unlink(store.blob_path(blob.digest))
+    assert not store.has_layer(layer)
+    with pytest.raises(LayerMissing):
+        store.layer_dir(layer)
+    assert layer in {finding.subject for finding in store.fsck(repair=True)}
+    assert not damage(store)
+    again, _ = make_packed(store, tmp_path)
+    assert store.has_layer(again)
+
+
+@pytest.mark.root
+def test_a_packed_layer_with_a_damaged_blob_is_told(store: Store, tmp_path: Path) -> None:
+    layer, blob = make_packed(store, tmp_path)
+    path = Path(store.blob_path(blob.digest))
+    path.write_bytes(bytes(len(path.read_bytes())))
+    with pytest.raises(BuilderError, match="is damaged"):
+        store.layer_dir(layer)
+    assert not store.is_unpacked(layer)
+
+
+@pytest.mark.root
+def test_equal_packed_layers_are_one(store: Store, tmp_path: Path) -> None:
+    first, _ = make_packed(store, tmp_path, content="key 1")
+    assert make_packed(store, tmp_path, content="key 1")[0] == first
+    assert make_layer(store, content="key 1") == first
+    assert make_packed(store, tmp_path, content="key 2")[0] != first, "what is above `/` may differ"
+
+
+@pytest.mark.root
+def test_threads_unpack_a_layer_once(store: Store, tmp_path: Path) -> None:
+    layer, _ = make_packed(store, tmp_path)
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(store.layer_dir(layer))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [store.layer_dir(layer)] * 5
+    assert os.listdir(found[0]) == ["dir"]
+
+
+def make_packed(store: Store, tmp_path: Path, *, content: str = "key") -> tuple[LayerId, Blob]:
+    """A layer that is stored as a gzip blob, with `/` 0700 of 3:4."""
+    files = tmp_path / "files"
+    if not files.exists():
+        (files / "dir").mkdir(parents=True)
+        (files / "dir/file").write_text("packed")
+    with store.stage_layer() as staged, store.stage_blob() as staged_blob:
+        with open(staged_blob.path, "wb") as file:
+            blob = pack(str(files), file, compression=Compression.GZIP).blob
+        staged_blob.commit(blob.digest, proven=True)
+        store.add_layer_blob(blob.diff_id, Compression.GZIP, blob.descriptor)
+        os.chmod(staged.diff, 0o700)
+        os.chown(staged.diff, 3, 4)
+        os.utime(staged.diff, (5, 5))
+        staged.use_blob(blob.diff_id, blob.diff_size)
+        return staged.commit(content=content), blob
+
+
+def damage(store: Store) -> list[str]:
+    return [finding.message for finding in store.fsck() if finding.is_damage]
+
+
+def stat_of(path: str) -> tuple[int, int, int, int]:
+    info = os.stat(path)
+    return info.st_mode, info.st_uid, info.st_gid, info.st_mtime_ns

@@ -9,6 +9,7 @@ from builder.engine.ops.work import Log
 from builder.engine.resources import Resources
 from builder.engine.results import Result
 from builder.layer.copying import plan_copy, plan_mkdir, write_inline
+from builder.oci import BlobForm
 from builder.plan.vertices import Copy, MakeDirectory, SourceInline
 from builder.store.layers import StagedLayer
 
@@ -16,10 +17,11 @@ from builder.store.layers import StagedLayer
 class CopyWork:
     """One COPY or ADD. The parent counts only through the few facts that the copying looks at."""
 
-    def __init__(self, op: Copy, inputs: Sequence[Result], resources: Resources) -> None:
+    def __init__(self, op: Copy, inputs: Sequence[Result], resources: Resources, form: BlobForm | None) -> None:
         self._op = op
+        self._form = form
+        self._store = resources.store
         self._fingerprints = resources.fingerprints
-        self._xattr_prefix = resources.store.xattr_prefix
         self._parent = resources.tree(inputs[0]) if op.has_parent else None
         self._plan = plan_copy(op, [resources.tree(inputs[source.input]) for source in op.sources], self._parent)
 
@@ -31,7 +33,21 @@ class CopyWork:
         return {"files.list": self._plan.manifest(self._fingerprints)}
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
-        self._plan.write(layer.diff, parent=self._parent, xattr_prefix=self._xattr_prefix)
+        if self._form is None or not self._pack(layer, self._form):
+            self._plan.write(layer.diff, parent=self._parent, xattr_prefix=self._store.xattr_prefix)
+
+    def _pack(self, layer: StagedLayer, form: BlobForm) -> bool:
+        """Makes the layer's blob alone, if that is possible."""
+        with self._store.stage_blob() as staged:
+            with open(staged.path, "wb") as file:
+                packed = self._plan.pack(layer.diff, file, form)
+            if packed is None:
+                return False
+            blob = packed.blob
+            staged.commit(blob.digest, proven=True)
+        self._store.add_layer_blob(blob.diff_id, form.compression, blob.descriptor)
+        layer.use_blob(blob.diff_id, blob.diff_size)
+        return True
 
     def close(self) -> None:
         pass
