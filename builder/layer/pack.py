@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeAlias
 import msgspec
 
 from builder.layer import tarwrite
-from builder.layer.compress import Blob, BlobWriteFailed, BlobWriter, compressor
+from builder.layer.compress import Blob, BlobWriter, compressor
 from builder.layer.overlay import OPAQUE_MARKER, WHITEOUT_PREFIX
 from builder.layer.walk import LayerEntry, file_pieces, first_name, link_target, walk_layer
 from builder.oci import Compression
@@ -73,24 +73,6 @@ def pack_entries(
             count += 1
         writer.write(tarwrite.END)
         return Packed(blob=writer.finish(), entries=count)
-
-
-def pack_layer(
-    layer_dir: str,
-    blob_file: str,
-    *,
-    compression: Compression,
-    level: int | None = None,
-    clamp_mtime: int | None = None,
-) -> Packed:
-    """`pack` into a new file. Raises FileExistsError; on any other error the partial file stays behind."""
-    try:
-        with open(blob_file, "xb") as sink:
-            return pack(layer_dir, sink, compression=compression, level=level, clamp_mtime=clamp_mtime)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise BlobWriteFailed(error) from error
 
 
 class _Packer:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from builder.api import Builder
+from builder.builds.options import BuildOptions, BuildResult
 from builder.builds.packing import Packing
 from builder.engine.solver import Outcome
 from builder.export.outputs import parse_output
@@ -84,3 +87,37 @@ def test_nothing_is_packed_that_nobody_wants(store: Store, output: str, state: s
 def test_a_layer_that_is_gone_is_left_to_exporting(store: Store) -> None:
     with Packing(store, [parse_output("type=image")]) as packing:
         packing.watch(PLAN)(Outcome(vertex=1, state="run", layer=LayerId("missing")))
+
+
+@pytest.mark.root
+def test_a_copy_that_nothing_looks_at_is_only_packed(tmp_path: Path) -> None:
+    """And the image is the one that is made by way of a directory."""
+    context = tmp_path / "context"
+    (context / "dir").mkdir(parents=True)
+    (context / "dir/file").write_text("content\n")
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY --chmod=0750 dir /app/\nCMD [\"/app\"]\n")
+
+    def build(builder: Builder, *outputs: str) -> BuildResult:
+        return builder.build(BuildOptions(context=str(context), tags=("app",), outputs=outputs, build_args=EPOCH))
+
+    with Builder(root=str(tmp_path / "one")) as one, Builder(root=str(tmp_path / "other")) as other:
+        only_packed = build(one)
+        assert unpacked(one) == []
+        assert build(other, "type=image", f"type=local,dest={tmp_path}/out").image_id == only_packed.image_id
+        assert len(unpacked(other)) == 1
+        build(one, f"type=oci,dest={tmp_path}/out.tar")
+        assert unpacked(one) == []
+        (context / "Dockerfile").write_text("FROM app\nCOPY dir/file /app/other\nWORKDIR /app/sub\n")
+        build(one, f"type=local,dest={tmp_path}/next")
+    assert len(unpacked(one)) == 3
+    assert sorted(os.listdir(tmp_path / "next/app")) == ["file", "other", "sub"]
+    assert (tmp_path / "next/app").stat().st_mode & 0o7777 == 0o750
+    assert (tmp_path / "next/app/file").read_text() == "content\n"
+
+
+EPOCH = {"SOURCE_DATE_EPOCH": "1"}
+
+
+def unpacked(builder: Builder) -> list[str]:
+    layers = builder.store.path("layers")
+    return [layer for layer in os.listdir(layers) if os.path.isdir(os.path.join(layers, layer, "diff"))]
