@@ -38,16 +38,19 @@ class Lock:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 taken = self._flock(fd, wait)
-                current = taken and _inode(self._path) == os.fstat(fd).st_ino
             except BaseException:
                 os.close(fd)
                 raise
-            if current:
+            if taken and _is_at(self._path, fd):
                 self._fd = fd
                 return True
             os.close(fd)
             if not taken:
                 return False
+
+    def is_current(self) -> bool:
+        """Whether the lock is held, and its file is still the one at the path: who removed that did not wait for us."""
+        return self._fd >= 0 and _is_at(self._path, self._fd)
 
     def release(self) -> None:
         """Idempotent."""
@@ -103,8 +106,8 @@ def is_locked(path: str) -> bool:
     return False
 
 
-def _inode(path: str) -> int:
+def _is_at(path: str, fd: int) -> bool:
     try:
-        return os.stat(path).st_ino
+        return os.stat(path).st_ino == os.fstat(fd).st_ino
     except FileNotFoundError:
-        return -1
+        return False

@@ -7,6 +7,7 @@ nobody has locked.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -17,6 +18,7 @@ from types import TracebackType
 import msgspec
 
 from builder.plan.vertices import Sharing
+from builder.store import trace
 from builder.store.disk import tree_size
 from builder.store.locks import Lock, is_locked
 from builder.store.state import State, raise_if_full
@@ -71,10 +73,10 @@ class Mounts(State):
             except FileNotFoundError:
                 self._make(name, id, fill)
                 continue
-            if taken:
-                self._note_use(name)
+            if not taken:
+                copy += 1
+            elif self._keep(name, id, lock):
                 return CacheMountDir(self.path("mounts", name, "data"), lock)
-            copy += 1
 
     def cache_mounts(self) -> list[MountInfo]:
         """All of them with their sizes, which are counted now."""
@@ -101,9 +103,23 @@ class Mounts(State):
         self.session.remove_all(trash)
         return len(trash)
 
-    def _note_use(self, name: str) -> None:
-        row = self.db.row("SELECT used FROM mounts WHERE name=?", name)
-        self._touch("mount", name, row[0] if row else 0)
+    def _keep(self, name: str, id: str, lock: Lock) -> bool:
+        """Whether the mount that was just locked is still there, which it then is until it is unlocked; notes the use.
+
+        It may have been removed in between, by who had seen that nobody used it.
+        """
+        trace.point("mount-locked")
+        with self.session.committing():
+            if not lock.is_current():
+                lock.release()
+                return False
+            row = self.db.row("SELECT used FROM mounts WHERE name=?", name)
+            if row is None:
+                now = time.time()
+                self.db.execute("INSERT OR IGNORE INTO mounts VALUES(?,?,?,?)", name, id, now, now)
+        if row is not None:
+            self._touch("mount", name, row[0])
+        return True
 
     def _make(self, name: str, id: str, fill: Callable[[str], None] | None) -> None:
         folder = self.session.new_folder()
@@ -115,14 +131,19 @@ class Mounts(State):
             os.chmod(data, 0o755)
             if fill is not None:
                 fill(data)
-            target = self.path("mounts", name)
             with self.session.committing():
-                if not os.path.isdir(os.path.join(target, "data")):
-                    now = time.time()
-                    self.db.execute("INSERT OR REPLACE INTO mounts VALUES(?,?,?,?)", name, id, now, now)
-                    os.rename(folder, target)
+                _rename_unless_there(folder, self.path("mounts", name))
         except BaseException as error:
-            self.session.remove_later(folder)
             raise_if_full(self.root, error)
             raise
-        self.session.remove_later(folder)
+        finally:
+            self.session.remove_later(folder)
+
+
+def _rename_unless_there(folder: str, target: str) -> None:
+    """Leaves both alone where another process or thread has made `target` meanwhile."""
+    try:
+        os.rename(folder, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise

@@ -9,7 +9,7 @@ import pytest
 
 from builder.errors import Cancelled
 from builder.plan.vertices import Sharing
-from builder.store import Store
+from builder.store import Store, trace
 from tests.store.children import start
 
 
@@ -47,6 +47,65 @@ def test_fill_happens_once_and_whole(store: Store) -> None:
         assert os.stat(mount.path).st_mode & 0o7777 == 0o1777
     with store.cache_mount("pip", fill=fail) as mount:
         assert os.listdir(mount.path) == ["first"]
+
+
+def test_who_makes_it_at_the_same_time_gets_the_same(store: Store) -> None:
+    at_once, paths = threading.Barrier(6, timeout=10), []
+
+    def fill(path: str) -> None:
+        Path(path, "first").touch()
+        at_once.wait()
+
+    def use() -> None:
+        with store.cache_mount("pip", fill=fill) as mount:
+            assert os.listdir(mount.path) == ["first"]
+            paths.append(mount.path)
+
+    threads = [threading.Thread(target=use) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert paths == [store.path("mounts", store.cache_mounts()[0].name, "data")] * 6
+
+
+def test_one_that_is_removed_while_it_is_being_locked_is_made_anew(
+        store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.cache_mount("pip") as mount:
+        Path(mount.path, "old").touch()
+    removing, locked = threading.Event(), threading.Event()
+
+    def hook(point: str) -> None:
+        if point == "mount-locked":
+            # Whoever removes it has looked already, and saw nobody.
+            locked.set()
+            assert removing.wait(10)
+
+    def remove() -> None:
+        with store.session.deleting():
+            assert not store.is_mount_used(name)
+            removing.set()
+            assert locked.wait(10)
+            store.session.throw_away(store.path("mounts", name))
+
+    monkeypatch.setattr(trace, "hook", hook)
+    name = store.cache_mounts()[0].name
+    remover = threading.Thread(target=remove)
+    remover.start()
+    assert removing.wait(10)
+    with store.cache_mount("pip") as mount:
+        remover.join()
+        assert os.listdir(mount.path) == []
+
+
+def test_one_that_a_killed_process_did_not_enter_is_used_and_kept(store: Store) -> None:
+    with store.cache_mount("pip") as mount:
+        Path(mount.path, "wheel").touch()
+    store.db.execute("DELETE FROM mounts")
+    with store.cache_mount("pip") as mount:
+        store.gc(force=True)
+        assert os.listdir(mount.path) == ["wheel"]
+    assert [mount.id for mount in store.cache_mounts()] == ["pip"]
 
 
 def test_shared_is_one_for_all(store: Store) -> None:
