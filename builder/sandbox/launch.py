@@ -6,6 +6,7 @@ What it does and how it is talked to is described in `builder.sandbox.runtime.sp
 from __future__ import annotations
 
 import _socket
+import fcntl
 import os
 import sys
 import threading
@@ -14,6 +15,7 @@ from builder.sandbox.container import Exit
 from builder.sandbox.session import RuntimeDied, Session
 
 _SOCKET_FD = 3
+_CHUNK = 1 << 24
 
 _BOOT = """
 import sys
@@ -80,13 +82,51 @@ class SpawnerProcess:
         packages = (("builder", os.path.dirname(here)), ("builder.sandbox", here))
         program = _BOOT.format(packages=packages, socket_fd=_SOCKET_FD, mount_dir=self.mount_dir,
                                userxattr=self._userxattr)
-        # Standard error stays the caller's: what is written there is the trace of a bug.
-        self._pid = os.posix_spawn(
-            sys.executable, (sys.executable, "-I", "-S", "-X", "utf8", "-c", program), {},
-            file_actions=((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                          (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                          (os.POSIX_SPAWN_DUP2, theirs.fileno(), _SOCKET_FD)),
-            setsigmask=(),
-        )
+        try:
+            with open(_copied_interpreter(), "rb", buffering=0) as copy:
+                self._pid = _spawn(f"/proc/self/fd/{copy.fileno()}", program, theirs.fileno())
+        except OSError:
+            # Some machines let nobody execute what is only in memory (vm.memfd_noexec).
+            self._pid = _spawn(sys.executable, program, theirs.fileno())
         theirs.close()
         return ours
+
+
+def _spawn(path: str, program: str, requests: int) -> int:
+    # Standard error stays the caller's: what is written there is the trace of a bug.
+    return os.posix_spawn(
+        path, (sys.executable, "-I", "-S", "-X", "utf8", "-c", program), _library_path(),
+        file_actions=((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                      (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                      (os.POSIX_SPAWN_DUP2, requests, _SOCKET_FD)),
+        setsigmask=(),
+    )
+
+
+def _copied_interpreter() -> int:
+    """A descriptor of a copy of Python's executable, in memory, which nobody can write to.
+
+    Until a step's program starts, /proc/self/exe is what the spawner runs from. An image can have just that started,
+    and a process that runs from a file of the host could overwrite it (CVE-2019-5736 of runc).
+    """
+    memory = os.memfd_create("builder-spawner", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with open(sys.executable, "rb", buffering=0) as file:
+            while os.sendfile(memory, file.fileno(), None, _CHUNK):
+                pass
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+                    | fcntl.F_SEAL_WRITE)
+        # Above those that the new process gets.
+        return fcntl.fcntl(memory, fcntl.F_DUPFD_CLOEXEC, _SOCKET_FD + 1)
+    finally:
+        os.close(memory)
+
+
+def _library_path() -> dict[str, str]:
+    """An environment in which the copy finds libpython too, which may be said to lie beside the original."""
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            folder, _, name = line.rstrip("\n").rpartition("/")
+            if name.startswith("libpython"):
+                return {"LD_LIBRARY_PATH": folder[folder.index("/"):]}
+    return {}

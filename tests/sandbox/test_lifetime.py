@@ -74,6 +74,7 @@ def _caller(runner: Runner, memory: int = 0) -> Iterator[subprocess.Popen[bytes]
     finally:
         child.kill()
         child.wait(timeout=10)
+        assert _wait_for(lambda: not _sleepers())
 
 
 def _children(pid: int) -> list[int]:
@@ -93,6 +94,13 @@ def test_killing_anyone_ends_everything(runner: Runner, tmp_path: Path, victim: 
         # It was the one to remove the group, so this is left to the next spawner.
         _run_another(runner)
     assert _wait_for(lambda: not _groups(outer))
+
+
+def test_no_process_of_a_step_runs_from_a_file_of_the_host(runner: Runner) -> None:
+    with _caller(runner) as caller:
+        (outer,) = _children(caller.pid)
+        for pid in (outer, *_children(outer)):
+            assert os.readlink(f"/proc/{pid}/exe").startswith("/memfd:")
 
 
 def test_limits_leave_no_groups_after_a_kill(runner: Runner) -> None:
