@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.sandbox.container import Container, Overlay
+from builder.sandbox.session import SetupFailed
 from tests.sandbox.conftest import Runner
 
 pytestmark = pytest.mark.root
@@ -63,6 +64,12 @@ def test_only_standard_descriptors_are_open(runner: Runner) -> None:
         os.close(reader)
         os.close(writer)
     assert [line.split(":")[0] for line in ran.out.split()] == ["pipe"] * 3
+
+
+def test_no_path_leads_to_what_the_runtime_has_open(runner: Runner) -> None:
+    for number in range(3, 24):
+        with pytest.raises(SetupFailed, match=f"/proc/self/fd/{number}`: N"):
+            runner.run("ls -a", cwd=f"/proc/self/fd/{number}")
 
 
 @pytest.mark.parametrize(("command", "allowed"), [

@@ -40,7 +40,9 @@ class Tree:
 
     def prepare(self) -> None:
         """Mounts the root where nobody else sees it, and opens what is to be mounted in it."""
-        _attach_at(kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "0700"))), self._scratch_dir)
+        scratch = kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "0700")))
+        _attach_at(scratch, self._scratch_dir)
+        os.close(scratch)
         for name in ("empty", "root", "files"):
             os.mkdir(f"{self._scratch_dir}/{name}", 0o755)
         self._sources = [self._open_source(number, mount) for number, mount in enumerate(self._container["mounts"])]
@@ -101,7 +103,11 @@ class Tree:
 
     def _make_working_directory(self, root: int, *, uid: int, gid: int) -> None:
         """Makes a missing one, as BuildKit does: in the image it is the user's, in a mount it is root's."""
-        os.close(paths.make_directories(paths.walk(root, self._container["cwd"]), uid=uid, gid=gid))
+        path = self._container["cwd"]
+        try:
+            os.close(paths.make_directories(paths.walk(root, path), uid=uid, gid=gid))
+        except OSError as error:
+            raise OSError(error.errno, f"working directory `{path}`: {os.strerror(error.errno or 0)}") from None
 
     def _plan_stubs(self, root: int) -> StubLayer:
         stubs = StubLayer(f"{self._scratch_dir}/stubs")
@@ -201,6 +207,7 @@ class Tree:
 
 
 def _attach_at(mount: int, path: str) -> None:
+    """Puts the detached `mount` over the directory `path`; its descriptor stays the caller's."""
     spot = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     kernel.attach(mount, spot)
     os.close(spot)

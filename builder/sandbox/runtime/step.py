@@ -59,6 +59,7 @@ def run(container: ContainerDocument, host: Host, group: Group | None, control: 
         connect(container, control, stdio)
         if container["terminal"]:
             _bind_console()
+        _let_go(control)
         _confine(container, host)
         _execute(container)
     except NoProgram as error:
@@ -164,6 +165,15 @@ def _unlock_slave(master: int) -> str:
     fcntl.ioctl(master, _TIOCSPTLCK, (0).to_bytes(4, sys.byteorder))
     number = fcntl.ioctl(master, _TIOCGPTN, bytes(4))
     return f"/dev/pts/{int.from_bytes(number, sys.byteorder)}"
+
+
+def _let_go(control: _socket.socket) -> None:
+    """Closes all that the program's start would close, but for `control`.
+
+    A path of the image's choosing, such as a working directory `/proc/self/fd/7`, would lead through it.
+    """
+    os.closerange(3, control.fileno())
+    os.closerange(max(3, control.fileno() + 1), 1 << 30)
 
 
 def _confine(container: ContainerDocument, host: Host) -> None:
