@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import pty
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +98,21 @@ def test_input(runner: Runner) -> None:
         expected = file.read()
         file.seek(0)
         assert runner.run("cat", stdin=file).out.encode() == expected
+
+
+def test_what_the_caller_passes_on_stays_whose_it_is(runner: Runner, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    terminals = pty.openpty()
+    for path in (tmp_path / "fifo", os.ttyname(terminals[1])):
+        with open(os.open(path, os.O_RDWR | os.O_NOCTTY), "rb", buffering=0) as stdin:
+            assert runner.run("true", stdin=stdin, uid=1000).status == 0
+            assert os.fstat(stdin.fileno()).st_uid == 0
+    reader, writer = os.pipe()
+    os.close(writer)
+    with open(reader, "rb", buffering=0) as stdin:
+        assert runner.run("cat /dev/stdin", stdin=stdin, uid=1000).status == 0, "a pipe can be opened"
+    for end in terminals:
+        os.close(end)
 
 
 def test_terminal(runner: Runner) -> None:

@@ -126,17 +126,21 @@ def _raise_loopback() -> None:
 
 
 def connect(container: ContainerDocument, control: _socket.socket, stdio: tuple[int, int, int]) -> None:
-    """Standard streams, which belong to the step's user as they do in runc, so that /dev/stderr can be opened."""
+    """Standard streams, which belong to the step's user as they do in runc, so that /dev/stderr can be opened.
+
+    But for what the caller passes on: a terminal or a device of the host stays whose it is.
+    """
     os.setsid()
     if container["terminal"]:
         slave = _open_terminal(control)
         stdio = (slave, slave, slave)
     # Copies above 2 first: one of the three may itself be 0, 1 or 2.
     copies = [os.dup(fd) for fd in stdio]
+    # Standard output is always ours: a pipe, or a terminal in this container's /dev/pts. So is what lies beside it.
+    own_device = os.fstat(copies[1]).st_dev
     for number, fd in enumerate(copies):
         os.dup2(fd, number)
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode) and status.st_rdev != os.makedev(1, 3):
+        if os.fstat(number).st_dev == own_device:
             try:
                 os.fchown(number, container["uid"], -1)
             except OSError:
