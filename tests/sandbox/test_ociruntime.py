@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import stat
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,24 @@ def test_terminal(other: Runner) -> None:
 def test_leaves_no_groups(other: Runner) -> None:
     assert other.run("true", memory=64 << 20).status == 0
     assert not any(Path("/sys/fs/cgroup", name, "builder").exists() for name in (".", *os.listdir("/sys/fs/cgroup")))
+
+
+def test_one_that_ends_beside_others_is_not_waited_for(other: Runner) -> None:
+    up = threading.Event()
+    sleeper = threading.Thread(target=other.sandbox.run, args=(other.container("echo up; sleep 6"),
+                                                               lambda stream, data: up.set()))
+    sleeper.start()
+    assert up.wait(10)
+    start = time.perf_counter()
+    for _ in range(4):
+        assert other.run("true").status == 0
+    beside = time.perf_counter() - start
+    sleeper.join()
+    start = time.perf_counter()
+    for _ in range(4):
+        assert other.run("true").status == 0
+    # Waiting for the group that both are in took up to a second for each step.
+    assert beside < time.perf_counter() - start + 1.5
 
 
 def test_unknown_runtime(tmp_path: Path) -> None:

@@ -193,11 +193,17 @@ def _is_alive(pid: str) -> bool:
         return False
 
 
-def paths_of(path: str) -> tuple[str, ...]:
-    """The directories of a group named by an OCI `cgroupsPath`, and of its parent, in every hierarchy there is."""
+def remove_of_runtime(path: str) -> None:
+    """Removes what an OCI runtime leaves when it is killed: the group at `path`, and its parent if empty."""
     top = "/sys/fs/cgroup"
-    return tuple(f"{top_dir}{p}" for top_dir in (top, *(f"{top}/{name}" for name in os.listdir(top)))
-                 for p in (path, os.path.dirname(path)))
+    found = [f"{top_dir}{path}" for top_dir in (top, *(f"{top}/{name}" for name in os.listdir(top)))]
+    remove(found)
+    for group_dir in found:
+        try:
+            os.rmdir(os.path.dirname(group_dir))
+        except OSError:
+            # Other containers are in it.
+            continue
 
 
 def _parent_dir(parent: str, hierarchy: Hierarchy) -> str:

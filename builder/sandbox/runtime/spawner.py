@@ -71,16 +71,15 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
 class _Running:
     """A container that has been forked and not yet reported."""
 
-    __slots__ = ("control", "group", "leftovers", "pid", "pidfd")
+    __slots__ = ("control", "group", "pid", "pidfd", "runtime_group")
 
-    def __init__(self, pid: int, control: _socket.socket, group: cgroups.Group | None,
-                 leftovers: tuple[str, ...]) -> None:
+    def __init__(self, pid: int, control: _socket.socket, group: cgroups.Group | None, runtime_group: str) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.control = control
         self.group = group
-        self.leftovers = leftovers
-        """Groups of an OCI runtime, which it removes itself unless it was killed."""
+        self.runtime_group = runtime_group
+        """That of an OCI runtime, which removes it itself unless it was killed; "" without one."""
 
     def kill(self) -> None:
         os.kill(self.pid, _SIGKILL)
@@ -92,7 +91,8 @@ class _Running:
         if self.group is not None:
             oom_killed = self.group.oom_killed()
             self.group.remove()
-        cgroups.remove(self.leftovers)
+        if self.runtime_group:
+            cgroups.remove_of_runtime(self.runtime_group)
         _answer(self.control, ("exit", code if code >= 0 else 128 - code, oom_killed))
         os.close(self.pidfd)
 
@@ -180,8 +180,7 @@ class Spawner:
             bundle.run(container, self._host, control, stdio, log[0])
         if pid == 0:
             step.run(container, self._host, group, control, stdio)
-        leftovers = cgroups.paths_of(container["oci"]["cgroups_path"]) if log else ()
-        running = _Running(pid, control, group, leftovers)
+        running = _Running(pid, control, group, container["oci"]["cgroups_path"] if log else "")
         self._by_pidfd[running.pidfd] = self._by_control[control.fileno()] = running
         self._poll.register(running.pidfd, select.POLLIN)
         self._poll.register(control.fileno(), 0)
