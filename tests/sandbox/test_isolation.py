@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from builder.sandbox import open_sandbox
 from builder.sandbox.container import Container, Overlay
+from builder.sandbox.runtime import kernel
+from builder.sandbox.runtime.host import permitted_capabilities
 from builder.sandbox.session import SetupFailed
 from tests.sandbox.conftest import Runner
 
@@ -39,6 +42,20 @@ def test_other_users_have_no_capabilities(runner: Runner) -> None:
     assert status["Uid"].split() == ["1000"] * 4 and status["Gid"].split() == ["1001"] * 4
     assert status["Groups"].split() == ["7", "8", "1001"]
     assert "seen" in ran.err and "Permission denied" in ran.err
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_no_capabilities_are_inherited(runner: Runner, uid: int) -> None:
+    held = permitted_capabilities()
+    kernel.capset(held, held, held)
+    try:
+        sandbox = open_sandbox(state_dir=str(runner.fresh("state")))
+        ran = Runner(sandbox, runner.rootfs, runner.fresh("other")).run("cat /proc/self/status", uid=uid)
+    finally:
+        kernel.capset(held, held, 0)
+    sandbox.close()
+    status = _status(ran.out)
+    assert [int(status[k], 16) for k in ("CapInh", "CapAmb")] == [0, 0]
 
 
 def test_namespaces_are_its_own_but_for_the_network(runner: Runner) -> None:

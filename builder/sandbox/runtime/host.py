@@ -41,6 +41,8 @@ class Host:
         self.readonly_paths = tuple(p for p in facts.READONLY_PATHS if os.path.exists(p))
         self.has_kcore = os.path.exists("/proc/kcore")
         self.permitted = permitted_capabilities()
+        # A step's user could get what is inheritable from a file that the image marks so (CVE-2022-24769 of runc).
+        kernel.capset(self.permitted, self.permitted, 0)
         self.last_capability = int(_read("/proc/sys/kernel/cap_last_cap"))
         self.scratch_dir = f"{mount_dir}/scratch"
         """Where a container mounts a tmpfs of its own, in its own mount namespace."""
