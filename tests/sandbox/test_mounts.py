@@ -108,6 +108,18 @@ def test_many_layers(runner: Runner) -> None:
     assert runner.run("ls / | grep -c '^l[0-9]'", layers=layers).out.strip() == "130"
 
 
+def test_an_image_may_have_one_layer_twice(runner: Runner) -> None:
+    twice = runner.layer({"a": "first", "b": "first"})
+    between = runner.layer({"a": "second", "c": "second"})
+    ran = runner.run("cat /a /b /c", layers=(twice, between, twice))
+    assert ran.out == "firstfirstsecond"
+
+
+def test_an_overlay_of_nothing_is_an_empty_directory(runner: Runner) -> None:
+    ran = runner.run("ls -A /m; touch /m/x", mounts=(OverlayMount(target="/m", overlay=Overlay(lowers=())),))
+    assert ran.out == "" and "Read-only file system" in ran.err
+
+
 def test_long_names(runner: Runner) -> None:
     deep = runner.fresh("deep") / ("d" * 200) / ("e" * 200)
     deep.mkdir(parents=True)

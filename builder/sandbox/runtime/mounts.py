@@ -43,7 +43,7 @@ class Tree:
         scratch = kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "0700")))
         _attach_at(scratch, self._scratch_dir)
         os.close(scratch)
-        for name in ("empty", "root", "files"):
+        for name in ("empty", "empty2", "root", "files"):
             os.mkdir(f"{self._scratch_dir}/{name}", 0o755)
         self._sources = [self._open_source(number, mount) for number, mount in enumerate(self._container["mounts"])]
         self._mount_root()

@@ -39,12 +39,14 @@ class Mounter:
         self._options = _USER_OPTIONS if userxattr else _OPTIONS
         self._appends = appends
         self._serial = 0
+        self._empty_dirs = [f"{scratch_dir}/empty", f"{scratch_dir}/empty2"]
+        """To be made by the caller: an overlay without an upper directory needs two lower ones."""
 
     def mount(self, overlay: OverlayDocument, *, above: str = "", below: str = "") -> int:
         """A descriptor of the mounted overlay's root, to be attached; with more directories round the lower ones."""
-        lowers = [d for d in (above, *reversed(overlay["lowers"]), below) if d]
-        while len(lowers) < (1 if overlay["upper"] else 2):
-            lowers.append(f"{self._scratch_dir}/empty")
+        # The kernel takes no directory twice; an image may have one layer twice, of which the topmost hides the others.
+        lowers = list(dict.fromkeys(d for d in (above, *reversed(overlay["lowers"]), below) if d))
+        lowers += self._empty_dirs[len(lowers):1 if overlay["upper"] else 2]
         held: list[int] = []
         limit = _STRING_LIMIT if self._appends else 0
         try:
