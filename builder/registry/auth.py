@@ -46,7 +46,7 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 
 
 Exchange = Callable[[Endpoint, TokenRequest], TokenAnswer]
-"""Performs one request to the token server, without following redirects to other hosts with credentials."""
+"""Performs one request to the token server; neither its header nor its body follows a redirect to another host."""
 
 
 def parse_challenges(header: str) -> list[Challenge]:
@@ -73,6 +73,7 @@ class Authorizer:
         self._exchange = exchange
         self._lock = threading.Lock()
         self._headers: dict[tuple[str, frozenset[str]], tuple[str, float]] = {}
+        self._asking: dict[tuple[str, frozenset[str]], threading.Lock] = {}
 
     def header(self, endpoint: Endpoint, scopes: frozenset[str]) -> str | None:
         """What worked last time for these scopes, or None."""
@@ -80,8 +81,21 @@ class Authorizer:
             known = self._headers.get((endpoint.base, scopes))
         return known[0] if known and time.monotonic() < known[1] else None
 
-    def answer(self, endpoint: Endpoint, repository: str, scopes: frozenset[str], challenge_header: str) -> str:
-        """The `Authorization` header for a request that got status 401. Raises Unauthorized."""
+    def answer(self, endpoint: Endpoint, repository: str, scopes: frozenset[str], challenge_header: str, *,
+               refused: str | None) -> str:
+        """The `Authorization` header for a request that got status 401 with `refused`. Raises Unauthorized.
+
+        Of several threads that need one for the same scopes, one asks for all.
+        """
+        with self._lock:
+            asking = self._asking.setdefault((endpoint.base, scopes), threading.Lock())
+        with asking:
+            known = self.header(endpoint, scopes)
+            if known is not None and known != refused:
+                return known
+            return self._ask(endpoint, repository, scopes, challenge_header)
+
+    def _ask(self, endpoint: Endpoint, repository: str, scopes: frozenset[str], challenge_header: str) -> str:
         credentials = self._keychain.lookup(endpoint.domain, repository)
         for challenge in parse_challenges(challenge_header):
             if challenge.scheme == "bearer" and challenge.parameters.get("realm"):
@@ -95,10 +109,6 @@ class Authorizer:
             return header
         raise Unauthorized(repository or endpoint.domain, endpoint.domain, detail="",
                            with_credentials=credentials is not None)
-
-    def forget(self, endpoint: Endpoint, scopes: frozenset[str]) -> None:
-        with self._lock:
-            self._headers.pop((endpoint.base, scopes), None)
 
     def _bearer(self, endpoint: Endpoint, challenge: Challenge, scopes: frozenset[str],
                 credentials: Credentials | None) -> tuple[str, float]:

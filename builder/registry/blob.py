@@ -56,7 +56,10 @@ class BlobStream(VerifiedStream):
         """The server ignores ranges and starts anew: what is known already is read again and thrown away."""
         left = self.offset
         while left:
-            chunk = self._response.read(min(left, _CHUNK))
+            try:
+                chunk = self._response.read(min(left, _CHUNK))
+            except (HTTPError, OSError) as error:
+                raise DownloadBroken(self.what, str(error)) from error
             if not chunk:
                 raise DownloadBroken(self.what, "the connection ended again, before the place where it broke")
             left -= len(chunk)

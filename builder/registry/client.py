@@ -13,6 +13,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 import msgspec
+from urllib3.exceptions import HTTPError
 
 from builder.errors import ImageError
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, digest_of, parse_digest
@@ -20,6 +21,7 @@ from builder.reference import Reference
 from builder.registry.blob import BlobStream
 from builder.registry.errors import (
     DigestMismatch,
+    DownloadBroken,
     NotFound,
     RateLimited,
     ServerFailed,
@@ -36,7 +38,7 @@ MAX_MANIFEST = 4 << 20
 _MAX_TAG_PAGE = 16 << 20
 _MAX_TAG_PAGES = 10_000
 _LINK_NEXT = re.compile(r"<([^>]+)>\s*;\s*rel=\"?next\"?")
-_MISSED = (NotFound, Unreachable, Unauthorized, ServerFailed, RateLimited, UnexpectedAnswer)
+_MISSED = (NotFound, Unreachable, Unauthorized, ServerFailed, RateLimited, UnexpectedAnswer, DownloadBroken)
 _HTTP_TO_HTTPS = "HTTP request to an HTTPS server"
 
 T = TypeVar("T")
@@ -73,9 +75,7 @@ class RegistryClient:
     def get_manifest(self, reference: Reference) -> FetchedManifest:
         """The manifest or index that the reference names. Raises RegistryError, DigestMismatch."""
         def ask(alternatives: tuple[Endpoint, ...]) -> FetchedManifest:
-            response = self._send(alternatives, _manifest_request(reference, "GET"))
-            self._refuse(response, str(reference), reference.domain, reference.repository)
-            data = read_limited(response, MAX_MANIFEST, str(reference))
+            response, data = self._get(alternatives, reference, _manifest_request(reference, "GET"), MAX_MANIFEST)
             return _verified(data, response, reference)
 
         return self._from_any_source(reference, ask)
@@ -108,11 +108,9 @@ class RegistryClient:
         alternatives = self.settings.endpoints(reference.domain)
         path = f"/v2/{reference.repository}/tags/list"
         for _ in range(_MAX_TAG_PAGES):
-            response = self._send(alternatives, Request(
+            response, page = self._get(alternatives, reference, Request(
                 method="GET", path=path, what=reference.name, repository=reference.repository,
-                scopes=pull_scope(reference)))
-            self._refuse(response, reference.name, reference.domain, reference.repository)
-            page = read_limited(response, _MAX_TAG_PAGE, reference.name)
+                scopes=pull_scope(reference)), _MAX_TAG_PAGE)
             try:
                 yield from msgspec.json.decode(page, type=_TagPage).tags or ()
             except msgspec.DecodeError as error:
@@ -148,6 +146,20 @@ class RegistryClient:
             return
         self._refuse(response, str(reference), reference.domain, reference.repository)
         raise UnexpectedAnswer(str(reference), f"status {response.status}")
+
+    def _get(self, alternatives: tuple[Endpoint, ...], reference: Reference, request: Request,
+             limit: int) -> tuple[Response, bytes]:
+        """A document of at most `limit` bytes, asked for again when it breaks off."""
+        for left in range(self.settings.retries, -1, -1):
+            response = self._send(alternatives, request)
+            self._refuse(response, request.what, reference.domain, reference.repository)
+            try:
+                return response, read_limited(response, limit, request.what)
+            except (HTTPError, OSError) as error:
+                response.close()
+                if not left:
+                    raise DownloadBroken(request.what, str(error)) from error
+        raise AssertionError("the loop returns or raises")
 
     def _refuse(self, response: Response, what: str, domain: str, repository: str = "") -> None:
         """Raises the error that a status stands for; returns on success, the body unread."""

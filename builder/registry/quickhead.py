@@ -29,7 +29,7 @@ def quick_head(reference: Reference, settings: RegistrySettings) -> Descriptor |
     address = ("127.0.0.1" if name == "localhost" else name, int(port or 80))
     try:
         head = _exchange(address, request.encode())
-    except OSError:
+    except (OSError, OverflowError):  # OverflowError: no such port
         return None
     return _descriptor(head)
 

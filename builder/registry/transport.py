@@ -53,11 +53,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     body: Body | None = None
     body_size: int = 0
+    secret_body: bool = False
+    """No redirect takes the body to another origin."""
     retry: bool = True
 
 
 class Transport:
-    """Sends requests to endpoints; safe for threads. Responses are streams: the caller releases or drains them."""
+    """Sends requests to endpoints; safe for threads.
+
+    Responses are streams: the caller releases or drains them. Their `url` is the one that answered, after redirects.
+    """
 
     def __init__(self, settings: RegistrySettings) -> None:
         self.settings = settings
@@ -107,8 +112,7 @@ class Transport:
             return response
         challenge = ", ".join(response.headers.getlist("www-authenticate"))
         response.drain_conn()
-        self._authorizer.forget(endpoint, request.scopes)
-        header = self._authorizer.answer(endpoint, request.repository, request.scopes, challenge)
+        header = self._authorizer.answer(endpoint, request.repository, request.scopes, challenge, refused=header)
         return self._once(endpoint, request, header)
 
     def _once(self, endpoint: Endpoint, request: Request, authorization: str | None) -> Response:
@@ -131,11 +135,14 @@ class Transport:
             finally:
                 if opened is not None:
                     opened.close()
+            response.url = url  # urllib3 only knows the path
             target = response.headers.get("location")
             if response.status not in _REDIRECTS or not target:
                 return response
             response.drain_conn()
-            url = _redirected(url, target, request.what)
+            url = redirected(url, target, request.what)
+            if request.secret_body and _origin(url) != _origin(endpoint.base):
+                raise UnexpectedAnswer(request.what, "its token server redirects to another host")
             if response.status == 303:
                 method, body = "GET", None
                 headers.pop("Content-Length", None)
@@ -150,7 +157,7 @@ class Transport:
             try:
                 response = self._once(host, Request(
                     method=request.method, path=request.url, what=endpoint.domain, body=request.body or None,
-                    body_size=len(request.body),
+                    body_size=len(request.body), secret_body=True,
                     headers={k: v for k, v in request.headers.items() if k != "Authorization"},
                 ), request.headers.get("Authorization"))
                 body = read_limited(response, _MAX_TOKEN_ANSWER, f"{endpoint.domain} (token)")
@@ -231,7 +238,8 @@ def _origin(url: str) -> tuple[str, str]:
     return where.scheme, where.netloc.lower()
 
 
-def _redirected(url: str, target: str, what: str) -> str:
+def redirected(url: str, target: str, what: str) -> str:
+    """Where `target`, as an answer of `url` names it, leads. Raises UnexpectedAnswer: never from https to http."""
     there = urljoin(url, target)
     scheme = urlsplit(there).scheme
     if scheme not in {"http", "https"} or (scheme == "http" and urlsplit(url).scheme == "https"):

@@ -10,8 +10,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from builder.oci import Descriptor, Digest, digest_of
 from builder.reference import Reference
 from builder.registry.client import RegistryClient
-from builder.registry.errors import DigestMismatch, ServerFailed, UnexpectedAnswer, Unreachable
-from builder.registry.transport import Request, Response
+from builder.registry.errors import DigestMismatch, RateLimited, ServerFailed, UnexpectedAnswer, Unreachable
+from builder.registry.transport import Request, Response, redirected
 
 OpenBlob = Callable[[], IO[bytes]]
 """Opens the blob at its start; called again for each attempt, closed after it."""
@@ -36,11 +36,12 @@ def push_blob(client: RegistryClient, reference: Reference, descriptor: Descript
         try:
             _upload(client, reference, descriptor, open_blob, str(location))
             return True
-        except (Unreachable, ServerFailed):
-            if attempt + 1 == attempts:
+        except (Unreachable, ServerFailed, RateLimited) as error:
+            wait = error.retry_after if isinstance(error, RateLimited) else None
+            if attempt + 1 == attempts or (wait or 0) > client.settings.max_wait:
                 raise
         location = None  # what a failed upload left is gone or of unknown length
-        time.sleep(client.settings.retry_delay * 2**attempt)
+        time.sleep(client.settings.retry_delay * 2**attempt if wait is None else wait)
     raise AssertionError("the loop returns or raises")
 
 
@@ -81,7 +82,7 @@ def _start(client: RegistryClient, reference: Reference, descriptor: Descriptor,
         return None
     if not location:
         raise UnexpectedAnswer(str(reference), "an upload without a location")
-    return _within(response, location)
+    return _within(response, location, str(reference))
 
 
 def _upload(client: RegistryClient, reference: Reference, descriptor: Descriptor, open_blob: OpenBlob,
@@ -93,14 +94,17 @@ def _upload(client: RegistryClient, reference: Reference, descriptor: Descriptor
     client.expect(response, {201, 204}, reference)
 
 
-def _within(response: Response, location: str) -> str:
+def _within(response: Response, location: str, what: str) -> str:
     """An absolute form of `location` that keeps to the scheme in use when it names the host in use.
 
-    Registries behind a proxy that ends TLS often hand out `http://` for themselves.
+    Registries behind a proxy that ends TLS often hand out `http://` for themselves. Raises UnexpectedAnswer for another
+    host's plain http in an answer over https.
     """
     url = response.url or ""
     there, here = urlsplit(urljoin(url, location)), urlsplit(url)
-    return there._replace(scheme=here.scheme).geturl() if there.netloc == here.netloc and url else location
+    if there.netloc == here.netloc:
+        return there._replace(scheme=here.scheme).geturl()
+    return redirected(url, location, what)
 
 
 def _request(reference: Reference, method: str, path: str, *, scopes: frozenset[str] = frozenset(),

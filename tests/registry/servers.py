@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -52,7 +53,7 @@ def docker_registry(folder: Path) -> Iterator[str]:
 
 
 class MiniRegistry:
-    """The read half of the distribution API plus uploads, in memory. `faults` are asked before each request."""
+    """The distribution API but for deleting and listing, in memory. `faults` are asked before each request."""
 
     def __init__(self, auth: str = "", host: str = "127.0.0.1") -> None:
         self.auth = auth
@@ -174,11 +175,17 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if "/manifests/" in path:
             repository, _, name = path.removeprefix("/v2/").partition("/manifests/")
+            if self.command == "PUT":
+                digest = registry.add_manifest(repository, name, self.body, self.headers["content-type"])
+                self.answer(201, Docker_Content_Digest=digest)
+                return
             found = registry.manifests.get((repository, name))
             if found is None:
                 self.error(404, "MANIFEST_UNKNOWN")
                 return
             self.answer(200, found[1], Content_Type=found[0], Docker_Content_Digest=sha(found[1]))
+        elif "/blobs/uploads/" in path:
+            self.serve_upload(path.removeprefix("/v2/").partition("/blobs/")[0])
         elif "/blobs/" in path:
             repository, _, digest = path.removeprefix("/v2/").partition("/blobs/")
             self.serve_blob(registry.blobs.get((repository, digest)))
@@ -186,6 +193,19 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, b"{}")
         else:
             self.error(404, "NAME_UNKNOWN")
+
+    def serve_upload(self, repository: str) -> None:
+        query = {key: value[0] for key, value in parse_qs(urlsplit(self.path).query).items()}
+        if self.command == "POST":
+            mounted = self.owner.blobs.get((query.get("from", ""), query.get("mount", "")))
+            if mounted is not None:
+                self.owner.add_blob(repository, mounted)
+            self.answer(202 if mounted is None else 201, Location=f"/v2/{repository}/blobs/uploads/1")
+        elif sha(self.body) == query["digest"]:
+            self.owner.add_blob(repository, self.body)
+            self.answer(201)
+        else:
+            self.error(400, "DIGEST_INVALID")
 
     def serve_blob(self, data: bytes | None) -> None:
         if data is None:
@@ -195,3 +215,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(206, data[start:], Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
         else:
             self.answer(200, data)
+
+
+def over_tls(server: MiniRegistry, certificate: tuple[Path, Path]) -> MiniRegistry:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+    return server

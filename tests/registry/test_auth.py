@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
-import subprocess
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from builder.registry.client import RegistryClient
 from builder.registry.credentials import BadAuthFile, Credentials, HelperFailed, Keychain, login, logout
 from builder.registry.errors import CertificateRefused, Unauthorized, UnexpectedAnswer
 from builder.registry.settings import RegistrySettings
-from registry.servers import Handler, MiniRegistry
+from registry.servers import Handler, MiniRegistry, over_tls
 
 QUICK = RegistrySettings(retry_delay=0.01, retries=1)
 TESTER = base64.b64encode(b"tester:secret").decode()
@@ -83,6 +83,16 @@ def test_a_token_is_asked_for_once_per_scope(no_credentials: Path) -> None:
         assert path == "/token?service=test%2C+service&scope=repository%3Ateam%2Fapp%3Apull"
 
 
+def test_requests_side_by_side_share_a_token(no_credentials: Path) -> None:
+    with MiniRegistry("bearer") as server, ThreadPoolExecutor(6) as pool:
+        configure(no_credentials, auths={server.domain: {"auth": TESTER}})
+        server.add_manifest("team/app", "t", b"{}")
+        client = RegistryClient(QUICK)
+        reference = Reference(server.domain, "team/app", "t")
+        assert {found.data for found in pool.map(client.get_manifest, [reference] * 12)} == {b"{}"}
+        assert len(server.asked("GET", "/token")) == 1
+
+
 def test_a_revoked_token_is_replaced(no_credentials: Path) -> None:
     with MiniRegistry("bearer") as server:
         configure(no_credentials, auths={server.domain: {"auth": TESTER}})
@@ -124,6 +134,22 @@ def test_a_redirect_to_another_host_carries_no_authorization(no_credentials: Pat
         assert client.get_manifest(Reference(server.domain, "team/app", "t")).digest == digest_of(payload)
         assert "authorization" in server.asked("GET", "/manifests/")[-1]
         assert "authorization" not in storage.asked("GET", "/manifests/")[-1]
+
+
+def test_a_redirect_takes_no_identity_token_to_another_host(no_credentials: Path) -> None:
+    with MiniRegistry("bearer") as server, MiniRegistry() as other:
+        configure(no_credentials, auths={server.domain: {"identitytoken": "refresh-me"}})
+
+        def away(handler: Handler) -> bool:
+            if handler.command != "POST":
+                return False
+            handler.answer(307, Location=f"http://{other.domain}/token")
+            return True
+
+        server.faults.append(away)
+        with pytest.raises(UnexpectedAnswer, match="redirects to another host"):
+            fetch(server)
+        assert other.requests == []
 
 
 def test_endless_redirects_end(mini: MiniRegistry) -> None:
@@ -235,27 +261,19 @@ def test_login_and_logout_keep_the_rest_of_the_file(no_credentials: Path) -> Non
     assert keychain().lookup("quay.io") == Credentials("tester", "secret")
 
 
+def test_a_linked_file_stays_a_link(no_credentials: Path, tmp_path: Path) -> None:
+    (no_credentials / "config.json").symlink_to("../dotfiles/docker.json")
+    login("quay.io", Credentials("me", "pw"))
+    assert (no_credentials / "config.json").is_symlink()
+    assert keychain().lookup("quay.io") == Credentials("me", "pw")
+    assert os.listdir(no_credentials.parent / "dotfiles") == ["docker.json"]
+
+
 def test_secrets_are_not_shown() -> None:
     assert "secret" not in repr(Credentials("tester", "secret", "secret"))
 
 
 # -- TLS -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "ca.crt",
-                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-                   cwd=folder, check=True, capture_output=True)
-    return folder / "ca.crt", folder / "key.pem"
-
-
-def over_tls(server: MiniRegistry, certificate: tuple[Path, Path]) -> MiniRegistry:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
-    return server
 
 
 def test_tls_on_this_machine_is_found_and_not_checked(certificate: tuple[Path, Path]) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 
 import msgspec
 import pytest
 
 from builder.errors import RegistryError
-from builder.oci import Descriptor, Digest, digest_of
+from builder.oci import Descriptor, digest_of
 from builder.reference import Reference
 from builder.registry.client import MAX_MANIFEST, RegistryClient
 from builder.registry.errors import (
@@ -25,33 +23,8 @@ from builder.registry.errors import (
 )
 from builder.registry.quickhead import quick_head
 from builder.registry.settings import RegistrySettings, is_loopback
-from builder.registry.upload import has_blob, push_blob, push_manifest
+from registry.content import QUICK, blob, push, read_all
 from registry.servers import OCI_MANIFEST, Handler, MiniRegistry
-
-QUICK = RegistrySettings(retry_delay=0.01, retries=3, max_wait=1)
-
-
-def blob(data: bytes) -> Descriptor:
-    return Descriptor(media_type="application/octet-stream", digest=digest_of(data), size=len(data))
-
-
-def push(client: RegistryClient, domain: str, repository: str, tag: str, *blobs: bytes) -> tuple[Reference, bytes]:
-    reference = Reference(domain, repository, tag)
-    for data in (b"{}", *blobs):
-        push_blob(client, reference, blob(data), lambda data=data: io.BytesIO(data))
-    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST,
-                "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest_of(b"{}"),
-                           "size": 2},
-                "layers": [msgspec.to_builtins(blob(data)) for data in blobs]}
-    data = json.dumps(manifest).encode()
-    push_manifest(client, reference, data, OCI_MANIFEST)
-    return reference, data
-
-
-def read_all(client: RegistryClient, reference: Reference, descriptor: Descriptor) -> bytes:
-    with client.open_blob(reference, descriptor) as stream:
-        return b"".join(iter(lambda: stream.read(1000), b""))
-
 
 # -- a real registry -----------------------------------------------------------------------------------------------
 
@@ -68,26 +41,6 @@ def test_what_is_pushed_can_be_pulled(registry: str) -> None:
     assert client.get_manifest(by_digest).data == manifest
     assert read_all(client, reference, blob(payload)) == payload
     assert list(client.list_tags(reference)) == ["v1"]
-
-
-def test_a_blob_is_sent_once_and_mounted_from_neighbours(registry: str) -> None:
-    client = RegistryClient()
-    payload = os.urandom(1000)
-    first, second = Reference(registry, "mount/a", "x"), Reference(registry, "mount/b", "x")
-    send = lambda: io.BytesIO(payload)  # noqa: E731
-    assert push_blob(client, first, blob(payload), send) is True
-    assert push_blob(client, first, blob(payload), send) is False
-    assert not has_blob(client, second, blob(payload))
-    assert push_blob(client, second, blob(payload), send, mount_from=("mount/a",)) is False
-    assert read_all(client, second, blob(payload)) == payload
-
-
-def test_mounting_what_is_not_there_uploads_it(registry: str) -> None:
-    client = RegistryClient()
-    payload = os.urandom(1000)
-    reference = Reference(registry, "mount/c", "x")
-    assert push_blob(client, reference, blob(payload), lambda: io.BytesIO(payload), mount_from=("mount/none",)) is True
-    assert read_all(client, reference, blob(payload)) == payload
 
 
 def test_tags_are_listed(registry: str) -> None:
@@ -124,6 +77,12 @@ def test_unknown_names_are_not_found(registry: str) -> None:
     with pytest.raises(NotFound):
         RegistryClient().head_manifest(Reference(registry, "nosuch", "x"))
     assert quick_head(Reference(registry, "nosuch", "x"), RegistrySettings()) is None
+
+
+def test_a_port_that_does_not_exist() -> None:
+    assert quick_head(Reference("127.0.0.1:70000", "a", "t"), RegistrySettings()) is None
+    with pytest.raises(Unreachable):
+        RegistryClient().get_manifest(Reference("127.0.0.1:70000", "a", "t"))
 
 
 # -- one that misbehaves -------------------------------------------------------------------------------------------
@@ -179,6 +138,21 @@ def test_a_manifest_must_be_what_its_digest_says(mini: MiniRegistry) -> None:
         RegistryClient(QUICK).get_manifest(Reference(mini.domain, "a", "t"))
 
 
+def cut_document(handler: Handler) -> bool:
+    handler.answer(200, b"{", Content_Length="100")
+    handler.close_connection = True
+    return True
+
+
+def test_a_manifest_that_breaks_off_is_asked_for_again(mini: MiniRegistry) -> None:
+    mini.add_manifest("a", "t", b"{}")
+    mini.faults += [cut_document] * 2
+    assert RegistryClient(QUICK).get_manifest(Reference(mini.domain, "a", "t")).data == b"{}"
+    mini.faults += [cut_document] * 20
+    with pytest.raises(DownloadBroken, match=f"the download of `{mini.domain}/a:t` broke off"):
+        RegistryClient(QUICK).get_manifest(Reference(mini.domain, "a", "t"))
+
+
 @pytest.mark.parametrize("header", ["", "sha512:" + "0" * 128])
 def test_head_without_a_usable_digest_fetches(mini: MiniRegistry, header: str) -> None:
     mini.add_manifest("a", "t", b"{}")
@@ -218,6 +192,20 @@ def test_a_server_without_ranges_is_read_again(mini: MiniRegistry) -> None:
     mini.add_blob("a", payload)
     mini.faults += [cut_after(100_000), lambda h: "range" in h.headers and (h.answer(200, payload), True)[1]]  # type: ignore[list-item]
     assert read_all(RegistryClient(QUICK), Reference(mini.domain, "a", "t"), blob(payload)) == payload
+
+
+def test_reading_again_may_break_off_as_well(mini: MiniRegistry) -> None:
+    payload = os.urandom(500_000)
+    mini.add_blob("a", payload)
+
+    def broken_anew(handler: Handler) -> bool:
+        handler.answer(200, payload[:10], Content_Length=str(len(payload)))
+        handler.close_connection = True
+        return True
+
+    mini.faults += [cut_after(100_000), broken_anew]  # type: ignore[list-item]
+    with pytest.raises(DownloadBroken):
+        read_all(RegistryClient(QUICK), Reference(mini.domain, "a", "t"), blob(payload))
 
 
 def test_a_download_that_keeps_breaking_is_given_up(mini: MiniRegistry) -> None:
@@ -270,11 +258,3 @@ def test_docker_hub_and_insecure_registries_have_their_endpoints() -> None:
     assert bases("ghcr.io") == [("https://ghcr.io", True)]
     assert bases("lab.example:5000") == [("https://lab.example:5000", False), ("http://lab.example:5000", True)]
     assert bases("localhost:1") == [("http://localhost:1", True), ("https://localhost:1", False)]
-
-
-def test_a_digest_names_what_is_pushed_without_a_tag(registry: str) -> None:
-    client = RegistryClient()
-    push(client, registry, "untagged", "t")
-    data = client.get_manifest(Reference(registry, "untagged", "t")).data + b"\n"
-    digest = push_manifest(client, Reference(registry, "untagged"), data, OCI_MANIFEST)
-    assert client.get_manifest(Reference(registry, "untagged", digest=Digest(digest))).data == data
