@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import http.server
 import re
-import threading
 from typing import ClassVar
 from urllib.parse import unquote
+
+from .servers import Loopback
 
 _PATHS = (re.compile(r"/download/storage/v1/b/(?P<bucket>[^/]+)/o/(?P<key>.+)"),
           re.compile(r"/account/(?P<bucket>[^/]+)/(?P<key>.+)"), re.compile(r"/(?P<bucket>[^/]+)/(?P<key>.+)"))
 """Google's, Azure's (path style, as its emulator has it) and Amazon's (path style)."""
 
 
-class ObjectServer:
+class ObjectServer(Loopback):
     """`objects` by (bucket, key)."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
-        handler = type("Handler", (_Handler,), {"objects": self.objects})
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(type("Handler", (_Handler,), {"objects": self.objects}))
 
     def environment(self) -> dict[str, str]:
         """What makes the clients of all three use this server."""
@@ -29,16 +27,6 @@ class ObjectServer:
         return {"AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key",
                 "AWS_DEFAULT_REGION": "us-east-1", "STORAGE_EMULATOR_HOST": self.url,
                 "AZURE_STORAGE_CONNECTION_STRING": azure, "NO_PROXY": "127.0.0.1"}
-
-    def __enter__(self) -> ObjectServer:
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

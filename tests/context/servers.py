@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -32,22 +32,16 @@ class Answer(msgspec.Struct):
     """Bytes of the body that are promised but not sent."""
 
 
-class FileServer:
-    """Answers by path; `requests` holds (path, headers in lower case) of everything that was asked for."""
+class Loopback:
+    """An HTTP server on a free loopback port, for a `with` block."""
 
-    def __init__(self, git_root: str = "") -> None:
-        self.routes: dict[str, Answer | Callable[[Mapping[str, str]], Answer]] = {}
-        self.requests: list[tuple[str, dict[str, str]]] = []
-        self.git_root = git_root
-        self.git_login = ""
-        """The Authorization header that git needs, if any."""
-        handler = type("Handler", (_Handler,), {"files": self})
+    def __init__(self, handler: type[http.server.BaseHTTPRequestHandler]) -> None:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"http://{self.host}"
 
-    def __enter__(self) -> FileServer:
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
         return self
@@ -56,6 +50,18 @@ class FileServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class FileServer(Loopback):
+    """Answers by path; `requests` holds (path, headers in lower case) of everything that was asked for."""
+
+    def __init__(self, git_root: str = "") -> None:
+        super().__init__(type("Handler", (_Handler,), {"files": self}))
+        self.routes: dict[str, Answer | Callable[[Mapping[str, str]], Answer]] = {}
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.git_root = git_root
+        self.git_login = ""
+        """The Authorization header that git needs, if any."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

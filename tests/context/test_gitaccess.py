@@ -1,0 +1,106 @@
+"""Git's way to its remotes: credentials, ssh, and what on this machine has no say."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from builder.context.git import GitAccess, SshNeeded, redacted, resolve_git
+from builder.context.gitprogram import GitFailed, GitMissing
+from builder.errors import BuilderError, Cancelled
+from builder.plan.vertices import SourceGit
+
+from .gitsite import FILES, Site, checkout
+from .servers import git
+
+TOKEN_HEADER = "basic " + base64.b64encode(b"x-access-token:t0ken").decode()
+
+
+@pytest.mark.parametrize(("secrets", "login"), [
+    ({"GIT_AUTH_TOKEN": b"t0ken\n"}, TOKEN_HEADER),
+    ({"GIT_AUTH_HEADER": b"Bearer abc"}, "Bearer abc"),
+    ({"GIT_AUTH_HEADER": b"Bearer abc", "GIT_AUTH_TOKEN": b"t0ken"}, "Bearer abc"),
+    ({"GIT_AUTH_HEADER": b"Bearer abc", "GIT_AUTH_TOKEN.{host}": b"t0ken"}, TOKEN_HEADER),
+    ({"GIT_AUTH_TOKEN.{host}": b"t0ken", "GIT_AUTH_TOKEN": b"other"}, TOKEN_HEADER),
+])
+def test_credentials(site: Site, tmp_path: Path, secrets: dict[str, bytes], login: str) -> None:
+    known = {name.replace("{host}", site.http.host): value for name, value in secrets.items()}
+    access = GitAccess(cache_dir=str(tmp_path / "cache"), secret=known.get)
+    site.http.git_login = login
+    try:
+        assert checkout(SourceGit(remote=site.repo), access, tmp_path / "out") == FILES
+    finally:
+        site.http.git_login = ""
+    assert not [path for path in (tmp_path / "cache").rglob("config") if "Authorization" in path.read_text()]
+
+
+def test_without_credentials(site: Site, access: GitAccess) -> None:
+    site.http.git_login = "Bearer x"
+    try:
+        with pytest.raises(GitFailed) as error:
+            resolve_git(SourceGit(remote=site.repo), access)
+    finally:
+        site.http.git_login = ""
+    assert "terminal prompts disabled" in (error.value.cause or "")
+
+
+def test_a_password_in_the_remote_stays_hidden(site: Site, access: GitAccess, tmp_path: Path) -> None:
+    remote = f"http://me:hunter2@{site.http.host}/git/repo.git"
+    out = tmp_path / "out"
+    assert checkout(SourceGit(remote=remote, keep_git_dir=True), access, out) == FILES
+    shown = f"http://xxxxx:xxxxx@{site.http.host}/git/repo.git"
+    assert git("config", "remote.origin.url", cwd=str(out)) == shown
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink())
+    assert b"hunter2" not in stored
+    with pytest.raises(BuilderError) as error:
+        resolve_git(SourceGit(remote=remote.replace("repo", "none")), access)
+    assert "hunter2" not in f"{error.value} {error.value.cause} {error.value.notes}"
+
+
+def test_redacted() -> None:
+    cases = {
+        "https://u:p@h/x.git": "https://xxxxx:xxxxx@h/x.git", "https://u@h/x.git": "https://xxxxx@h/x.git",
+        "https://h/x.git": "https://h/x.git", "git@h:x.git": "git@h:x.git",
+    }
+    assert {remote: redacted(remote) for remote in cases} == cases
+
+
+@pytest.mark.parametrize("remote", ["git@127.0.0.1:x.git", "ssh://git@127.0.0.1/x.git"])
+def test_ssh_needs_an_agent(access: GitAccess, remote: str) -> None:
+    with pytest.raises(SshNeeded, match="unset ssh forward key default"):
+        resolve_git(SourceGit(remote=remote), access)
+
+
+def test_ssh_failures_are_told(access: GitAccess) -> None:
+    with pytest.raises(GitFailed) as error:
+        resolve_git(SourceGit(remote="ssh://git@127.0.0.1:1/x.git"),
+                    msgspec.structs.replace(access, ssh_socket="/nowhere"))
+    assert "port 1" in (error.value.cause or "")
+
+
+def test_cancelled(site: Site, access: GitAccess) -> None:
+    event = threading.Event()
+    event.set()
+    with pytest.raises(Cancelled):
+        resolve_git(SourceGit(remote=site.repo), msgspec.structs.replace(access, cancelled=event))
+
+
+def test_no_git_on_this_machine(site: Site, access: GitAccess, monkeypatch: pytest.MonkeyPatch,
+                                tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GitMissing):
+        resolve_git(SourceGit(remote=site.repo), access)
+
+
+def test_the_users_configuration_is_not_read(site: Site, access: GitAccess, monkeypatch: pytest.MonkeyPatch,
+                                             tmp_path: Path) -> None:
+    (tmp_path / ".gitconfig").write_text("[core]\n\tautocrlf = true\n[url \"http://127.0.0.1:1/\"]\n\tinsteadOf = http://\n")
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'http.proxy'='http://127.0.0.1:1'")
+    assert checkout(SourceGit(remote=site.repo), access, tmp_path / "out") == FILES
