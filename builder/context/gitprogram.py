@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _UMASK = 0o022
 _POLL, _GRACE = 0.2, 10.0
 _KEPT_LINES = 20
-_CREDENTIALS = re.compile(r"://[^/@\s]*@")
+_CREDENTIALS = re.compile(r"://[^/\s]*@")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _CONFIG = {
     "protocol.allow": "never",

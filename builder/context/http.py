@@ -192,7 +192,10 @@ class _Download:
         for name, scheme in ((token, "Bearer "), (header, "")):
             value = self._access.secret(name) if name else None
             if value is not None:
-                return scheme + value.decode("latin-1").rstrip("\r\n")
+                text = value.decode("latin-1").rstrip("\r\n")
+                if any(char in text for char in "\r\n\0"):  # the HTTP library would show it in its error
+                    raise DownloadFailed(op.url, f"the secret `{name}` is not one line of text")
+                return scheme + text
         if named:
             raise DownloadFailed(op.url, f"there is no secret `{token or header}`")
         return ""

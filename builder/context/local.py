@@ -168,14 +168,14 @@ class LocalContext:
 class ListedContext(LocalContext):
     """A context of which every directory is read once, however often and from however many sides it is asked for."""
 
-    def __init__(self, root: str, rules: IgnoreRules | None = None) -> None:
-        super().__init__(root, rules)
+    def __init__(self, root: str, rules: IgnoreRules | None = None, *, root_owned: bool = True) -> None:
+        super().__init__(root, rules, root_owned=root_owned)
         self._listings: dict[str, list[Entry]] = {}
 
     @classmethod
     def of(cls, context: LocalContext) -> ListedContext:
-        """The same files under the same rules."""
-        return cls(context.root, context.rules)
+        """The same files under the same rules, with the same owners."""
+        return cls(context.root, context.rules, root_owned=context.root_owned)
 
     def _list(self, path: str) -> list[Entry]:
         listing = self._listings.get(path)

@@ -70,10 +70,11 @@ def fetch_object(location: ObjectLocation, target_file: str) -> None:
         fetch(location, target_file)
     except ImportError:
         raise ClientMissing(location.store) from None
-    except OSError:
-        raise
     except Exception as error:
-        # The libraries have no common base; whatever they raise, the object did not come.
+        # The libraries have no common base; whatever they raise, the object did not come. An OSError that names a file
+        # is of this machine; requests, below Google's, calls its own errors so as well.
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         lines = str(error).splitlines()
         raise ObjectFailed(location.url, lines[0] if lines else type(error).__name__) from error
 

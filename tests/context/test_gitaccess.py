@@ -61,6 +61,12 @@ def test_a_password_in_the_remote_stays_hidden(site: Site, access: GitAccess, tm
     assert "hunter2" not in f"{error.value} {error.value.cause} {error.value.notes}"
 
 
+def test_a_password_with_an_at_sign_stays_hidden() -> None:
+    said = "fatal: unable to access 'https://me:hun@ter2@h/x.git/': no such host, see https://h/@docs"
+    assert GitFailed("fetch", 128, said).cause == (
+        "fatal: unable to access 'https://xxxxx@h/x.git/': no such host, see https://h/@docs")
+
+
 def test_redacted() -> None:
     cases = {
         "https://u:p@h/x.git": "https://xxxxx:xxxxx@h/x.git", "https://u@h/x.git": "https://xxxxx@h/x.git",

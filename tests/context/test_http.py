@@ -309,9 +309,10 @@ def test_a_named_secret_must_exist(server: FileServer, tmp_path: Path) -> None:
 
 
 def test_a_secret_cannot_add_headers(server: FileServer, tmp_path: Path) -> None:
-    secrets = {"HTTP_AUTH_HEADER_127.0.0.1": b"x\r\nEvil: 1"}
-    with pytest.raises(DownloadFailed):
+    secrets = {"HTTP_AUTH_HEADER_127.0.0.1": b"hidden\r\nEvil: 1"}
+    with pytest.raises(DownloadFailed, match="is not one line of text") as failure:
         fetch_http(source(f"{server.url}/f"), str(tmp_path), HttpAccess(secret=secrets.get))
+    assert "hidden" not in f"{failure.value} {failure.value.cause} {failure.value.__cause__}"
     assert not server.requests
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from builder.context.local import ListedContext, LocalContext
 from builder.language.ignore import IgnoreRules
 
@@ -19,3 +21,9 @@ def test_a_directory_is_read_once(tmp_path: Path) -> None:
     assert [entry.path for entry in context.walk("")] == first
     assert [entry.path for entry in context.children("d")] == ["d/old"]
     assert [entry.path for entry in LocalContext(str(tmp_path)).walk("")] == ["d", "d/new", "d/old", "hidden"]
+
+
+@pytest.mark.parametrize("root_owned", [True, False])
+def test_owners_are_those_of_the_context(tmp_path: Path, root_owned: bool) -> None:
+    """Of an archive the files keep their owners."""
+    assert ListedContext.of(LocalContext(str(tmp_path), root_owned=root_owned)).root_owned is root_owned

@@ -6,6 +6,7 @@ import io
 import sys
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,17 @@ def test_what_is_not_there(builder: Command, server: ObjectServer, prefix: str) 
     done = builder.run("build", f"{prefix}none.tar", env=server.environment())
     assert done.returncode == 1
     assert f"failed to solve: failed to fetch `{prefix}none.tar`\n" in done.stderr
+
+
+def test_a_client_that_cannot_connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What requests raises is an OSError, like what a full disk raises."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "ftp://127.0.0.1")
+    location = object_location("gs://bucket/key")
+    assert location is not None
+    with pytest.raises(ObjectFailed, match="failed to fetch `gs://bucket/key`"):
+        fetch_object(location, str(tmp_path / "file"))
+    with pytest.raises(FileNotFoundError):
+        fetch_object(location, str(tmp_path / "none" / "file"))
 
 
 def test_locations(monkeypatch: pytest.MonkeyPatch) -> None:
