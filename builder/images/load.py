@@ -17,7 +17,7 @@ from builder.errors import ImageError
 from builder.export.documents import manifest_bytes
 from builder.export.layout import blob_name
 from builder.images.errors import NotAnImage
-from builder.images.manifest import find_platform, is_attestation, manifest_type
+from builder.images.manifest import MAX_DEPTH, find_platform, is_attestation, manifest_type
 from builder.layer.decompress import ByteSource, decompressor
 from builder.layer.tarread import TarReader
 from builder.oci import (
@@ -74,8 +74,9 @@ def load_folder(store: Store, layout: OciLayout) -> tuple[LoadedImage, ...]:
     """Stores the images of an OCI layout folder. Raises as `load_archive` does."""
     with store.lease():
         loaded = []
+        copied: set[Digest] = set()
         for entry in layout.descriptors():
-            _copy(store, layout, entry)
+            _copy(store, layout, entry, copied)
             loaded.append(LoadedImage(descriptor=_plain(entry), names=_names_of(entry)))
         return _name(store, tuple(loaded))
 
@@ -145,9 +146,9 @@ class _Files:
 def _images(store: Store, files: _Files) -> Iterator[LoadedImage]:
     if "index.json" in files:
         tags = dict(_repo_tags(files)) if "manifest.json" in files else {}
+        checked: dict[Digest, Digest | None] = {}
         for entry in decode_index(files.document("index.json")).manifests:
-            files.blob(entry.digest)
-            config = _check(store, files, entry)
+            config = _check(store, files, entry, checked)
             names = _names_of(entry) or tags.get(config, ())
             yield LoadedImage(descriptor=_plain(entry), names=names)
     elif "manifest.json" in files:
@@ -157,8 +158,21 @@ def _images(store: Store, files: _Files) -> Iterator[LoadedImage]:
         raise files.refused("it has neither `index.json` nor `manifest.json`")
 
 
-def _check(store: Store, files: _Files, entry: Descriptor) -> Digest | None:
-    """Sees that at least one platform's image is whole; the digest of its config for an image that has only one."""
+def _check(store: Store, files: _Files, entry: Descriptor, checked: dict[Digest, Digest | None],
+           depth: int = 0) -> Digest | None:
+    """Sees that at least one platform's image is whole; the digest of its config for an image that has only one.
+
+    `checked` holds the answers so far: an index that lists another one twice, and so on, would have no end.
+    """
+    if entry.digest not in checked:
+        if depth > MAX_DEPTH:
+            raise NotAnImage(entry.digest, f"its indexes are nested more than {MAX_DEPTH} deep")
+        checked[entry.digest] = _checked(store, files, entry, checked, depth)
+    return checked[entry.digest]
+
+
+def _checked(store: Store, files: _Files, entry: Descriptor, checked: dict[Digest, Digest | None],
+             depth: int) -> Digest | None:
     data = _document(store, files, entry)
     if manifest_type(entry.digest, data, entry.media_type) not in INDEX_TYPES:
         image = find_platform(entry.digest, entry, host_platform(), lambda d: _document(store, files, d))
@@ -170,12 +184,13 @@ def _check(store: Store, files: _Files, entry: Descriptor) -> Digest | None:
     if not held:
         raise files.refused(f"it holds no platform of {entry.digest}")
     for child in held:
-        _check(store, files, child)
+        _check(store, files, child, checked, depth + 1)
     return None
 
 
 def _document(store: Store, files: _Files, descriptor: Descriptor) -> bytes:
-    data = store.read_blob(files.blob(descriptor.digest))
+    files.blob(descriptor.digest)
+    data = _read_document(store, descriptor)
     if len(data) != descriptor.size:
         raise files.refused(f"{descriptor.digest} has {len(data)} bytes, not {descriptor.size}")
     return data
@@ -222,21 +237,32 @@ def _from_docker(store: Store, files: _Files, element: _Element) -> Descriptor:
     return Descriptor(media_type=MediaType.DOCKER_MANIFEST, digest=store.put_blob(manifest), size=len(manifest))
 
 
-def _copy(store: Store, layout: OciLayout, descriptor: Descriptor) -> None:
-    """Copies a blob, and what it refers to, from a layout folder."""
+def _copy(store: Store, layout: OciLayout, descriptor: Descriptor, copied: set[Digest], depth: int = 0) -> None:
+    """Copies a blob, and what it refers to, from a layout folder; what is in `copied` was."""
     digest = parse_digest(descriptor.digest)
+    if digest in copied:
+        return
+    copied.add(digest)
+    if depth > MAX_DEPTH:
+        raise NotAnImage(digest, f"its indexes are nested more than {MAX_DEPTH} deep")
     if not store.has_blob(digest):
         with layout.open_blob(descriptor) as source, store.stage_blob() as staged:
             while chunk := source.read(1 << 20):
                 staged.file.write(chunk)
             staged.commit(digest)
     if descriptor.media_type in INDEX_TYPES:
-        for child in decode_index(store.read_blob(digest)).manifests:
-            _copy(store, layout, child)
+        for child in decode_index(_read_document(store, descriptor)).manifests:
+            _copy(store, layout, child, copied, depth + 1)
     elif descriptor.media_type in MANIFEST_TYPES:
-        manifest = decode_manifest(store.read_blob(digest))
+        manifest = decode_manifest(_read_document(store, descriptor))
         for child in (manifest.config, *manifest.layers):
-            _copy(store, layout, child)
+            _copy(store, layout, child, copied, depth + 1)
+
+
+def _read_document(store: Store, descriptor: Descriptor) -> bytes:
+    if store.blob_size(descriptor.digest) > _MAX_DOCUMENT:
+        raise NotAnImage(descriptor.digest, "the document is too large")
+    return store.read_blob(descriptor.digest)
 
 
 def _name(store: Store, images: tuple[LoadedImage, ...]) -> tuple[LoadedImage, ...]:

@@ -33,7 +33,8 @@ from builder.platforms import match_order, normalize
 Fetch = Callable[[Descriptor], bytes]
 """The verified bytes of a document."""
 
-_MAX_DEPTH = 4
+MAX_DEPTH = 4
+"""Of indexes in indexes."""
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 _SCHEMA1 = frozenset({"application/vnd.docker.distribution.manifest.v1+json",
                       "application/vnd.docker.distribution.manifest.v1+prettyjws"})
@@ -99,7 +100,7 @@ def find_platform(name: str, root: Descriptor, platform: Platform, fetch: Fetch)
     if manifest_type(name, data, root.media_type) in MANIFEST_TYPES:
         return _image(name, root, data, fetch)
     available: list[str] = []
-    found = _search(name, decode_index(data), platform, fetch, available, _MAX_DEPTH)
+    found = _search(name, decode_index(data), platform, fetch, available, MAX_DEPTH)
     if found is None:
         raise NoMatchingPlatform(name, platform, tuple(dict.fromkeys(available)))
     return found
@@ -144,7 +145,7 @@ def _look_inside(name: str, entry: Descriptor, platform: Platform, fetch: Fetch,
     data = fetch(_checked(entry))
     if manifest_type(name, data, entry.media_type) in INDEX_TYPES:
         if depth <= 1:
-            raise NotAnImage(name, f"its indexes are nested more than {_MAX_DEPTH} deep")
+            raise NotAnImage(name, f"its indexes are nested more than {MAX_DEPTH} deep")
         return _search(name, decode_index(data), platform, fetch, available, depth - 1)
     image = _image(name, entry, data, fetch)
     available.append(str(image.config.platform))

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from builder.errors import ImageError
-from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index
+from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, parse_digest
 from builder.registry.verified import VerifiedStream
 
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -44,7 +44,7 @@ class OciLayout:
     def __init__(self, path: Path) -> None:
         """Raises NotALayout."""
         self.path = path
-        version = self._document("oci-layout", _Version)
+        version = self._version()
         if not version.version.startswith("1."):
             raise NotALayout(path, f"its version is `{version.version}`, not 1.x")
 
@@ -104,13 +104,14 @@ class OciLayout:
         return Descriptor(media_type=media_type, digest=digest, size=len(data))
 
     def _blob_file(self, digest: Digest) -> Path:
-        return self.path / "blobs" / digest.replace(":", "/")
+        """Raises ImageError for what is not a digest: it would be some other file's name."""
+        return self.path / "blobs" / parse_digest(digest).replace(":", "/")
 
-    def _document(self, name: str, kind: type[_Version]) -> _Version:
+    def _version(self) -> _Version:
         try:
-            return msgspec.json.decode(self._read(name, _MAX_DOCUMENT), type=kind)
+            return msgspec.json.decode(self._read("oci-layout", _MAX_DOCUMENT), type=_Version)
         except msgspec.DecodeError as error:
-            raise NotALayout(self.path, f"{name}: {error}") from error
+            raise NotALayout(self.path, f"oci-layout: {error}") from error
 
     def _read(self, name: str, limit: int) -> bytes:
         try:

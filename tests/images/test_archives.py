@@ -17,7 +17,7 @@ import pytest
 from registry.servers import MiniRegistry, sha
 
 from builder.errors import BuilderError
-from builder.images.errors import NotInStore
+from builder.images.errors import NotAnImage, NotInStore
 from builder.images.importing import import_rootfs
 from builder.images.load import LoadedImage, load_archive, load_folder
 from builder.images.pull import LayerSource
@@ -29,7 +29,7 @@ from builder.platforms import parse_platform
 from builder.reference import Reference
 from builder.registry.layout import OciLayout
 from builder.store import Store
-from images.material import Made, index_of, layer_tar, serve_index, write_layout
+from images.material import INDEX, Made, index_of, layer_tar, serve_index, write_layout
 from images.test_pull import source_of
 
 AMD64 = parse_platform("linux/amd64")
@@ -205,6 +205,48 @@ def test_damaged_archives_are_refused(store: Store, tmp_path: Path, kind: str) -
 def test_what_is_no_archive(store: Store, data: bytes) -> None:
     with pytest.raises(BuilderError):
         load_archive(store, io.BytesIO(data))
+
+
+def layers_of_indexes(levels: int, width: int) -> dict[str, bytes]:
+    """The files of a layout whose indexes each list the next one, `width` times, down to one image."""
+    made = Made(LAYER)
+    blobs = {**made.blobs, made.digest: made.manifest}
+    entries = [made.entry]
+    for _ in range(levels):
+        data = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
+        blobs[sha(data)] = data
+        entries = [{"mediaType": INDEX, "digest": sha(data), "size": len(data)}] * width
+    index = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
+    return {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}', "index.json": index,
+            **{f"blobs/{digest.replace(':', '/')}": data for digest, data in blobs.items()}}
+
+
+def load_as(form: str, store: Store, files: dict[str, bytes], folder: Path) -> None:
+    if form == "archive":
+        load(store, files)
+        return
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    load_folder(store, OciLayout(folder))
+
+
+@pytest.mark.parametrize("form", ["archive", "folder"])
+def test_indexes_in_indexes_end(store: Store, tmp_path: Path, form: str) -> None:
+    load_as(form, store, layers_of_indexes(3, 100), tmp_path / "wide")  # a million ways to the image
+    with pytest.raises(NotAnImage, match="nested more than 4 deep"):
+        load_as(form, store, layers_of_indexes(2000, 1), tmp_path / "deep")
+
+
+@pytest.mark.parametrize("form", ["archive", "folder"])
+def test_a_document_is_not_read_whatever_its_size(store: Store, tmp_path: Path, form: str) -> None:
+    files = layers_of_indexes(1, 1)
+    large = b" " * ((64 << 20) + 1)
+    entry = {"mediaType": INDEX, "digest": sha(large), "size": len(large)}
+    files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+    files[f"blobs/{sha(large).replace(':', '/')}"] = large
+    with pytest.raises(NotAnImage, match="the document is too large"):
+        load_as(form, store, files, tmp_path / "layout")
 
 
 def test_circular_links_end(store: Store) -> None:

@@ -20,7 +20,7 @@ from builder.platforms import parse_platform
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
 from builder.registry.errors import NotFound, Unreachable
-from builder.registry.layout import NotALayout, NotInLayout
+from builder.registry.layout import NotALayout, NotInLayout, OciLayout
 from builder.store import Store
 from images.material import CONFIG, INDEX, MANIFEST, Made, index_of, layer_tar, serve, serve_index, write_layout
 
@@ -286,3 +286,12 @@ def test_a_build_with_nothing_to_fetch_imports_no_http(store: Store, access: Reg
     done = subprocess.run([sys.executable, "-c", script, store.root, f"{mini.domain}/app:t"], capture_output=True,
                           text=True, check=True, cwd=Path(__file__).parents[2])
     assert done.stdout == "[]\n"
+
+
+def test_a_layout_names_no_files_outside_of_it(tmp_path: Path) -> None:
+    layout = write_layout(tmp_path / "layout", Made(layer_tar(a="1")))
+    (tmp_path / "secret").write_text("x")
+    entry = {"mediaType": MANIFEST, "digest": "sha256:../../../secret", "size": 1}
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    with pytest.raises(ImageError, match="is not a sha256 digest"):
+        OciLayout(layout).read_document(OciLayout(layout).find("", None))
