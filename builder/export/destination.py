@@ -45,13 +45,17 @@ class Destination:
         if self._dest in {"", "-"}:
             self._file.flush()
             return
-        self._file.close()
-        if not self._temporary:
-            return
-        if error is None:
-            os.replace(self._temporary, os.path.realpath(self._dest))
-        else:
-            os.unlink(self._temporary)
+        try:
+            self._file.close()
+            if self._temporary and error is None:
+                os.replace(self._temporary, os.path.realpath(self._dest))
+                self._temporary = ""
+        except OSError as failure:  # what was buffered did not fit any more
+            if error is None:
+                raise DestinationRefused(self._dest, failure.strerror or str(failure)) from failure
+        finally:
+            if self._temporary:
+                os.unlink(self._temporary)
 
     def _open(self) -> BinaryIO:
         if self._dest in {"", "-"}:

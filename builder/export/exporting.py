@@ -137,10 +137,18 @@ class Exporter:
                    mount_from=_neighbours(image, reference), by_digest=output.push_by_digest)
 
     def _fetch(self, image: Image) -> Callable[[Descriptor], None]:
+        from builder.store.blobs import BlobMissing
+
         bases: dict[Digest, ResolvedImage] = {
             layer.digest: manifest.base for manifest in image.manifests if manifest.base
             for layer in manifest.base.layers}
-        return lambda blob: self._base_layers.fetch_blob(bases[blob.digest], blob)
+
+        def fetch(blob: Descriptor) -> None:
+            if blob.digest not in bases:
+                raise BlobMissing(blob.digest)
+            self._base_layers.fetch_blob(bases[blob.digest], blob)
+
+        return fetch
 
 
 def _references(names: Sequence[str]) -> tuple[Reference, ...]:
