@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from builder.golang import quote
 from builder.source import Location
 
 
@@ -101,7 +102,7 @@ class RunFailed(BuilderError):
     def __init__(self, command: str, status: int, *, output: tuple[str, ...] = (), location: Location | None = None,
                  notes: tuple[str, ...] = ()) -> None:
         # BuildKit's sentence to the letter, for people search logs for it.
-        super().__init__(f"process {_quoted(command)} did not complete successfully: exit code: {status}",
+        super().__init__(f"process {quote(command)} did not complete successfully: exit code: {status}",
                          location=location, notes=notes)
         self.command = command
         self.status = status
@@ -112,9 +113,3 @@ class RunFailed(BuilderError):
 class Cancelled(BuilderError):
     code = "cancelled"
     exit_code = 130
-
-
-def _quoted(text: str) -> str:
-    """`text` in double quotes, on one line."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'

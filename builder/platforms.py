@@ -13,8 +13,13 @@ _ARCH = {
     "armhf": "arm", "armel": "arm", "ppc64el": "ppc64le",
 }
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
-_KNOWN_OS = frozenset({"aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux", "netbsd",
-                       "openbsd", "plan9", "solaris", "wasip1", "windows"})
+_KNOWN_OS = frozenset({
+    "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd",
+    "openbsd", "plan9", "solaris", "windows", "zos"})
+_KNOWN_ARCH = frozenset({
+    "386", "amd64", "amd64p32", "arm", "arm64", "arm64be", "armbe", "loong64", "mips", "mips64", "mips64le",
+    "mips64p32", "mips64p32le", "mipsle", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "sparc",
+    "sparc64", "wasm"})
 
 
 def parse_platform(text: str) -> Platform:
@@ -24,8 +29,13 @@ def parse_platform(text: str) -> Platform:
         raise UsageError(f"`{text}` is not a platform", hint="write it as os/arch or os/arch/variant: linux/arm64")
     if len(parts) == 1:
         word = parts[0].lower()
-        here = host_platform()
-        return normalize(Platform(here.architecture, word)) if word in _KNOWN_OS else normalize(Platform(word))
+        if word in _KNOWN_OS:
+            return normalize(Platform(host_platform().architecture, word))
+        platform = normalize(Platform(word))
+        if platform.architecture not in _KNOWN_ARCH:
+            raise UsageError(f"`{text}`: unknown operating system or architecture",
+                             hint="write it as os/arch or os/arch/variant: linux/arm64")
+        return platform
     variant = parts[2] if len(parts) == 3 else ""
     return normalize(Platform(parts[1], parts[0], variant))
 

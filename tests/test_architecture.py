@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "builder"
 
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("source", "errors", "oci", "reference", "platforms"),
+    ("golang", "source", "errors", "oci", "reference", "platforms"),
     ("language",),
     ("lint",),
     ("plan",),
@@ -26,9 +26,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
 """Top to bottom. Rooms of one row may not import each other, but for the pairs in SIDEWAYS."""
 
 SIDEWAYS = {
-    ("errors", "source"), ("oci", "errors"), ("reference", "errors"), ("reference", "oci"), ("platforms", "errors"),
-    ("platforms", "oci"), ("store", "layer"), ("context", "layer"), ("cache", "store"), ("registry", "store"),
-    ("images", "export"), ("cli", "ui"),
+    ("errors", "golang"), ("errors", "source"), ("oci", "errors"), ("reference", "errors"), ("reference", "oci"),
+    ("platforms", "errors"), ("platforms", "oci"), ("store", "layer"), ("context", "layer"), ("cache", "store"),
+    ("registry", "store"), ("images", "export"), ("cli", "ui"),
 }
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

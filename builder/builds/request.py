@@ -15,7 +15,7 @@ from builder.builds.options import BuildOptions
 from builder.builds.runsettings import run_settings
 from builder.errors import ContextError, UsageError
 from builder.export.outputs import Annotation, AnnotationTarget
-from builder.language.golang import parse_bool
+from builder.golang import parse_bool
 from builder.oci import Platform
 from builder.plan.options import ImageSettings, PlanOptions
 from builder.plan.stage import rfc3339

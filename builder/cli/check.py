@@ -11,7 +11,7 @@ import msgspec
 from builder.cli.commands import Invocation
 from builder.cli.values import csv_fields
 from builder.errors import BuilderError, UsageError
-from builder.language.golang import parse_bool
+from builder.golang import parse_bool
 
 if TYPE_CHECKING:
     from builder.api import Builder, BuildOptions

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from builder.errors import DockerfileError
+from builder.golang import parse_duration, parse_integer, quote
 from builder.language.arguments import ArgumentsError, AtLeastOneArgument
 from builder.language.flags import FlagError, Flags, Kind, read_flags
 from builder.language.forms import Form
-from builder.language.golang import parse_duration, parse_integer, quote
 from builder.language.instructions import (
     Cmd,
     CommandForm,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.errors import DockerfileError
-from builder.language.golang import BLANK, SPACE, quote
+from builder.golang import BLANK, SPACE, quote
 from builder.language.grammar import instruction_parser
 from builder.language.instructions import Pair
 from builder.language.lines import LogicalLine

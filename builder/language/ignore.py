@@ -22,8 +22,8 @@ from typing import TypeAlias
 import msgspec
 
 from builder.errors import ContextError
+from builder.golang import SPACE
 from builder.language import patterns
-from builder.language.golang import SPACE
 
 MatchState: TypeAlias = int | None
 """What the rules made of a directory, for its entries; None at the root. Opaque."""

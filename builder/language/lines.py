@@ -11,8 +11,8 @@ from bisect import bisect_right
 import msgspec
 
 from builder.errors import DockerfileError
+from builder.golang import SPACE
 from builder.language.directives import read_directives
-from builder.language.golang import SPACE
 from builder.language.instructions import EmptyContinuation, Heredoc
 from builder.source import Location, Source, Span
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from builder.errors import DockerfileError
-from builder.language.golang import parse_bool, parse_size, parse_unsigned, quote
+from builder.golang import parse_bool, parse_size, parse_unsigned, quote
 from builder.language.suggestions import did_you_mean
 
 MOUNT_TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")

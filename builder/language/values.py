@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from builder.errors import DockerfileError
+from builder.golang import SPACE, quote
 from builder.language import commands, sources
 from builder.language.arguments import ArgumentsError, AtLeastOneArgument, BlankName, ExactlyOneArgument
 from builder.language.flags import Kind, read_flags
 from builder.language.forms import Form
-from builder.language.golang import SPACE, quote
 from builder.language.instructions import (
     AnyInstruction,
     Arg,

@@ -23,8 +23,8 @@ from functools import cache
 import msgspec
 
 from builder.errors import DockerfileError
+from builder.golang import SPACE
 from builder.language import substitution
-from builder.language.golang import SPACE
 
 _MAX_NESTING = 100
 _SHOWN = 200

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from builder.golang import quote
 from builder.language.format import head_length, physical_lines, reparsed, statements_of
-from builder.language.golang import quote
 from builder.language.instructions import (
     AnyInstruction,
     Cmd,

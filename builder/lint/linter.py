@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from builder.errors import DockerfileError
-from builder.language.golang import parse_bool, quote
+from builder.golang import parse_bool, quote
 from builder.lint.rules import Finding, Rule
 from builder.source import Span
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from builder.language.golang import quote
+from builder.golang import quote
 from builder.source import Span
 
 

@@ -11,7 +11,7 @@ import re
 
 import msgspec
 
-from builder.language.golang import parse_bool, quote
+from builder.golang import parse_bool, quote
 from builder.plan.errors import PlanError
 from builder.plan.url import split_query, split_url
 

@@ -4,27 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from builder.golang import quote
 from builder.oci import Healthcheck
-
-_SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", '"': '\\"',
-          "\\": "\\\\"}
-
-
-def quote(text: str) -> str:
-    """`%q` of a string (strconv.Quote)."""
-    out = []
-    for c in text:
-        if c in _SHORT:
-            out.append(_SHORT[c])
-        elif c.isprintable():
-            out.append(c)
-        elif c < "\x80":
-            out.append(f"\\x{ord(c):02x}")
-        elif c < "\U00010000":
-            out.append(f"\\u{ord(c):04x}")
-        else:
-            out.append(f"\\U{ord(c):08x}")
-    return '"' + "".join(out) + '"'
 
 
 def quoted_list(items: Iterable[str]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-import signal
 
+from builder.golang import parse_integer
 from builder.language import instructions as i
 from builder.language.instructions import Statement
 from builder.lint import rules
@@ -21,6 +21,11 @@ from builder.source import Span
 
 _SECRET_WORD = re.compile(
     r"(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE)
+_SIGNALS = frozenset({
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL",
+    "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1",
+    "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
+    *(f"RTMIN+{number}" for number in range(1, 16)), *(f"RTMAX-{number}" for number in range(1, 15))})
 _HARMLESS_WORD = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
 
 
@@ -200,9 +205,8 @@ def _healthcheck(instruction: i.HealthcheckCmd) -> Healthcheck:
 
 
 def _is_signal(name: str) -> bool:
-    if name.isascii() and name.isdigit():
-        return int(name) > 0
-    short = name.upper().removeprefix("SIG")
-    if short.startswith(("RTMIN", "RTMAX")):
-        return bool(re.fullmatch(r"RTMIN(\+\d+)?|RTMAX(-\d+)?", short))
-    return f"SIG{short}" in signal.Signals.__members__ or short in {"CLD", "IO", "IOT", "STKFLT", "UNUSED"}
+    """Any number but 0 counts, as with Docker's parser (moby/sys/signal), and the names that Linux has."""
+    try:
+        return parse_integer(name, 64) != 0
+    except ValueError:
+        return name.upper().removeprefix("SIG") in _SIGNALS

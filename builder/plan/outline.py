@@ -101,10 +101,16 @@ class _Survey:
                 found[pair.key] = Argument(pair.key, self._values.get(pair.key, ""), pair.description, statement.span)
         return found, uses
 
-    def visit(self, node: StageNode) -> None:
-        if id(node) in self._seen:
-            return
-        self._seen.add(id(node))
+    def visit(self, target: StageNode) -> None:
+        pending = [target]
+        while pending:
+            node = pending.pop()
+            if id(node) not in self._seen:
+                self._seen.add(id(node))
+                self._note(node)
+                pending += reversed(node.needs)
+
+    def _note(self, node: StageNode) -> None:
         known, used = self._args_of(node)
         for name in used:
             if name in known:
@@ -118,8 +124,6 @@ class _Survey:
                 case CacheMount(id=name):
                     name = name.removeprefix(f"{self._options.cache_namespace}/")
                     self.caches.setdefault(name, Need(name, span))
-        for other in node.needs:
-            self.visit(other)
 
     def _args_of(self, node: StageNode) -> tuple[dict[str, Argument], dict[str, None]]:
         """The args that the stage knows, and the names that it uses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from builder.golang import parse_integer
 from builder.plan.errors import PlanError
 
 
@@ -51,8 +52,8 @@ def _port_range(text: str, what: str) -> tuple[int, int]:
 
 
 def _port(text: str) -> int | None:
-    digits = text[1:] if text[:1] in {"+", "-"} else text
-    if not (digits.isascii() and digits.isdigit()):
+    try:
+        number = parse_integer(text, 64)
+    except ValueError:
         return None
-    number = int(text)
     return number if 0 <= number <= 65535 else None

@@ -33,9 +33,13 @@ class SourceNames:
                             hint="declare it: `ARG NAME=default`, in this stage or before the first FROM as well")
         return expansion.result
 
-    def _variables(self, node: StageNode, until: Command | None) -> dict[str, str]:
-        found = self._variables(node.base, None) if node.base is not None else {}
-        for command in node.commands:
+    def _variables(self, node: StageNode, until: Command) -> dict[str, str]:
+        """What is set where the command `until` of the stage stands."""
+        stages = [node]
+        while (base := stages[-1].base) is not None:
+            stages.append(base)
+        found: dict[str, str] = {}
+        for command in (command for stage in reversed(stages) for command in stage.commands):
             if command is until:
                 break
             match command.statement.instruction:

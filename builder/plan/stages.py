@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from builder.golang import parse_integer
 from builder.language.instructions import Copy, Dockerfile, Onbuild, Run, Stage, Statement
 from builder.language.mounts import mount_from
 from builder.oci import ContainerConfig, History, Platform
@@ -123,13 +124,13 @@ class StageGraph:
         return any(source is not None for source in command.sources)
 
     def _copy_source(self, source: str, location: Location) -> StageNode:
-        digits = source[1:] if source[:1] in {"-", "+"} else source
-        if digits.isascii() and digits.isdigit():
-            index = int(source)
-            if not 0 <= index < len(self.nodes):
-                raise InvalidStageIndex(index, self._stage_count, location)
-            return self.nodes[index]
-        return self.find(source) or self._add_image(source, location)
+        try:
+            index = parse_integer(source, 64)
+        except ValueError:
+            return self.find(source) or self._add_image(source, location)
+        if not 0 <= index < len(self.nodes):
+            raise InvalidStageIndex(index, self._stage_count, location)
+        return self.nodes[index]
 
     def _mount_source(self, mount: str, location: Location) -> StageNode | None:
         source = mount_from(mount)

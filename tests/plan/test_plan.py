@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from builder.errors import BuilderError
 from builder.language.parser import parse
 from builder.lint.linter import LintConfig, Linter
 from builder.oci import Descriptor, Digest, ImageConfig, MediaType, Platform, decode_config
 from builder.plan.dump import dump
 from builder.plan.errors import PlanError
 from builder.plan.options import ImageSettings, NamedContext, PlanOptions, RunSettings
+from builder.plan.outline import outline
 from builder.plan.planner import plan
 from builder.plan.vertices import FromStore, HostMount, Plan, ResolvedImage, Run
 from builder.reference import Reference
@@ -121,3 +123,23 @@ def test_mounts_for_all_steps_come_first() -> None:
 def test_devices_are_refused() -> None:
     with pytest.raises(PlanError, match=r"RUN --device: there is no device `vendor\.com/gpu=all`"):
         planned("FROM debian\nRUN --device=vendor.com/gpu=all,required true\n")
+
+
+@pytest.mark.parametrize(("line", "complaint"), [
+    ("STOPSIGNAL {}", "invalid signal"), ("EXPOSE {}", "invalid containerPort"),
+    ("COPY --from={} a /", "invalid refer"),
+])
+def test_numbers_of_any_length_are_answered(line: str, complaint: str) -> None:
+    with pytest.raises(BuilderError, match=complaint):
+        planned(f"FROM scratch\n{line.format('9' * 5000)}\n")
+
+
+def test_long_chains_of_stages() -> None:
+    stages = "".join(f"FROM s{number} AS s{number + 1}\n" for number in range(1200))
+    text = f"FROM scratch AS s0\nARG FIRST=s0\n{stages}COPY --from=$FIRST a /\nRUN --mount=type=secret,id=last true\n"
+    assert isinstance(planned(text)[0].vertices[-1].op, Run)
+    dockerfile = parse(Source("Dockerfile", text))
+    options = PlanOptions(build_platform=AMD64, platform=AMD64)
+    found = outline(dockerfile, options, OneImage(decode_config(json.dumps(DEBIAN).encode())), Linter(LintConfig()))
+    assert [arg.name for arg in found.args] == ["FIRST"]
+    assert [secret.name for secret in found.secrets] == ["last"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.language.golang import SPACE, parse_bool, parse_duration, parse_integer, parse_size, parse_unsigned, quote
+from builder.golang import SPACE, parse_bool, parse_duration, parse_integer, parse_size, parse_unsigned, quote
 
 SECOND = 1_000_000_000
 
