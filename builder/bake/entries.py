@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from builder.bake.errors import BakeError
+from builder.bake.types import STRING, Type, convert
 from builder.bake.values import Value, bool_of, text_of
 
 
@@ -189,7 +190,7 @@ def secrets_of(value: Value) -> tuple[Secret, ...]:
 
 def ssh_of(value: Value) -> tuple[Ssh, ...]:
     return entries(value, parse_ssh, lambda item: Ssh(
-        text_of(item.get("id", "")), tuple(text_of(path) for path in item.get("paths", ()))))
+        text_of(item.get("id", "")), convert(item.get("paths", ()), Type("list", element=STRING))))
 
 
 def _output(values: dict[str, Value]) -> Entry:

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from builder.errors import BuilderError
 from builder.source import Location
 
+INSTALL_HINT = "pip install 'dockerfile-builder[bake]', or in a checkout: pip install '.[bake]'"
+"""What brings the packages that definitions need."""
+
 
 class BakeError(BuilderError):
     """A bake definition, or what was asked of it, makes no sense."""

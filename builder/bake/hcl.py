@@ -6,11 +6,10 @@ expression is translated here, with its place, to the nodes of `syntax`.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from builder.bake.errors import BakeError, BakeSyntaxError
+from builder.bake.errors import INSTALL_HINT, BakeError, BakeSyntaxError, ExpressionError
 from builder.bake.syntax import (
     Attribute,
     Binary,
@@ -31,9 +30,12 @@ from builder.bake.syntax import (
     Variable,
 )
 from builder.bake.templates import TemplateReader, heredoc_text, unescape
+from builder.bake.values import number_literal
 from builder.source import Location, Source, Span
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from lark import Token, Tree
 
 _WORDS = {"true": True, "false": False, "null": None}
@@ -46,7 +48,7 @@ class MissingHclParser(BakeError):
 
     def __init__(self) -> None:
         super().__init__("reading HCL needs the package `python-hcl2`",
-                         hint="pip install 'dockerfile-builder[bake]'")
+                         hint=INSTALL_HINT)
 
 
 def parse_hcl(source: Source) -> Body:
@@ -166,7 +168,7 @@ class _Translator:
             case "literal_value":
                 return Literal(value=_WORDS[str(children[0])], location=place)
             case "int_lit" | "float_lit":
-                return Literal(value=number_literal(str(children[0])), location=place)
+                return Literal(value=_number(str(children[0]), place), location=place)
             case "string":
                 return self._string(children[1:-1], place)
             case "template_string":
@@ -207,7 +209,8 @@ class _Translator:
         if node.data == "get_attr":
             return GetAttribute(source=source, name=_word(parts[1]), location=place)
         if node.data == "short_index":
-            return Index(source=source, key=Literal(value=int(parts[1]), location=place), location=place)
+            position = Literal(value=_number(str(parts[1]), place), location=place)
+            return Index(source=source, key=position, location=place)
         return Index(source=source, key=self.expression(parts[1]), location=place)
 
     def _pair(self, node: Any) -> tuple[Expression, Expression]:
@@ -265,9 +268,11 @@ class _Translator:
         reader.add_directive(word, names, expressions[0] if expressions else None, strips)
 
 
-def number_literal(text: str) -> int | Decimal:
-    value = Decimal(text)
-    return int(value) if value == value.to_integral_value() else value
+def _number(text: str, place: Location) -> int | Decimal:
+    try:
+        return number_literal(text)
+    except ExpressionError as error:
+        raise BakeSyntaxError(error.message, location=place) from None
 
 
 def _string_text(token: Token) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from builder.bake.errors import BakeSyntaxError
+from builder.bake.errors import BakeSyntaxError, ExpressionError
 from builder.bake.hcl import parse_expression
 from builder.bake.syntax import Attribute, Block, Body, Expression, Literal, ObjectExpression, TupleExpression
 from builder.bake.templates import TemplateReader
-from builder.bake.values import normal
+from builder.bake.values import is_number, normal
 from builder.source import Location, Source, Span
 
 Pairs: TypeAlias = "list[tuple[str, Any]]"
@@ -34,6 +34,8 @@ def parse_json_file(source: Source) -> Body:
     except json.JSONDecodeError as error:
         place = Location(source, Span(error.lineno, error.colno, error.lineno, error.colno + 1))
         raise BakeSyntaxError(f"invalid JSON: {error.msg.lower()}", location=place) from None
+    except ValueError as error:
+        raise BakeSyntaxError("invalid JSON", cause=str(error), location=Location(source, _START)) from None
     except RecursionError:
         raise BakeSyntaxError("the JSON is nested too deeply", location=Location(source, _START)) from None
     if not isinstance(data, _Object):
@@ -99,7 +101,10 @@ class _Reader:
             return ObjectExpression(items=items, location=place)
         if isinstance(value, list):
             return TupleExpression(items=tuple(self._expression(item, place) for item in value), location=place)
-        return Literal(value=normal(value) if isinstance(value, Decimal) else value, location=place)
+        try:
+            return Literal(value=normal(value) if is_number(value) else value, location=place)
+        except ExpressionError as error:
+            raise BakeSyntaxError(error.message, location=place) from None
 
     def _find(self, key: str) -> Location:
         """Where the key is: keys are met in the order of the text."""

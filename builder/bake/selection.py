@@ -53,8 +53,11 @@ class Selection(msgspec.Struct, frozen=True):
 def select(config: Config, names: Sequence[str], overrides: Sequence[str],
            environment: Mapping[str, str], place: Place | None = None) -> Selection:
     """Raises UnknownTarget, InvalidOverride, LinkError, NoFolders."""
-    return _Selector(config, parse_overrides(overrides, config, environment), environment,
-                     place or Place()).select(names)
+    selector = _Selector(config, parse_overrides(overrides, config, environment), environment, place or Place())
+    try:
+        return selector.select(names)
+    except RecursionError:
+        raise BakeError("groups, `inherits` or links are nested too deeply") from None
 
 
 class _Selector:
@@ -64,6 +67,8 @@ class _Selector:
         self._overrides = overrides
         self._environment = environment
         self._place = place
+        self._linked: set[str] = set()
+        """Targets whose own links are loaded."""
 
     def select(self, names: Sequence[str]) -> Selection:
         wanted = list(dict.fromkeys(each for name in names for each in self._match(name.replace(".", "_"))))
@@ -152,7 +157,8 @@ class _Selector:
             if other not in targets:
                 targets[other] = msgspec.structs.replace(
                     self.target(other), outputs=(Entry("cacheonly"),), linked=True)
-            self._load_links(other, targets, visited)
+            if other not in self._linked:
+                self._load_links(other, targets, visited)
             own, linked = targets[name], targets[other]
             entitlements = tuple(dict.fromkeys((*(own.entitlements or ()), *(linked.entitlements or ()))))
             targets[name] = msgspec.structs.replace(own, entitlements=entitlements or own.entitlements)
@@ -160,3 +166,4 @@ class _Selector:
             if len(wanted) > 1 and len(there) > 1 and not set(wanted) <= set(there):
                 raise LinkError(f"target {other} can't be used by {name} because its platforms "
                                 f"[{' '.join(wanted)}] are not a subset of [{' '.join(there)}]")
+        self._linked.add(name)

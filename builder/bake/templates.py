@@ -19,6 +19,7 @@ ParseExpression: TypeAlias = Callable[[str, Location], Expression]
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")
 _OPENING = re.compile(r"\$\$\{|%%\{|\$\{|%\{")
 _FOR = re.compile(r"for\s+([A-Za-z_][\w-]*)\s*(?:,\s*([A-Za-z_][\w-]*)\s*)?in\b(.*)", re.DOTALL)
 
@@ -28,7 +29,7 @@ def unescape(text: str) -> str:
 
     def replace(match: re.Match[str]) -> str:
         if code := match[1] or match[2]:
-            return chr(int(code, 16)) if int(code, 16) < 0x110000 else "\ufffd"
+            return _NO_CHARACTER.sub("\ufffd", chr(int(code, 16))) if int(code, 16) < 0x110000 else "\ufffd"
         return _ESCAPES.get(match[3], match[0])
 
     return _ESCAPE.sub(replace, text) if "\\" in text else text

@@ -20,7 +20,6 @@ class Type(msgspec.Struct, frozen=True):
     attributes: dict[str, Type] = {}
     optional: set[str] = set()
     """Attributes that may be missing; they are null then."""
-    """Attributes that may be missing, with what they are then."""
 
     def __str__(self) -> str:
         """As cty calls it in constraints."""
@@ -67,7 +66,6 @@ def parse_type(expression: Expression) -> Type:
 def _object(items: tuple[tuple[Expression, Expression], ...]) -> Type:
     attributes: dict[str, Type] = {}
     optional: set[str] = set()
-    """Attributes that may be missing; they are null then."""
     for key, value in items:
         if not isinstance(key, Literal) or not isinstance(key.value, str):
             raise InvalidType("the names of an object's attributes must be constant", location=key.location)

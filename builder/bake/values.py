@@ -19,6 +19,9 @@ Value: TypeAlias = Any
 ARITHMETIC = Context(prec=155)
 """As precise as the 512 bits that HCL computes with."""
 
+_MAX_DIGITS = 4000
+"""Before and behind the point; Python reads and writes whole numbers of a little more."""
+
 
 class SetValue(tuple[Value, ...]):
     """Elements without repetition, in HCL's order of sets: strings by their bytes, numbers by size."""
@@ -72,8 +75,19 @@ def is_primitive(value: Value) -> bool:
 
 
 def normal(value: int | Decimal) -> int | Decimal:
-    """A number in its one form."""
-    return int(value) if value == int(value) else value
+    """A number in its one form. Raises ExpressionError for one that would take too many digits to write down."""
+    number = Decimal(value)
+    if number and abs(number.adjusted()) >= _MAX_DIGITS:
+        raise ExpressionError(f"numbers of more than {_MAX_DIGITS} digits are not supported")
+    return int(value) if number == number.to_integral_value() else value
+
+
+def number_literal(text: str) -> int | Decimal:
+    """The number that a file writes as `text`. Raises ExpressionError."""
+    try:
+        return normal(Decimal(text))
+    except ArithmeticError:
+        raise ExpressionError(f"a number is required, not `{text}`") from None
 
 
 def equals(left: Value, right: Value) -> bool:

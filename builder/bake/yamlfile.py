@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from builder.bake.errors import BakeError
+from builder.bake.errors import INSTALL_HINT, BakeError
 
 _TYPES = (
     ("tag:yaml.org,2002:bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -24,7 +24,7 @@ class MissingYaml(BakeError):
 
     def __init__(self) -> None:
         super().__init__("reading compose files needs the package `PyYAML`",
-                         hint="pip install 'dockerfile-builder[bake]'")
+                         hint=INSTALL_HINT)
 
 
 class YamlError(Exception):

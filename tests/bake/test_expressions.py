@@ -56,6 +56,10 @@ def test_random_ids_are_uuids_and_times_are_now() -> None:
     "1 / 0", 'bcrypt("x")', 'regex("(", "x")', "range(5000)", '{ a = 1 }["b"]', '[1, 2][1.5]', '"x" + 1', "!5",
     '{ for v in ["a", "a"] : v => 1 }', 'jsondecode("{")', 'base64decode("?")', 'parseint("9", 8)', 'format("%d", [])',
     'cidrsubnet("10.0.0.0/30", 8, 1)', 'timeadd("today", "1h")', "[for x in 5 : x]", "[" * 300 + "]" * 300,
+    "1e999999999", "1e-999999999", "1e" + "9" * 30, "9" * 5000, f'parseint("{"9" * 5000}", 10)', 'format("%d", 1e9999)',
+    'jsondecode("{\\"a\\":1e999999999}")', '"a" == "a" ? "1e999999999" * 1 : 0', "pow(10, 4096)", f'[1].{"9" * 5000}',
+    'cidrhost("10.0.0.0/8", 1.5)', 'chunklist(["a"], 1.5)', 'slice(["a", "b"], 0.5, 1)', 'substr("abc", 0.5, 1)',
+    'element(["a"], 0.5)', 'indent(99999999999, "a\\nb")', 'csvdecode("a,b\\n\\"x")', 'base64decode("é")',
 ])
 def test_no_value(expression: str) -> None:
     with pytest.raises(BakeError):
@@ -80,3 +84,7 @@ def test_dotenv() -> None:
     text = "# c\nA=1\nexport B = 'x $A'\nC=\"l1\\nl2 ${A}\"\nD=bare # comment\nE=\nF=${OUT:-in}\r\nbad line\n"
     assert parse_dotenv(text, {"OUT": "out"}) == {
         "A": "1", "B": "x $A", "C": "l1\nl2 1", "D": "bare", "E": "", "F": "out"}
+
+
+def test_half_a_surrogate_pair_is_no_character() -> None:
+    assert value(r'"a\ud800\U0000dfffb"') == "a\ufffd\ufffdb"

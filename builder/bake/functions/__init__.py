@@ -9,11 +9,12 @@ import msgspec
 
 from builder.bake.errors import ExpressionError
 from builder.bake.types import Type, convert
-from builder.bake.values import Value
+from builder.bake.values import Value, number_of
 
 
 class Function(msgspec.Struct, frozen=True):
-    """Parameter types are words: string, number, bool, list, map, strings (a list of them), any; `?` allows null."""
+    """Parameter types are words: string, number, whole (a number without a fraction), bool, list, map, strings (a
+    list of them), any; `?` allows null."""
 
     run: Callable[..., Value]
     parameters: tuple[str, ...] = ()
@@ -56,6 +57,11 @@ def _argument(value: Value, word: str) -> Value:
             if not isinstance(value, dict):
                 raise ExpressionError("a map is required")
             return value
+        case "whole":
+            number = number_of(value)
+            if not isinstance(number, int) or abs(number) >= 1 << 63:
+                raise ExpressionError("a whole number is required")
+            return number
         case "strings":
             return convert(value, Type("list", element=Type("string")))
         case kind:

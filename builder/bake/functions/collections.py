@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from builder.bake.errors import ExpressionError
 from builder.bake.evaluate import element, operate
 from builder.bake.functions import Function
-from builder.bake.values import SetValue, Value, elements, equals, number_of, text_of
+from builder.bake.values import SetValue, Value, elements, equals, text_of
 
 _MAX_RANGE = 1024
 
@@ -131,24 +131,20 @@ def _zip_map(keys: tuple[str, ...], values: tuple[Value, ...]) -> Value:
     return dict(zip(keys, values, strict=True))
 
 
-def _first_number(items: tuple[Value, ...], index: Value) -> Value:
-    return _element(items, int(number_of(index)))
-
-
 FUNCTIONS = {
-    "chunklist": Function(_chunks, ("list", "number")), "coalesce": Function(_coalesce, ("any?",), "any?"),
+    "chunklist": Function(_chunks, ("list", "whole")), "coalesce": Function(_coalesce, ("any?",), "any?"),
     "coalescelist": Function(_coalesce_list, ("list?",), "list?"),
     "compact": Function(lambda items: tuple(item for item in items if item), ("strings",)),
     "concat": Function(lambda *lists: tuple(itertools.chain(*lists)), ("list",), "list"),
     "contains": Function(_has, ("list", "any?")), "distinct": Function(_distinct, ("list",)),
-    "element": Function(_first_number, ("list", "number")), "flatten": Function(_flatten, ("list",)),
+    "element": Function(_element, ("list", "whole")), "flatten": Function(_flatten, ("list",)),
     "hasindex": Function(_has_index, ("any", "any")), "index": Function(element, ("any", "any")),
     "indexof": Function(_index_of, ("list", "any")),
     "keys": Function(lambda mapping: tuple(sorted(mapping)), ("map",)), "length": Function(_length, ("any",)),
     "lookup": Function(_lookup, ("map", "string"), "any?"), "merge": Function(_merge, (), "map?"),
     "range": Function(_range, ("number",), "number"),
     "reverselist": Function(lambda items: tuple(reversed(items)), ("list",)),
-    "setproduct": Function(_set_product, ("list",), "list"), "slice": Function(_slice, ("list", "number", "number")),
+    "setproduct": Function(_set_product, ("list",), "list"), "slice": Function(_slice, ("list", "whole", "whole")),
     "sort": Function(lambda items: tuple(sorted(items, key=str.encode)), ("strings",)),
     "values": Function(_values, ("map",)), "zipmap": Function(_zip_map, ("strings", "list")),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 
 from builder.bake.errors import ExpressionError
@@ -18,7 +17,7 @@ def _digest(algorithm: str) -> Function:
 def _decode_base64(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise ExpressionError("the text is not base64 of UTF-8 text") from None
 
 
@@ -32,7 +31,10 @@ def _decode_json(text: str) -> Value:
 def _decode_csv(text: str) -> Value:
     import csv
 
-    header, *rows = list(csv.reader(text.splitlines(keepends=True), strict=True)) or [[]]
+    try:
+        header, *rows = list(csv.reader(text.splitlines(keepends=True), strict=True)) or [[]]
+    except csv.Error as error:
+        raise ExpressionError(f"invalid CSV: {error}") from None
     if not header:
         raise ExpressionError("missing header line")
     if any(row and len(row) != len(header) for row in rows):

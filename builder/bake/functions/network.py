@@ -76,7 +76,7 @@ def _subnets(prefix: str, *bits: int) -> Value:
 
 
 FUNCTIONS = {
-    "cidrhost": Function(_host, ("string", "number")), "cidrnetmask": Function(_netmask, ("string",)),
-    "cidrsubnet": Function(_subnet, ("string", "number", "number")),
-    "cidrsubnets": Function(_subnets, ("string",), "number"),
+    "cidrhost": Function(_host, ("string", "whole")), "cidrnetmask": Function(_netmask, ("string",)),
+    "cidrsubnet": Function(_subnet, ("string", "whole", "whole")),
+    "cidrsubnets": Function(_subnets, ("string",), "whole"),
 }

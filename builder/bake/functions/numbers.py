@@ -19,7 +19,7 @@ def _rounded(value: Value, how: str) -> int:
 
 def _power(base: Value, exponent: Value) -> Value:
     if isinstance(base, int) and isinstance(exponent, int) and 0 <= exponent <= 4096:
-        return base**exponent
+        return normal(base**exponent)
     try:
         return normal(Decimal(math.pow(base, exponent)))
     except (OverflowError, ValueError) as error:
@@ -33,7 +33,7 @@ def _logarithm(value: Value, base: Value) -> Value:
         raise ExpressionError("a logarithm needs positive numbers, and a base other than 1") from None
 
 
-def _parse_integer(text: str, base: int) -> int:
+def _parse_integer(text: str, base: int) -> Value:
     if not isinstance(base, int) or not 2 <= base <= 62:
         raise ExpressionError("base must be a whole number between 2 and 62 inclusive")
     digits = text.removeprefix("-")
@@ -45,7 +45,7 @@ def _parse_integer(text: str, base: int) -> int:
         value = value * base + position
     if not digits:
         raise ExpressionError(f"cannot parse `{text}` as a base {base} integer")
-    return -value if text.startswith("-") else value
+    return normal(-value if text.startswith("-") else value)
 
 
 def _sign(value: int | Decimal) -> int:

@@ -10,6 +10,7 @@ from builder.bake.functions import Function
 from builder.bake.functions.formatting import format_list, format_text
 from builder.bake.values import Value
 
+_MAX_INDENT = 10_000
 _SPACE = "\t\n\v\f\r \x85\xa0"
 
 
@@ -84,6 +85,8 @@ def _title(text: str) -> str:
 
 
 def _indent(spaces: int, text: str) -> str:
+    if spaces > _MAX_INDENT:
+        raise ExpressionError(f"cannot indent by more than {_MAX_INDENT} spaces")
     return text.replace("\n", "\n" + " " * max(spaces, 0))
 
 
@@ -118,7 +121,7 @@ FUNCTIONS = {
     "homedir": Function(_home), "sanitize": Function(_sanitize, ("string",)),
     "chomp": Function(lambda text: re.sub(r"[\r\n]+\Z", "", text), ("string",)),
     "format": Function(format_text, ("string",), "any?"), "formatlist": Function(format_list, ("string",), "any?"),
-    "indent": Function(_indent, ("number", "string")), "join": Function(_join, ("string", "strings"), "strings"),
+    "indent": Function(_indent, ("whole", "string")), "join": Function(_join, ("string", "strings"), "strings"),
     "lower": Function(str.lower, ("string",)), "upper": Function(str.upper, ("string",)),
     "title": Function(_title, ("string",)),
     "regex": Function(_search, ("string", "string")), "regexall": Function(_search_all, ("string", "string")),
@@ -127,7 +130,7 @@ FUNCTIONS = {
     "reverse": Function(lambda text: "".join(reversed(_clusters(text))), ("string",)),
     "split": Function(_split, ("string", "string")),
     "strlen": Function(lambda text: len(_clusters(text)), ("string",)),
-    "substr": Function(_substring, ("string", "number", "number")),
+    "substr": Function(_substring, ("string", "whole", "whole")),
     "trim": Function(lambda text, cut: text.strip(cut) if cut else text, ("string", "string")),
     "trimprefix": Function(str.removeprefix, ("string", "string")),
     "trimsuffix": Function(str.removesuffix, ("string", "string")),
