@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import time
+import uuid
+from pathlib import Path
 
 import pytest
 
@@ -50,18 +53,29 @@ def test_kill_9_at_any_moment(builder: Command) -> None:
 
 
 def test_interrupted_build_ends_its_steps(builder: Command) -> None:
-    argv = builder.argv(*builder.build_args("FROM base\nRUN echo started && sleep 4242\n"), str(builder.context))
+    mark = f"4242.{uuid.uuid4().int}"  # no other process of this machine sleeps as long
+    argv = builder.argv(*builder.build_args(f"FROM base\nRUN echo started && sleep {mark}\n"), str(builder.context))
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                           preexec_fn=_hear_interrupts) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.rstrip().endswith(" started"):
                 break
+        assert _processes_with(mark)
         process.send_signal(signal.SIGINT)
         process.stderr.read()
         assert process.wait(20) == 130
-    left = subprocess.run(["pgrep", "-f", "sleep 4242"], capture_output=True, text=True)
-    assert left.stdout == ""
+    assert _processes_with(mark) == []
+
+
+def _processes_with(word: str) -> list[str]:
+    """The numbers of the processes that have `word` in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if word.encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
 
 
 def _hear_interrupts() -> None:
