@@ -14,7 +14,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"^\d+ files? (changed|added|removed)",
      "`builder context ls` lists what a COPY takes; what the image does not need belongs in .dockerignore"),
     (r"^base image ", "somebody moved the tag; name the image by its digest (FROM name@sha256:...) to decide when"),
-    (r"^its earlier result was removed by prune", "`builder prune --keep-duration` keeps what was used lately"),
+    (r"^its earlier result was removed by prune",
+     "`builder prune --filter until=24h` keeps what was used within a day"),
     (r"^instruction changed", "every character of a RUN counts, white space too"),
     (r"^the (step before it|number of steps)|^an earlier step",
      "a RUN sees all files below it, so it runs again when a step below it made other ones; "

@@ -46,7 +46,7 @@ SUMMARIES = {
     "load": "Read images from an archive",
     "import": "Make an image from the tar of a file system",
     "du": "Show what takes space",
-    "prune": "Remove what no image or recent build needs",
+    "prune": "Remove what no image needs: build cache and records of builds",
     "fsck": "Check the state folder",
     "doctor": "Show what this machine allows, and what is missing",
 }

@@ -21,7 +21,7 @@ def run(invocation: Invocation) -> int:
         raise UsageError("a recorded build and a context cannot be drawn in one", hint="leave one out")
     with invocation.open() as builder:
         if flags.given("build"):
-            graphs = [graph_of_build(builder.find_build("" if flags.text("build") == "last" else flags.text("build")))]
+            graphs = [graph_of_build(builder.find_build(flags.text("build")))]
         else:
             from builder.cli.build_options import build_options
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 
 from builder.cli.commands import Command, Invocation
-from builder.cli.flags import Flag
-from builder.cli.why import matching
+from builder.cli.why import STEPS, WHICH_BUILD, asked_for
 
 
 def run(invocation: Invocation) -> int:
     with invocation.open() as builder:
-        build = builder.find_build(invocation.flags.text("build"))
-        steps = matching(build.steps, invocation.arguments[0]) if invocation.arguments else build.steps
+        build, steps = asked_for(builder, invocation)
         out = sys.stdout.buffer
         for step in steps:
             log = builder.step_log(build.id, step.ordinal) if step.log else b""
@@ -24,6 +22,4 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-COMMAND = Command(
-    usage="logs [OPTIONS] [STEP]", run=run, arguments=(0, 1),
-    flags=(Flag("build", "Which build (default: the last one)", short="b", metavar="id"),))
+COMMAND = Command(usage="logs [OPTIONS] [STEP]", run=run, arguments=(0, 1), notes=STEPS, flags=(WHICH_BUILD,))

@@ -38,7 +38,7 @@ def run(invocation: Invocation) -> int:
 
 
 def _is_confirmed(everything: bool) -> bool:
-    what = "all build cache that no image needs, and unpacked layers" if everything else "build cache no image needs"
+    what = "build cache that no image needs and records of builds" + (", and unpacked layers" if everything else "")
     print(f"WARNING! This will remove {what}. Are you sure you want to continue? [y/N] ", end="", file=sys.stderr,
           flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

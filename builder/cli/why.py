@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from builder.cache.differences import PARENT_CHANGED
 from builder.cli.advice import advice
 from builder.cli.commands import Command, Invocation
+from builder.cli.diff import PLACES
 from builder.cli.flags import Flag, Kind
 from builder.cli.table import ago
-from builder.errors import UsageError
 from builder.ui.text import printable
 
 if TYPE_CHECKING:
+    from builder.api import Builder
     from builder.store.builds import Build, Step
 
-
-class UnknownStep(UsageError):
-    code = "unknown-step"
-
-    def __init__(self, text: str, steps: tuple[Step, ...]) -> None:
-        near = difflib.get_close_matches(text, [step.name for step in steps], 1, 0.4)
-        super().__init__(f"the build has no step `{text}`",
-                         hint=f"there is `{near[0]}`" if near else "`builder why` lists the steps")
+STEPS = f"{PLACES}\nN or WORDS without the @ mean every step that has them."
+WHICH_BUILD = Flag("build", "Which build (default: the last one)", short="b", metavar="id")
 
 
 def run(invocation: Invocation) -> int:
     with invocation.open() as builder:
-        build = builder.find_build(invocation.flags.text("build"))
-    steps = tuple(sorted(build.instructions, key=lambda step: step.ordinal))
-    if invocation.arguments:
-        steps = matching(build.steps, invocation.arguments[0])
-    elif not invocation.flags.on("all"):
-        steps = tuple(step for step in steps if step.outcome != "cached")
+        build, steps = asked_for(builder, invocation)
+    if not invocation.arguments:
+        steps = tuple(step for step in steps if invocation.flags.on("all") or step.outcome != "cached")
     print(report(build, steps), end="")
     return 0
 
 
-def matching(steps: tuple[Step, ...], text: str) -> tuple[Step, ...]:
-    """Steps by their number in the plan, or by a part of their name. Raises UnknownStep."""
-    found = tuple(step for step in steps if text == str(step.ordinal)) if text.isdecimal() else ()
-    found = found or tuple(step for step in steps if text.lower() in step.name.lower())
-    if not found:
-        raise UnknownStep(text, steps)
-    return found
+def asked_for(builder: Builder, invocation: Invocation) -> tuple[Build, tuple[Step, ...]]:
+    """The build of --build, or the last one, and of it the steps that the argument names; without one, all.
+
+    An argument may also be what `builder debug` takes for one step.
+    Raises NoSuchPlace, AmbiguousPlace, NoBuilds, BuildMissing.
+    """
+    from builder.inspecting.places import find_step, find_steps
+
+    wanted = invocation.flags.text("build")
+    text = invocation.arguments[0] if invocation.arguments else ""
+    if text and not wanted and (place := find_step(builder.store, text)) is not None:
+        return place.build, (place.step,)
+    build = builder.find_build(wanted)
+    if text:
+        return build, find_steps(build, text.removeprefix("@"))
+    return build, tuple(sorted(build.instructions, key=lambda step: step.ordinal))
 
 
 def report(build: Build, steps: tuple[Step, ...]) -> str:
@@ -84,6 +84,5 @@ def _changed_below(step: Step, build: Build) -> Step | None:
 
 
 COMMAND = Command(
-    usage="why [OPTIONS] [STEP]", run=run, arguments=(0, 1),
-    flags=(Flag("all", "Also the steps that came from the cache", Kind.BOOL, "a"),
-           Flag("build", "Which build (default: the last one)", short="b", metavar="id")))
+    usage="why [OPTIONS] [STEP]", run=run, arguments=(0, 1), notes=STEPS,
+    flags=(Flag("all", "Also the steps that came from the cache", Kind.BOOL, "a"), WHICH_BUILD))

@@ -11,6 +11,7 @@ from builder.builds.session import BuildSession, Planned, Tools
 from builder.builds.transfers import layers_of
 from builder.context.fingerprints import Fingerprints
 from builder.engine.resources import Resources
+from builder.images.errors import NotInStore
 from builder.inspecting.changes import Change, changes
 from builder.inspecting.forecast import Forecast, Forecaster
 from builder.inspecting.places import ImagePlace, NoFiles, StepPlace, find_step
@@ -33,12 +34,19 @@ class Inspector:
         self._tools = tools
 
     def find(self, text: str) -> Place:
-        """The step or image that `text` names. Raises NoSuchPlace, AmbiguousPlace, BuildMissing, ImageError."""
+        """The step or image that `text` names.
+
+        Raises NoSuchPlace, AmbiguousPlace, NoBuilds, BuildMissing, ImageError.
+        """
         tools = self._tools
         step = find_step(tools.store, text)
         if step is not None:
             return step
-        layers, config = layers_of(tools.store, tools.registries, tools.layers, text, host_platform(), "never")
+        try:
+            layers, config = layers_of(tools.store, tools.registries, tools.layers, text, host_platform(), "never")
+        except NotInStore as error:
+            error.notes = (*error.notes, f"a step of the last build would be `@{text}`")
+            raise
         return ImagePlace(text, layers, config.config)
 
     def files(self, place: Place, *, before: bool = False) -> MergedView:

@@ -26,11 +26,12 @@ _SEARCHED = 50
 class NoSuchPlace(UsageError):
     code = "no-such-step"
 
-    def __init__(self, text: str, build: Build | None = None, steps: tuple[Step, ...] = ()) -> None:
+    def __init__(self, text: str, build: Build | None = None) -> None:
         where = f"build {build.id} has no step `{text}`" if build else f"there is no step `{text}`"
-        near = difflib.get_close_matches(text, [step.name for step in steps], 1, 0.4)
-        hint = f"there is `{near[0]}`" if near else "`builder why --all` lists the steps of the last build by their ids"
-        super().__init__(where, hint=hint)
+        names = [step.name for step in build.instructions] if build else []
+        near = difflib.get_close_matches(text, names, 1, 0.4)
+        listing = f"`builder why --all --build {build.id}`" if build else "`builder why --all`"
+        super().__init__(where, hint=f"there is `{near[0]}`" if near else f"{listing} lists the steps by their numbers")
 
 
 class AmbiguousPlace(UsageError):
@@ -38,7 +39,8 @@ class AmbiguousPlace(UsageError):
 
     def __init__(self, text: str, steps: tuple[Step, ...]) -> None:
         super().__init__(f"`{text}` is in the names of {len(steps)} steps",
-                         notes=tuple(f"@{step.ordinal} is {step.name}" for step in steps[:5]), hint="give the number")
+                         notes=tuple(f"@{step.ordinal} is {step.name}" for step in steps[:5]),
+                         hint=f"give the number, such as @{steps[0].ordinal}")
 
 
 class NoFiles(StoreError):
@@ -106,7 +108,7 @@ class ImagePlace(msgspec.Struct, frozen=True):
 def find_step(store: Store, text: str) -> StepPlace | None:
     """The step that `text` names; None where it looks like no step's name, but an image's.
 
-    Raises NoSuchPlace, AmbiguousPlace, BuildMissing.
+    Raises NoSuchPlace, AmbiguousPlace, NoBuilds, BuildMissing.
     """
     if text == f"@{LAST_FAILED}":
         return _last_failed(store)
@@ -120,6 +122,17 @@ def find_step(store: Store, text: str) -> StepPlace | None:
     if (found := _OF_BUILD.fullmatch(text)) and any(id.startswith(found["build"]) for id in store.build_ids()):
         return _step_of(find_build(store, found["build"]), found["step"])
     return None
+
+
+def find_steps(build: Build, text: str) -> tuple[Step, ...]:
+    """The step with the number `text`, or all that have `text` in their names. Raises NoSuchPlace."""
+    if text.isdecimal():
+        found = tuple(step for step in build.steps if step.ordinal == int(text))
+    else:
+        found = tuple(step for step in build.instructions if text.lower() in step.name.lower())
+    if not found:
+        raise NoSuchPlace(text, build)
+    return found
 
 
 def split_path(text: str) -> tuple[str, str]:
@@ -144,12 +157,7 @@ def _step_of(build: Build, text: str) -> StepPlace:
         if not steps:
             raise NoSuchPlace(text, build)
         return StepPlace(build, max(steps, key=lambda step: step.ordinal))
-    if text.isdecimal():
-        found = tuple(step for step in build.steps if step.ordinal == int(text))
-    else:
-        found = tuple(step for step in steps if text.lower() in step.name.lower())
-    if not found:
-        raise NoSuchPlace(text, build, steps)
+    found = find_steps(build, text)
     if len(found) > 1:
         raise AmbiguousPlace(text, found)
     return StepPlace(build, found[0])

@@ -114,6 +114,13 @@ class BuildMissing(StoreError):
         super().__init__(f"there is no record of build `{build}`", hint="`builder builds` lists the builds")
 
 
+class NoBuilds(StoreError):
+    code = "no-builds"
+
+    def __init__(self) -> None:
+        super().__init__("there is no record of any build", hint="`builder build` makes one, `builder prune` takes it")
+
+
 class Builds(State):
     def begin_build(self, *, name: str = "", context: str = "", dockerfile: str = "", target: str = "",
                     platform: str = "") -> BuildId:
@@ -191,10 +198,14 @@ class AmbiguousBuild(StoreError):
 
 
 def find_build(builds: Builds, prefix: str = "") -> Build:
-    """A build by its id or by the beginning of one; the latest for "". Raises BuildMissing, AmbiguousBuild."""
+    """A build by its id or the beginning of one; the latest for "" or `last`.
+
+    Raises NoBuilds, BuildMissing, AmbiguousBuild.
+    """
+    prefix = "" if prefix == "last" else prefix
     found = [build for build in builds.build_ids() if build.startswith(prefix)]
     if not found:
-        raise BuildMissing(prefix or "latest")
+        raise BuildMissing(prefix) if prefix else NoBuilds
     if prefix and len(found) > 1 and prefix not in found:
         raise AmbiguousBuild(prefix)
     return builds.get_build(BuildId(prefix) if prefix in found else found[0])

@@ -15,7 +15,7 @@ from builder.cli.run import COMMAND as RUN
 from builder.cli.run import run_options
 from builder.cli.table import align, render_rows
 from builder.cli.values import InvalidValue
-from builder.cli.why import UnknownStep, matching, report
+from builder.cli.why import report
 from builder.containers.run import RunOptions
 from builder.errors import UsageError
 from builder.images.summary import HistoryRow, ImageSummary
@@ -143,15 +143,6 @@ build {BUILD.id} of app:dev, 3 days ago: failed, 3 steps, 1 from the cache
   failed 1.2s
 """
     assert report(BUILD, ()).endswith("\n\nevery step came from the cache\n")
-
-
-def test_steps_are_found_by_number_or_part_of_the_name() -> None:
-    assert [found.ordinal for found in matching(BUILD.steps, "2")] == [2]
-    assert [found.ordinal for found in matching(BUILD.steps, "run MAKE")] == [2]
-    assert [found.ordinal for found in matching(BUILD.steps, "/4]")] == [1, 2]
-    with pytest.raises(UnknownStep) as caught:
-        matching(BUILD.steps, "RUN maek")
-    assert caught.value.hint == "there is `[2/4] RUN make`"
 
 
 def test_builds() -> None:

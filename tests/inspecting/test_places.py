@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from builder.inspecting.places import AmbiguousPlace, NoFiles, NoSuchPlace, find_step, split_path
+from builder.inspecting.places import AmbiguousPlace, NoFiles, NoSuchPlace, find_step, find_steps, split_path
 from builder.store import Store
-from builder.store.builds import BuildId, BuildMissing, Outcome, Step
+from builder.store.builds import BuildId, NoBuilds, Outcome, Step
 from builder.store.layers import LayerId
 
 IMAGE = Step(ordinal=2, name="[1/4] FROM debian", outcome=Outcome.CACHED, kind="sourceimage",
@@ -61,8 +61,20 @@ def test_a_wrong_number_says_which_steps_there_are(store: Store, build: BuildId)
     assert raised.value.hint == "there is `[3/4] RUN make`"
 
 
+def test_all_steps_with_a_number_or_part_of_a_name(store: Store, build: BuildId) -> None:
+    recorded = store.get_build(build)
+    assert [step.ordinal for step in find_steps(recorded, "3")] == [3]
+    assert [step.ordinal for step in find_steps(recorded, "run MAKE")] == [5, 6]
+    with pytest.raises(NoSuchPlace) as raised:
+        find_steps(recorded, "RUN maek")
+    assert raised.value.hint == "there is `[3/4] RUN make`"
+    with pytest.raises(NoSuchPlace) as raised:
+        find_steps(recorded, "9")
+    assert raised.value.hint == f"`builder why --all --build {build}` lists the steps by their numbers"
+
+
 def test_without_a_build(store: Store) -> None:
-    with pytest.raises(BuildMissing):
+    with pytest.raises(NoBuilds):
         find_step(store, "@1")
     with pytest.raises(NoSuchPlace):
         find_step(store, "@last-failed")
