@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from builder.bake.composefile import Data, InvalidCompose, load_compose, mapping, with_dotenv
+from builder.bake.composefile import Data, load_compose, mapping, with_dotenv
+from builder.bake.composeshape import InvalidCompose
 from builder.bake.definition import Config, check_name
 from builder.bake.entries import (
     Entry,
@@ -71,8 +72,6 @@ class _Service:
         self._service = service
         build = service["build"]
         self._build: Data = {"context": build} if isinstance(build, str) else build
-        if not isinstance(self._build, dict):
-            raise InvalidCompose(f"service `{name}`: build must be a string or a mapping")
         self._secrets = secrets
         self._variables = variables
 

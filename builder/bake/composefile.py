@@ -9,7 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from builder.bake.errors import BakeError, BakeSyntaxError
+from builder.bake.composeshape import InvalidCompose, Override, Reset, check_shape, check_size
+from builder.bake.errors import BakeSyntaxError
 from builder.bake.interpolation import interpolate, parse_dotenv
 from builder.source import Location, Source, Span
 
@@ -19,21 +20,6 @@ _MAPPINGS = frozenset({"args", "labels", "environment", "additional_contexts", "
 """Fields written as a mapping or as a list of `key=value`."""
 _REPLACED = frozenset({"command", "entrypoint"})
 _MAX_INCLUDES = 100
-
-
-class InvalidCompose(BakeError):
-    code = "compose"
-
-
-class Reset:
-    """The value of `!reset`: what other files gave is taken away."""
-
-
-class Override:
-    """The value of `!override`: it replaces what other files gave, instead of being merged."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
 
 
 def load_compose(files: Sequence[tuple[str, str]], environment: Mapping[str, str]) -> Data:
@@ -69,14 +55,13 @@ class _Loader:
         data = _parse(name, text)
         if not isinstance(data, dict):
             raise InvalidCompose(f"`{name}` is no compose file: it holds no mapping")
+        check_size(data, name)
         data = _interpolated(data, self._environment)
+        check_shape(data)
         included: Data = {}
         for entry in data.pop("include", None) or ():
             included = merge(included, self._include(entry, os.path.dirname(name)))
-        services = data.get("services")
-        if services is not None and not isinstance(services, dict):
-            raise InvalidCompose(f"`{name}`: services must be a mapping")
-        for service in list(services or ()):
+        for service in list(data.get("services") or ()):
             self._extend(name, data["services"], service, ())
         merged: Data = merge(included, data)
         return merged

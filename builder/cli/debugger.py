@@ -27,9 +27,9 @@ from builder.ui.text import printable
 _TERMINAL = "/dev/tty"
 _PATIENCE = 0.2
 """Seconds between looks whether the build was cancelled, while a person thinks."""
-_QUESTION = "[r]etry the step, [c]ontinue with the files as they are, [d]ebug again, [s]top? "
+_QUESTION = "What now? [r]etry the step, [c]ontinue with the files as they are, [d]ebug again, [s]top? "
+_QUESTION_OUTSIDE = "What now? [r]etry the step, [c]ontinue with the files as they are, [s]top? "
 _ANSWERS = {"r": Decision.RETRY, "c": Decision.CONTINUE, "s": Decision.STOP}
-_SHELL = "command -v bash >/dev/null 2>&1 && exec bash || exec /bin/sh"
 
 
 class DebugPlan(msgspec.Struct, frozen=True):
@@ -117,24 +117,25 @@ class Debugger:
                 self._open_shell(failed, terminal)
                 if self._plan.then is not None:
                     return self._plan.then
-                answer = _ask(terminal, failed.cancelled)
+                answer = _ask(terminal, _QUESTION if failed.shell else _QUESTION_OUTSIDE, failed.cancelled)
                 if answer is not None:
                     return answer
 
     def _open_shell(self, failed: FailedStep, terminal: BinaryIO) -> None:
+        if not failed.shell:
+            _say(terminal, "Its image has no shell, so it cannot be entered.")
+            return
         _say(terminal, "A shell in its container, with the files as it left them. Leave it with `exit`.")
         term = shlex.quote(os.environ.get("TERM", "dumb"))
         with raw_terminal(fd=terminal.fileno()):
-            ended = failed.enter(("/bin/sh", "-c", f"export TERM={term}; {_SHELL}"), True,
-                                 lambda stream, data: _write(terminal, data), terminal)
-        if ended.status in (126, 127):
-            _say(terminal, "The image has no shell.")
+            failed.enter((failed.shell, "-c", f"export TERM={term}; exec {failed.shell}"), True,
+                         lambda stream, data: _write(terminal, data), terminal)
 
 
-def _ask(terminal: BinaryIO, cancelled: threading.Event) -> Decision | None:
+def _ask(terminal: BinaryIO, question: str, cancelled: threading.Event) -> Decision | None:
     """The answer; None to open the shell again, STOP also at the end of input or when the build is over."""
     while True:
-        _write(terminal, b"What now? " + _QUESTION.encode())
+        _write(terminal, question.encode())
         while not select.select([terminal], [], [], _PATIENCE)[0]:
             if cancelled.is_set():
                 return Decision.STOP

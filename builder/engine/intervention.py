@@ -34,6 +34,8 @@ class FailedStep(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     error: RunFailed
     enter: Enter
+    shell: str
+    """A shell that can be entered, as a path in the container; "" if there is none."""
     cancelled: threading.Event
     """Set when the build ends for another reason; whoever waits for a person looks at it."""
 

@@ -248,7 +248,7 @@ class Solver:
             return work.enter(staged, command, output, stdin, terminal=terminal)
 
         return resources.intervene(FailedStep(vertex=self._first + index, name=vertex.name, error=error, enter=enter,
-                                              cancelled=resources.cancelled))
+                                              shell=work.shell(staged), cancelled=resources.cancelled))
 
     def _keep(self, failed: Outcome, vertex: Vertex, staged: StagedLayer) -> Outcome:
         """Keeps what a failed step had changed, to be looked at later, if there is room for it."""

@@ -16,7 +16,7 @@ from builder.inspecting.changes import Change, changes
 from builder.inspecting.forecast import Forecast, Forecaster
 from builder.inspecting.places import ImagePlace, NoFiles, StepPlace, find_step
 from builder.inspecting.profile import Profile, profile_of
-from builder.inspecting.shell import entrance, find_shell
+from builder.inspecting.shell import NoShell, entrance
 from builder.inspecting.takes import ContextListing, list_context
 from builder.layer.view import MergedView
 from builder.platforms import host_platform
@@ -70,12 +70,14 @@ class Inspector:
         resources = self._resources(options)
         try:
             found = entrance(place, resources, before=before, term=term)
-            dirs = self._dirs(place, found.layers)
+            self._dirs(place, found.layers)  # raises NoFiles for what was pruned
             for text in found.notes:
                 note(text)
             with store.stage_layer() as writes:
-                return found.work.enter(writes, command or (find_shell(str(place), dirs),), output, stdin,
-                                        terminal=terminal)
+                shell = found.work.shell(writes)
+                if not command and not shell:
+                    raise NoShell(str(place))
+                return found.work.enter(writes, command or (shell,), output, stdin, terminal=terminal)
         finally:
             resources.close()
 

@@ -7,7 +7,6 @@ of a build context are the ones that are there now.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -20,13 +19,11 @@ from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.errors import SandboxError
 from builder.inspecting.places import ImagePlace, NoFiles, StepPlace
 from builder.language.ignore import IgnoreRules
-from builder.layer.view import MergedView
 from builder.plan.vertices import BindMount, CacheMount, MakeDirectory, Mount, Run, SecretMount, SshMount
 from builder.store.builds import Build, Outcome, Step
 from builder.store.layers import LayerId
 
 AnOp = TypeVar("AnOp", Run, MakeDirectory)
-SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh", "/usr/bin/sh", "/bin/ash", "/busybox/sh")
 
 
 class NoShell(SandboxError):
@@ -59,15 +56,6 @@ def entrance(place: StepPlace | ImagePlace, resources: Resources, *, before: boo
     if not before and place.step.outcome is Outcome.FAILED and place.step.layer is None:
         notes += ("what the step had changed before it failed was not kept",)
     return Entrance(RunWork(op, inputs, resources), layers, notes)
-
-
-def find_shell(place: str, layer_dirs: Sequence[str]) -> str:
-    """The best shell in the files of a place. Raises NoShell."""
-    view = MergedView(layer_dirs)
-    for path in SHELLS:
-        if view.resolve(path) is not None:
-            return path
-    raise NoShell(place)
 
 
 def _with_term(op: Run, term: str) -> Run:

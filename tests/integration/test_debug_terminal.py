@@ -51,6 +51,9 @@ class Terminal:
             time.sleep(0.05)
         raise AssertionError(f"no {text!r} on the screen:\n{self.screen()}")
 
+    def resize(self, columns: int, rows: int) -> None:
+        subprocess.run([*self._tmux, "resize-window", "-x", str(columns), "-y", str(rows)], check=True)
+
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False)
 
@@ -100,6 +103,55 @@ def test_stopped(builder: Command, terminal: Terminal) -> None:
     terminal.type("stty -a | tr ' ' '\\n' | grep -x echo && echo sane")
     terminal.wait_for("echo\nsane")
     assert builder.run("ls", "@last-failed", "/").stdout.split().count("looked") == 1
+
+
+def test_how_the_shell_was_left_does_not_matter(builder: Command, terminal: Terminal) -> None:
+    start(builder, terminal, MENDABLE, "--on-error=debug", "--debug-then=stop")
+    terminal.wait_for("A shell in its container")
+    terminal.type("no-such-command")
+    terminal.wait_for("not found")
+    terminal.type("exit")
+    assert "no shell" not in terminal.wait_for("status=1")
+
+
+def test_an_image_without_a_shell(builder: Command, terminal: Terminal) -> None:
+    dockerfile = "FROM scratch\nCOPY --from=base /bin/busybox /program\nRUN [\"/program\", \"false\"]\nCOPY here /\n"
+    (builder.context / "here").write_text("")
+    start(builder, terminal, dockerfile, "--on-error=debug")
+    screen = terminal.wait_for("What now? [r]etry the step, [c]ontinue with the files as they are, [s]top?")
+    assert "Its image has no shell, so it cannot be entered.\n" in screen
+    assert "A shell in its container" not in screen
+    terminal.type("r")
+    terminal.wait_for("What now?", times=2)
+    terminal.type("c")
+    terminal.wait_for("status=0")
+
+
+def test_the_window_changes_its_size_and_a_command_is_interrupted(builder: Command, terminal: Terminal) -> None:
+    start(builder, terminal, MENDABLE, "--on-error=debug", "--debug-then=stop")
+    terminal.wait_for("A shell in its container")
+    terminal.type("stty size")
+    terminal.wait_for("\n50 150\n")
+    terminal.resize(90, 30)
+    terminal.type("stty size")
+    terminal.wait_for("\n30 90\n")
+    terminal.type("sleep 600")
+    terminal.press("C-c")
+    terminal.type("echo interrupted=$?; exit")
+    terminal.wait_for("\ninterrupted=130\n")
+    terminal.wait_for("status=1")
+
+
+def test_closing_the_terminal_ends_the_build(builder: Command, terminal: Terminal) -> None:
+    start(builder, terminal, MENDABLE, "--on-error=debug")
+    terminal.wait_for("A shell in its container")
+    assert builder.run("builds", "--format", "{{.Status}}").stdout == "running\n"
+    terminal.close()
+    deadline = time.monotonic() + 20
+    while (state := builder.run("builds", "--format", "{{.Status}}").stdout) == "running\n":
+        assert time.monotonic() < deadline, state
+        time.sleep(0.1)
+    assert state in ("failed\n", "cancelled\n"), "it has ended by itself, whichever it noticed first"
 
 
 def test_other_steps_are_silent_meanwhile_and_end(builder: Command, terminal: Terminal) -> None:

@@ -19,6 +19,7 @@ from builder.engine.results import Result, Snapshot
 from builder.errors import Cancelled, RunFailed
 from builder.layer.upper import prune_upper
 from builder.layer.users import resolve_user
+from builder.layer.view import MergedView
 from builder.plan.vertices import Run
 from builder.sandbox.container import Container, Exit, File, Output, Overlay, Rlimit
 from builder.store.layers import StagedLayer
@@ -27,6 +28,7 @@ HOSTNAME = "buildkitsandbox"
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT_OUTPUT = 64 << 10
 _SHOWN_LINES = 20
+_SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/bin/sh", "/usr/bin/sh", "/bin/ash", "/busybox/sh")
 
 
 class RunWork:
@@ -77,6 +79,11 @@ class RunWork:
             container = self._container(layer, self._mounts.open(stack))
             container = msgspec.structs.replace(container, argv=command, terminal=terminal)
             return self._resources.sandbox().run(container, output, stdin)
+
+    def shell(self, layer: StagedLayer) -> str:
+        """The best shell where the step ran, as a path in it; "" without one."""
+        view = MergedView([*self._resources.layer_dirs(self._layers), layer.diff])
+        return next((path for path in _SHELLS if view.resolve(path) is not None), "")
 
     def settle(self, layer: StagedLayer) -> None:
         """Takes away what is in the layer without being a change; once, when no container will use it any more."""
