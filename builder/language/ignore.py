@@ -216,6 +216,8 @@ def _matcher(rules: Iterable[IgnoreRule], name: str) -> Callable[[str], bool]:
     prefixes: list[str] = []
     suffixes: list[str] = []
     expressions: list[str] = []
+    tails: list[str] = []
+    """How paths end that the expressions match: most paths do not, and comparing is faster than matching."""
     for rule in rules:
         pattern = rule.pattern
         if not patterns.has_wildcard(pattern):
@@ -228,13 +230,15 @@ def _matcher(rules: Iterable[IgnoreRule], name: str) -> Callable[[str], bool]:
             prefixes.append(pattern[:-2])
         else:
             expressions.append(_expression(pattern))
-    starts, ends = tuple(prefixes), tuple(suffixes)
+            tails.append(pattern[max(map(pattern.rfind, "*?[]\\")) + 1:].removeprefix("/"))  # `**/` may be nothing
+    starts, ends, regex_ends = tuple(prefixes), tuple(suffixes), tuple(tails)
     if not expressions:
         return lambda path: path in exact or path.startswith(starts) or path.endswith(ends)
     regex = re.compile("|".join(expressions)).fullmatch
     if not starts and not ends:
-        return lambda path: path in exact or regex(path) is not None
-    return lambda path: path in exact or path.startswith(starts) or path.endswith(ends) or regex(path) is not None
+        return lambda path: path in exact or (path.endswith(regex_ends) and regex(path) is not None)
+    return lambda path: (path in exact or path.startswith(starts) or path.endswith(ends)
+                         or (path.endswith(regex_ends) and regex(path) is not None))
 
 
 def _expression(pattern: str) -> str:
