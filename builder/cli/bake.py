@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.cli.build import progress_mode, write_atomically, write_findings
+from builder.cli.build import progress_mode, write_findings, write_metadata
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind, Values
 from builder.engine.events import AnyEvent, WarningRaised
@@ -17,7 +16,7 @@ from builder.errors import BuilderError, UsageError
 from builder.ui.progress import open_progress
 
 if TYPE_CHECKING:
-    from builder.api import BuildOptions, BuildResult
+    from builder.api import BuildOptions
     from builder.bake.files import BakeFile
     from builder.bake.remote import Place
     from builder.bake.selection import Selection
@@ -206,17 +205,8 @@ def _build(invocation: Invocation, options: dict[str, BuildOptions], mode: str) 
 
         return report_build(failure, debug=invocation.debug, progress=progress.kind)
     if path := invocation.flags.text("metadata-file"):
-        write_atomically(path, _metadata(results, findings))
+        write_metadata(path, {name: results[name].metadata for name in sorted(results)}, findings)
     return 0
-
-
-def _metadata(results: dict[str, BuildResult], findings: Sequence[WarningRaised]) -> bytes:
-    metadata: dict[str, object] = {name: results[name].metadata for name in sorted(results)}
-    if findings and os.environ.get("BUILDX_METADATA_WARNINGS", "").lower() in ("1", "true"):
-        from builder.ui.rawjson import solve_warning
-
-        metadata["buildx.build.warnings"] = [solve_warning(finding) for finding in findings]
-    return msgspec.json.format(msgspec.json.encode(metadata), indent=2)
 
 
 def _call(invocation: Invocation, selection: Selection, options: dict[str, BuildOptions]) -> int:

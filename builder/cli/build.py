@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from builder.cli.build_flags import FLAGS
@@ -108,14 +109,18 @@ def _write_results(invocation: Invocation, result: BuildResult, findings: list[W
     if path := invocation.flags.text("iidfile"):
         write_atomically(path, (result.image_id or result.digest).encode())
     if path := invocation.flags.text("metadata-file"):
-        import msgspec
+        write_metadata(path, result.metadata, findings)
 
-        metadata = dict(result.metadata)
-        if os.environ.get("BUILDX_METADATA_WARNINGS", "").lower() in ("1", "true"):
-            from builder.ui.rawjson import solve_warning
 
-            metadata["buildx.build.warnings"] = [solve_warning(finding) for finding in findings]
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(metadata), indent=2))
+def write_metadata(path: str, metadata: Mapping[str, object], findings: Sequence[WarningRaised]) -> None:
+    """--metadata-file: JSON, with the findings where BUILDX_METADATA_WARNINGS asks for them."""
+    import msgspec
+
+    if findings and os.environ.get("BUILDX_METADATA_WARNINGS") in ("1", "t", "T", "true", "TRUE", "True"):
+        from builder.ui.rawjson import solve_warning
+
+        metadata = {**metadata, "buildx.build.warnings": [solve_warning(finding) for finding in findings]}
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(metadata), indent=2))
 
 
 def write_atomically(path: str, content: bytes) -> None:

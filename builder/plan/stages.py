@@ -72,9 +72,14 @@ class StageNode:
         return self.name or (f"stage-{self.index}" if self.stage else self.base_name)
 
     @property
+    def sources(self) -> list[StageNode]:
+        """What its instructions take files from."""
+        return [source for command in self.commands for source in command.sources if source is not None]
+
+    @property
     def needs(self) -> list[StageNode]:
-        own = [s for command in self.commands for s in command.sources if s is not None]
-        return own if self.base is None else [self.base, *own]
+        """Its sources, and the stage that it continues."""
+        return self.sources if self.base is None else [self.base, *self.sources]
 
 
 SourceName: TypeAlias = Callable[[str, StageNode, Command, Location], str]
@@ -144,7 +149,11 @@ class StageGraph:
         return node
 
     def check_cycles(self) -> None:
-        """Raises CircularDependency where a stage needs itself."""
+        """Raises CircularDependency where a stage takes files from itself.
+
+        Bases do not count, for they come first in the file: a loop through one holds a source that is not yet defined,
+        which planning that instruction says, as BuildKit does.
+        """
         done: set[int] = set()
         for start in self.nodes:
             path: dict[int, Iterator[StageNode]] = {}
@@ -154,7 +163,7 @@ class StageGraph:
                 if id(node) in done:
                     stack.pop()
                     continue
-                pending = path.setdefault(id(node), iter(node.needs))
+                pending = path.setdefault(id(node), iter(node.sources))
                 following = next(pending, None)
                 if following is None:
                     done.add(id(node))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.cli.main import main
 from tests.cli.conftest import ROOT, Cli
 
 SCRATCH = "FROM scratch\nCOPY greeting.txt /\nLABEL a=b\n"
@@ -189,3 +190,16 @@ def test_an_interrupted_build_says_so(tmp_path: Path, number: signal.Signals, st
 def _hear_interrupts() -> None:
     """What a shell starts in the background ignores SIGINT, and so do its children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(("setting", "instruction", "told"), [
+    ("1", "MAINTAINER me", True), ("1", "ENV A=1", False), ("0", "MAINTAINER me", False),
+])
+def test_findings_in_the_metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, instruction: str,
+                                  told: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BUILDER_ROOT", str(tmp_path / "state"))
+    monkeypatch.setenv("BUILDX_METADATA_WARNINGS", setting)
+    (tmp_path / "Dockerfile").write_text(f"FROM scratch\n{instruction}\n")
+    assert main(["build", "--metadata-file", "meta.json", "."]) == 0
+    assert ("buildx.build.warnings" in json.loads((tmp_path / "meta.json").read_text())) is told

@@ -169,3 +169,8 @@ def test_dockers_excerpt() -> None:
         "x/Dockerfile:1", "--------------------", "   1 | >>> FROM debian", "   2 |     RUN echo fine",
         "   3 |     RUN a; \\", "--------------------"]
     assert docker_excerpt(Location(source, Span.at_line(50))) == []
+
+
+def test_a_command_is_quoted_as_go_quotes_it() -> None:
+    error = RunFailed('/bin/sh -c printf "\\r"\n\x1b\té', 1)
+    assert error.message.startswith(r'process "/bin/sh -c printf \"\\r\"\n\x1b\té" did not complete')

@@ -143,3 +143,10 @@ def test_long_chains_of_stages() -> None:
     found = outline(dockerfile, options, OneImage(decode_config(json.dumps(DEBIAN).encode())), Linter(LintConfig()))
     assert [arg.name for arg in found.args] == ["FIRST"]
     assert [secret.name for secret in found.secrets] == ["last"]
+
+
+def test_a_loop_through_a_base_is_a_source_that_is_not_yet_defined() -> None:
+    with pytest.raises(PlanError, match=r"cannot copy from stage \"b\", it needs to be defined before") as caught:
+        planned("FROM scratch AS a\nCOPY --from=b /x /\nFROM a AS b\n")
+    assert caught.value.location is not None
+    assert caught.value.location.span.line == 2
