@@ -123,10 +123,11 @@ class MetadataPlanner:
         if not node.workdir_set and not path.startswith("/"):
             planner.linter.report(rules.WORKDIR_RELATIVE_PATH, statement.span, path, comments=statement.comments)
         node.workdir_set = True
-        working_dir = clean(posixpath.join("/", planner.config.working_dir, path))
+        # as BuildKit has it: only a relative path is cleaned
+        working_dir = path if path.startswith("/") else clean(posixpath.join("/", planner.config.working_dir, path))
         planner.change(working_dir=working_dir)
         if working_dir != "/":
-            op = MakeDirectory(path=working_dir, user=planner.config.user, created=planner.epoch)
+            op = MakeDirectory(path=clean(working_dir), user=planner.config.user, created=planner.epoch)
             inputs = () if node.root is None else (node.root,)
             node.root = planner.add(op, inputs, name=planner.step_name(statement.text), statement=statement)
         planner.commit(f"WORKDIR {working_dir}", layer=working_dir != "/")

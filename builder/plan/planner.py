@@ -336,7 +336,7 @@ class Planner:
         node.config = msgspec.structs.replace(node.config, on_build=None)
         if not any(entry.startswith("PATH=") for entry in node.config.env or ()):
             node.config = msgspec.structs.replace(node.config, env=(*(node.config.env or ()), f"PATH={DEFAULT_PATH}"))
-        if node.config.working_dir:
+        if node.config.working_dir and not node.config.working_dir.startswith("/"):
             node.config = msgspec.structs.replace(node.config, working_dir=clean(node.config.working_dir))
         for entry in node.config.env or ():
             key, _, value = entry.partition("=")

@@ -12,7 +12,7 @@ from builder.oci import ContainerConfig
 from builder.plan import vertices as v
 from builder.plan.errors import EntitlementNeeded, NoDevices, PlanError
 from builder.plan.scope import PROXY_ARGS
-from builder.plan.stage import StagePlanner
+from builder.plan.stage import StagePlanner, clean
 from builder.plan.stages import Command, StageNode
 
 _CRLF = re.compile(r"\r\n|\n")
@@ -44,7 +44,7 @@ class RunPlanner:
         op = v.Run(
             argv=tuple(argv), env=tuple(f"{key}={value}" for key, value in planner.scope.env.items()),
             arg_names=tuple(dict.fromkeys(key for key, _ in planner.scope.args)),
-            cwd=planner.config.working_dir or "/", has_parent=node.root is not None, user=planner.config.user,
+            cwd=clean(planner.config.working_dir), has_parent=node.root is not None, user=planner.config.user,
             mounts=mounts, files=self._files,
             network=v.Network(instruction.network) if instruction.network else settings.network,
             namespace="" if instruction.network else settings.namespace,
@@ -152,7 +152,7 @@ class RunPlanner:
         if spec.env is None and not target:
             target = "/run/secrets/" + posixpath.basename(identity)
         if target:
-            target = posixpath.join("/", self._planner.config.working_dir, target)
+            target = clean(posixpath.join(self._planner.config.working_dir, target))
         return v.SecretMount(id=identity, target=target, env=spec.env or "", required=spec.required,
                              mode=0o400 if spec.mode is None else spec.mode, uid=spec.uid or 0, gid=spec.gid or 0)
 

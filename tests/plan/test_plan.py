@@ -16,7 +16,7 @@ from builder.plan.errors import PlanError
 from builder.plan.options import ImageSettings, NamedContext, PlanOptions, RunSettings
 from builder.plan.outline import outline
 from builder.plan.planner import plan
-from builder.plan.vertices import FromStore, HostMount, Plan, ResolvedImage, Run
+from builder.plan.vertices import FromStore, HostMount, MakeDirectory, Plan, ResolvedImage, Run
 from builder.reference import Reference
 from builder.source import Source
 
@@ -99,6 +99,15 @@ def test_unused_stages_are_left_out_unless_wanted() -> None:
 def test_the_first_base_can_be_replaced() -> None:
     result, _ = planned("FROM never:1 AS x\nRUN a\nFROM x\n", replaced_base="debian")
     assert "FROM docker.io/library/debian" in result.vertices[0].name
+
+
+@pytest.mark.parametrize(("written", "kept", "made"), [
+    ("/a/../b/", "/a/../b/", ["/b"]), ("rel/../x/", "/x", ["/x"]), ("/.", "/.", ["/"]), ("/", "/", []),
+])
+def test_an_absolute_working_directory_stays_as_written(written: str, kept: str, made: list[str]) -> None:
+    result, _ = planned(f"FROM scratch\nWORKDIR {written}\n")
+    assert result.config.config.working_dir == kept
+    assert [vertex.op.path for vertex in result.vertices if isinstance(vertex.op, MakeDirectory)] == made
 
 
 def test_settings_of_the_image() -> None:
