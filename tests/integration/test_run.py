@@ -37,6 +37,14 @@ def fails(builder: Command, run: str, *args: str) -> str:
     return done.stderr
 
 
+# -- order of mounts ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_mounted_outside_is_mounted_first(builder: Command) -> None:
+    (builder.context / "f").write_text("seen")
+    assert prints(builder, "--mount=source=f,target=/a/b/f --mount=type=tmpfs,target=/a cp /a/b/f /out") == "seen"
+
+
 # -- secrets -----------------------------------------------------------------------------------------------------------
 
 

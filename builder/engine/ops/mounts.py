@@ -121,6 +121,7 @@ class RunMounts:
                     agents += 1
                 case HostMount():
                     opened.mounts.append(Bind(target=mount.target, source=mount.source, readonly=mount.readonly))
+        opened.mounts.sort(key=lambda mount: mount.target)  # as BuildKit does: what is outside, first
         return opened
 
     def _bind(self, mount: BindMount, stack: contextlib.ExitStack) -> ContainerMount:
