@@ -111,8 +111,7 @@ def secret_reader(options: BuildOptions) -> Callable[[str], bytes | None]:
         if source is None:
             return None
         if source.env:
-            value = os.environ.get(source.env)
-            return None if value is None else value.encode("utf-8", "surrogateescape")
+            return os.environ.get(source.env, "").encode("utf-8", "surrogateescape")  # unset is empty, as with buildx
         try:
             with open(source.file, "rb") as file:
                 data = file.read(_MAX_SECRET + 1)

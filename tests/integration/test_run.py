@@ -48,6 +48,11 @@ def test_what_is_mounted_outside_is_mounted_first(builder: Command) -> None:
 # -- secrets -----------------------------------------------------------------------------------------------------------
 
 
+def test_a_secret_from_an_unset_variable_is_empty(builder: Command) -> None:
+    run = "--mount=type=secret,id=s,required stat -c %s /run/secrets/s > /out"
+    assert prints(builder, run, "--secret", "id=s,env=NOT_SET_AT_ALL") == "0\n"
+
+
 def test_secrets_do_not_show_in_logs(builder: Command) -> None:
     secret = builder.context.parent / "secret"
     secret.write_text("hunter2-and/more\n")
