@@ -1,0 +1,1 @@
+tar --mtime=@1600000000 -cf t.tar src sub
