@@ -10,7 +10,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"^environment variable \S+ ", "ENV is part of every RUN behind it: put what changes often behind the slow steps"),
     (r"changed (its|their) permissions",
      "permissions are copied with a file, so they count as its content. git keeps only the executable bit, the rest "
-     "comes from the umask of who checks out; even with --chmod it is the file in the context that is compared"),
+     "comes from the umask of who checks out; even with --chmod it is the file in the context that is compared. "
+     "Check out with one umask everywhere, or chmod the files before the build"),
     (r"^\d+ files? (changed|added|removed)",
      "`builder context ls` lists what a COPY takes; what the image does not need belongs in .dockerignore"),
     (r"^base image ", "somebody moved the tag; name the image by its digest (FROM name@sha256:...) to decide when"),

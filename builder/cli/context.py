@@ -48,7 +48,7 @@ def _taken(listing: ContextListing, depth: int) -> Iterator[str]:
 def _ignored(listing: ContextListing) -> Iterator[str]:
     yield "left out:" if listing.left_out else "no rule leaves anything out"
     for file in listing.left_out:
-        count = f" ({file.files} files)" if file.path.endswith("/") else ""
+        count = f" ({_count(file.files)})" if file.path.endswith("/") else ""
         yield f"{human_size(file.size, 3):>9}  {printable(file.path)}{count}  by {file.ignore_file}:{file.line} " \
               f"`{printable(file.rule)}`"
     yield ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from builder.cache.differences import PARENT_CHANGED
@@ -25,8 +26,15 @@ def run(invocation: Invocation) -> int:
         build, steps = asked_for(builder, invocation)
     if not invocation.arguments:
         steps = tuple(step for step in steps if invocation.flags.on("all") or step.outcome != "cached")
-    print(report(build, steps), end="")
+    print(report(build, steps, _columns()), end="")
     return 0
+
+
+def _columns() -> int:
+    """The terminal's; 0 where the lines go elsewhere and nothing is wrapped."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def asked_for(builder: Builder, invocation: Invocation) -> tuple[Build, tuple[Step, ...]]:
@@ -47,21 +55,28 @@ def asked_for(builder: Builder, invocation: Invocation) -> tuple[Build, tuple[St
     return build, tuple(sorted(build.instructions, key=lambda step: step.ordinal))
 
 
-def report(build: Build, steps: tuple[Step, ...]) -> str:
-    """A line on the build, then for each step what became of it and why."""
+def report(build: Build, steps: tuple[Step, ...], columns: int = 0) -> str:
+    """A line on the build, then for each step what became of it and why; advice wrapped to `columns`."""
     cached = sum(step.outcome == "cached" for step in build.instructions)
     name = f" of {printable(build.name)}" if build.name else ""
-    lines = [f"build {build.id}{name}, {ago(build.started)}: {build.state.value}, "
+    when = ago(build.started)
+    lines = [f"build {build.id}{name}, {when[0].lower()}{when[1:]}: {build.state.value}, "
              f"{len(build.instructions)} steps, {cached} from the cache"]
     for step in steps:
         took = "" if step.outcome == "cached" else f" {step.seconds:.1f}s"
         lines += ["", f"@{step.ordinal} {printable(step.name)}", f"  {step.outcome.value}{took}"]
         if step.why:
             lines.append(f"  {printable(_reason(step, build))}")
-            lines += [f"  help: {line}" for line in advice(step.why)]
+            lines += [line for text in advice(step.why) for line in _wrapped(f"  help: {text}", columns)]
     if not steps:
         lines += ["", "every step came from the cache"]
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, max(columns, 40), subsequent_indent=" " * 8) if columns else [text]
 
 
 def _reason(step: Step, build: Build) -> str:

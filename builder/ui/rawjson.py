@@ -8,18 +8,7 @@ from typing import TextIO
 
 import msgspec
 
-from builder.engine.events import (
-    AnyEvent,
-    BuildStarted,
-    VertexCached,
-    VertexCancelled,
-    VertexFailed,
-    VertexLog,
-    VertexNamed,
-    VertexProgress,
-    VertexStarted,
-    WarningRaised,
-)
+from builder.engine import events
 from builder.ui.progress import Output
 from builder.ui.trace import warning_text
 
@@ -44,22 +33,22 @@ class RawJson:
         self._vertices: dict[int, _Vertex] = {}
         self._item_starts: dict[tuple[int, str], str] = {}
 
-    def handle(self, event: AnyEvent) -> None:
+    def handle(self, event: events.AnyEvent) -> None:
         time = _rfc3339(event.time)
         match event:
-            case BuildStarted():
+            case events.BuildStarted():
                 self._build = event.build
-            case VertexNamed():
+            case events.VertexNamed():
                 self._vertices[event.vertex] = _Vertex(
                     digest=self._digest(event.vertex), name=event.name,
                     inputs=[self._digest(number) for number in event.inputs])
                 self._send("vertexes", self._vertices[event.vertex])
-            case VertexLog():
+            case events.VertexLog():
                 self._send("logs", {"vertex": self._digest(event.vertex), "stream": event.stream, "data": event.data,
                                     "timestamp": time})
-            case VertexProgress():
+            case events.VertexProgress():
                 self._send("statuses", self._status(event, time))
-            case WarningRaised():
+            case events.WarningRaised():
                 self._send("warnings", {"vertex": self._digest(event.vertex or 0), **solve_warning(event)})
             case _:
                 if (vertex := self._vertices.get(getattr(event, "vertex", -1))) is not None:
@@ -74,18 +63,18 @@ class RawJson:
     def close(self) -> None:
         pass
 
-    def _change(self, vertex: _Vertex, event: AnyEvent, time: str) -> None:
+    def _change(self, vertex: _Vertex, event: events.AnyEvent, time: str) -> None:
         vertex.started = vertex.started or time
-        if not isinstance(event, VertexStarted):
+        if not isinstance(event, events.VertexStarted):
             vertex.completed = time
-            vertex.cached = isinstance(event, VertexCached)
-        if isinstance(event, VertexFailed):
+            vertex.cached = isinstance(event, events.VertexCached)
+        if isinstance(event, events.VertexFailed):
             vertex.error = event.error
-        elif isinstance(event, VertexCancelled):
+        elif isinstance(event, events.VertexCancelled):
             vertex.error = "context canceled"
         self._send("vertexes", vertex)
 
-    def _status(self, event: VertexProgress, time: str) -> dict[str, object]:
+    def _status(self, event: events.VertexProgress, time: str) -> dict[str, object]:
         started = self._item_starts.setdefault((event.vertex, event.item), time)
         status: dict[str, object] = {"id": event.item, "vertex": self._digest(event.vertex), "current": event.current}
         if event.total:
@@ -101,7 +90,7 @@ class RawJson:
         self._out.write(self._encode({kind: [value]}).decode() + "\n")
 
 
-def solve_warning(event: WarningRaised) -> dict[str, object]:
+def solve_warning(event: events.WarningRaised) -> dict[str, object]:
     """A finding as BuildKit's VertexWarning, without its vertex; texts are bytes there, so base64 in JSON."""
     warning: dict[str, object] = {"level": 1, "short": warning_text(event).encode(),
                                   "detail": [event.description.encode()], "url": event.url}

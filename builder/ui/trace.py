@@ -8,18 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from builder.engine.events import (
-    AnyEvent,
-    VertexCached,
-    VertexCancelled,
-    VertexDone,
-    VertexFailed,
-    VertexLog,
-    VertexNamed,
-    VertexProgress,
-    VertexStarted,
-    WarningRaised,
-)
+from builder.engine import events
 
 _KEPT_LINES = 1000
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -100,32 +89,32 @@ class Trace:
         self.vertices: dict[int, TracedVertex] = {}
         self.started: float | None = None
 
-    def apply(self, event: AnyEvent) -> TracedVertex | None:
+    def apply(self, event: events.AnyEvent) -> TracedVertex | None:
         if self.started is None:
             self.started = event.time
         match event:
-            case VertexNamed():
+            case events.VertexNamed():
                 self.vertices.setdefault(event.vertex, TracedVertex(event.vertex, visible_name(event.name)))
-            case VertexStarted():
+            case events.VertexStarted():
                 vertex = self.vertices[event.vertex]
                 vertex.started, vertex.why = event.time, event.why
-            case VertexLog():
+            case events.VertexLog():
                 self.vertices[event.vertex].write(event.data, event.time)
-            case VertexProgress():
+            case events.VertexProgress():
                 self._progress(event)
-            case VertexCached() | VertexDone() | VertexFailed() | VertexCancelled():
+            case events.VertexCached() | events.VertexDone() | events.VertexFailed() | events.VertexCancelled():
                 vertex = self.vertices[event.vertex]
-                vertex.cached = isinstance(event, VertexCached)
-                vertex.cancelled = isinstance(event, VertexCancelled)
-                vertex.error = event.error or "failed" if isinstance(event, VertexFailed) else ""
+                vertex.cached = isinstance(event, events.VertexCached)
+                vertex.cancelled = isinstance(event, events.VertexCancelled)
+                vertex.error = event.error or "failed" if isinstance(event, events.VertexFailed) else ""
                 vertex.end(event.time)
-            case WarningRaised():
+            case events.WarningRaised():
                 return self.vertices.get(event.vertex) if event.vertex is not None else None
             case _:
                 return None
         return self.vertices[event.vertex]
 
-    def _progress(self, event: VertexProgress) -> None:
+    def _progress(self, event: events.VertexProgress) -> None:
         item = self.vertices[event.vertex].items.setdefault(event.item, Item(event.time))
         item.current, item.total, item.done, item.updated = event.current, event.total, event.done, event.time
 
@@ -144,7 +133,7 @@ def without_escapes(text: str) -> str:
     return _ESCAPES.sub("", text)
 
 
-def warning_text(event: WarningRaised) -> str:
+def warning_text(event: events.WarningRaised) -> str:
     """`Rule: message (line N)`."""
     rule = f"{event.rule}: " if event.rule else ""
     place = f" (line {event.location.span.line})" if event.location is not None else ""

@@ -142,6 +142,9 @@ build {BUILD.id} of app:dev, 3 days ago: failed, 3 steps, 1 from the cache
 @2 [2/4] RUN make
   failed 1.2s
 """
+    assert report(BUILD, ran, 60).splitlines()[4:7] == [
+        "  1 file changed: src/a.py", "  help: `builder context ls` lists what a COPY takes; what",
+        "        the image does not need belongs in .dockerignore"]
     assert report(BUILD, ()).endswith("\n\nevery step came from the cache\n")
 
 

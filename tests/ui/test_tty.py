@@ -12,46 +12,37 @@ from pathlib import Path
 
 import pytest
 
-from builder.engine.events import (
-    AnyEvent,
-    VertexCached,
-    VertexCancelled,
-    VertexDone,
-    VertexFailed,
-    VertexLog,
-    VertexNamed,
-    VertexProgress,
-    VertexStarted,
-)
+from builder.engine import events
 from builder.ui.colors import Palette
 from builder.ui.text import cell_width
 from builder.ui.trace import Trace
 from builder.ui.tty import frame
 
 START = 1000.0
-EVENTS: list[AnyEvent] = [
-    VertexNamed(time=START, vertex=0, name="[1/4] FROM docker.io/library/debian:bookworm"),
-    VertexNamed(time=START, vertex=1, name="[2/4] COPY . /src"),
-    VertexNamed(time=START, vertex=2, name="[3/4] RUN make \t -j4"),
-    VertexNamed(time=START, vertex=3, name="[test 2/2] RUN pytest"),
-    VertexNamed(time=START, vertex=4, name="[4/4] RUN make install"),
-    VertexNamed(time=START, vertex=5, name="[docs 2/2] RUN sphinx"),
-    VertexStarted(time=START, vertex=0),
-    VertexProgress(time=START, vertex=0, item="sha256:abc", current=0, total=48_500_000),
-    VertexProgress(time=START + 1.5, vertex=0, item="sha256:abc", current=48_500_000, total=48_500_000, done=True),
-    VertexDone(time=START + 2, vertex=0),
-    VertexCached(time=START + 2, vertex=1),
-    VertexStarted(time=START + 2, vertex=2, why="1 file changed: src/a.py"),
-    VertexStarted(time=START + 2.5, vertex=3),
-    VertexLog(time=START + 3, vertex=2, stream=1, data=b"cc a.c\n\x1b[31mcc\x1b[0m b.c\n 10%\r 20%\r"),
-    VertexFailed(time=START + 3.5, vertex=3, error="exit code: 1"),
-    VertexCancelled(time=START + 3.5, vertex=5),
+EVENTS: list[events.AnyEvent] = [
+    events.VertexNamed(time=START, vertex=0, name="[1/4] FROM docker.io/library/debian:bookworm"),
+    events.VertexNamed(time=START, vertex=1, name="[2/4] COPY . /src"),
+    events.VertexNamed(time=START, vertex=2, name="[3/4] RUN make \t -j4"),
+    events.VertexNamed(time=START, vertex=3, name="[test 2/2] RUN pytest"),
+    events.VertexNamed(time=START, vertex=4, name="[4/4] RUN make install"),
+    events.VertexNamed(time=START, vertex=5, name="[docs 2/2] RUN sphinx"),
+    events.VertexStarted(time=START, vertex=0),
+    events.VertexProgress(time=START, vertex=0, item="sha256:abc", current=0, total=48_500_000),
+    events.VertexProgress(time=START + 1.5, vertex=0, item="sha256:abc", current=48_500_000, total=48_500_000,
+                          done=True),
+    events.VertexDone(time=START + 2, vertex=0),
+    events.VertexCached(time=START + 2, vertex=1),
+    events.VertexStarted(time=START + 2, vertex=2, why="1 file changed: src/a.py"),
+    events.VertexStarted(time=START + 2.5, vertex=3),
+    events.VertexLog(time=START + 3, vertex=2, stream=1, data=b"cc a.c\n\x1b[31mcc\x1b[0m b.c\n 10%\r 20%\r"),
+    events.VertexFailed(time=START + 3.5, vertex=3, error="exit code: 1"),
+    events.VertexCancelled(time=START + 3.5, vertex=5),
 ]
 
 
-def trace_of(events: list[AnyEvent]) -> Trace:
+def trace_of(given: list[events.AnyEvent]) -> Trace:
     trace = Trace()
-    for event in events:
+    for event in given:
         trace.apply(event)
     return trace
 
@@ -73,8 +64,8 @@ def test_a_frame() -> None:
 
 
 def test_the_last_frame_has_no_tails_and_says_finished() -> None:
-    lines = frame(trace_of([*EVENTS, VertexDone(time=START + 20, vertex=2), VertexCached(time=START + 20, vertex=4)]),
-                  START + 20, (80, 5), Palette(), final=True)
+    ends = events.VertexDone(time=START + 20, vertex=2), events.VertexCached(time=START + 20, vertex=4)
+    lines = frame(trace_of([*EVENTS, *ends]), START + 20, (80, 5), Palette(), final=True)
     assert lines[0] == "[+] Building 20.0s (6/6) FINISHED"
     assert not any("# " in line for line in lines)
     assert len(lines) == 9
@@ -89,9 +80,9 @@ def test_colours_by_outcome() -> None:
 @pytest.mark.parametrize("width", [1, 10, 20, 30, 41, 80, 200])
 @pytest.mark.parametrize("height", [1, 3, 6, 9, 50])
 def test_fits_any_terminal(width: int, height: int) -> None:
-    events = [*EVENTS, VertexNamed(time=START, vertex=7, name="RUN 构建 日本語 " * 9),
-              VertexStarted(time=START + 3, vertex=7)]
-    lines = frame(trace_of(events), START + 4, (width, height), Palette())
+    given = [*EVENTS, events.VertexNamed(time=START, vertex=7, name="RUN 构建 日本語 " * 9),
+             events.VertexStarted(time=START + 3, vertex=7)]
+    lines = frame(trace_of(given), START + 4, (width, height), Palette())
     assert all(cell_width(line) <= width for line in lines)
     assert len(lines) <= max(height - 1, 1)
     if height >= 6 and width >= 41:
