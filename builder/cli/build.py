@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from builder.cli.build_flags import FLAGS
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Values
@@ -114,8 +116,6 @@ def _write_results(invocation: Invocation, result: BuildResult, findings: list[W
 
 def write_metadata(path: str, metadata: Mapping[str, object], findings: Sequence[WarningRaised]) -> None:
     """--metadata-file: JSON, with the findings where BUILDX_METADATA_WARNINGS asks for them."""
-    import msgspec
-
     if findings and os.environ.get("BUILDX_METADATA_WARNINGS") in ("1", "t", "T", "true", "TRUE", "True"):
         from builder.ui.rawjson import solve_warning
 

@@ -102,8 +102,6 @@ def _configured_proxies(environment: Mapping[str, str]) -> dict[str, str]:
             data = file.read()
     except OSError:
         return {}
-    import msgspec
-
     try:
         proxies = msgspec.json.decode(data, type=dict[str, object]).get("proxies")
     except msgspec.DecodeError as error:

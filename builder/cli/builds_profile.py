@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind
 
@@ -12,8 +14,6 @@ def run(invocation: Invocation) -> int:
     with invocation.open() as builder:
         profile = builder.inspector.profile(builder.find_build(*invocation.arguments))
     if invocation.flags.on("json"):
-        import msgspec
-
         print(msgspec.json.format(msgspec.json.encode(profile), indent=2).decode())
     else:
         print(render(profile), end="")

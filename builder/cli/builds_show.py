@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind
 from builder.cli.table import ago, align
@@ -21,8 +23,6 @@ def run(invocation: Invocation) -> int:
         build = builder.find_build(invocation.arguments[0] if invocation.arguments else "")
         sizes = {step.ordinal: _log_size(builder.store.log_path(build.id, step.ordinal)) for step in build.steps}
     if flags.on("json"):
-        import msgspec
-
         print(msgspec.json.format(msgspec.json.encode(build), indent=2).decode())
         return 0
     print(report(build, sizes, whole=flags.on("no-trunc")), end="")

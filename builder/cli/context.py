@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from builder.cli.build_flags import DESCRIBING
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, FlagError, Kind
@@ -26,8 +28,6 @@ def run(invocation: Invocation) -> int:
     with invocation.open() as builder:
         listing = builder.inspector.context(options)
     if flags.on("json"):
-        import msgspec
-
         print(msgspec.json.format(msgspec.json.encode(listing), indent=2).decode())
         return 0
     for line in (*_taken(listing, int(depth)), *(_ignored(listing) if flags.on("ignored") else ()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind
 from builder.ui.text import printable
@@ -19,8 +21,6 @@ def run(invocation: Invocation) -> int:
         places = [inspector.find(text) for text in invocation.arguments]
         for change in inspector.changes(*places):
             if flags.on("json"):
-                import msgspec
-
                 print(msgspec.json.encode(change).decode())
             else:
                 size = f" {human_size(change.size, 3)}" if flags.on("size") and change.size else ""

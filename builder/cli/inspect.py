@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag
 from builder.cli.values import InvalidValue
@@ -31,8 +33,6 @@ def run(invocation: Invocation) -> int:
 
 def render(documents: list[dict[str, Any]], form: str) -> str:
     """A JSON array, or one line for each document. Raises TemplateError."""
-    import msgspec
-
     if form in ("", "json"):
         data = msgspec.json.encode(documents)
         return (msgspec.json.format(data, indent=4) if not form else data).decode() + "\n"

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from builder.cli.commands import Command, Invocation
 from builder.cli.dockerfiles import STDIN, diff, find_dockerfiles, read_dockerfile, write_dockerfile
 from builder.cli.flags import Flag, Kind
@@ -68,8 +70,6 @@ class _Rules:
         self.practices = self.wanted & frozenset(PRACTICES)
 
     def check(self, path: str, source: Source) -> Report:
-        import msgspec
-
         from builder.context.local import find_ignore_file
         from builder.language.ignore import IgnoreRules
         from builder.plan.offline import check_offline

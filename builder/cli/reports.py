@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from builder.cli.diagnostics import solver_sentence
 from builder.cli.excerpt import docker_excerpt
 from builder.errors import BuilderError
@@ -77,7 +79,5 @@ def location(span: Span | None) -> dict[str, object]:
 
 def json_text(document: Mapping[str, object] | Sequence[object]) -> str:
     """Indented as Go's json.MarshalIndent does, with its escapes for HTML."""
-    import msgspec
-
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e") + "\n"

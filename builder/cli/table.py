@@ -6,6 +6,8 @@ import datetime
 import time
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from builder.cli.flags import Flag
 from builder.ui.text import cell_width, printable
 from builder.ui.units import human_duration
@@ -19,8 +21,6 @@ def render_rows(rows: Sequence[Mapping[str, str]], headers: Mapping[str, str], c
                 form: str) -> str:
     """The listing as text. `headers` has the heading of every field that a template may use. Raises TemplateError."""
     if form == "json":
-        import msgspec
-
         return "".join(msgspec.json.encode(dict(row), order="sorted").decode() + "\n" for row in rows)
     if form in ("", "table"):
         return align([[headers[name] for name in columns], *([row[name] for name in columns] for row in rows)])
