@@ -33,7 +33,8 @@ class Packing:
     def __init__(self, store: Store, outputs: Sequence[Output]) -> None:
         self._store = store
         self._forms = {BlobForm(o.image.compression, o.image.compression_level) for o in outputs if _takes_blobs(o)}
-        self._only = all(_takes_blobs(o) for o in outputs) and len(self._forms) == 1
+        self.only_form = next(iter(self._forms)) if len(self._forms) == 1 and all(map(_takes_blobs, outputs)) else None
+        """The form in which all outputs want each layer; None where some want another one, or files."""
         self._waiting: SimpleQueue[LayerId | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._left = False
@@ -49,11 +50,6 @@ class Packing:
                 self._take(outcome.layer)
 
         return ended
-
-    @property
-    def only_form(self) -> BlobForm | None:
-        """The form in which all outputs want each layer; None where some want another one, or files."""
-        return next(iter(self._forms)) if self._only else None
 
     def __enter__(self) -> Packing:
         return self

@@ -116,11 +116,20 @@ def _write_results(invocation: Invocation, result: BuildResult, findings: list[W
 
 def write_metadata(path: str, metadata: Mapping[str, object], findings: Sequence[WarningRaised]) -> None:
     """--metadata-file: JSON, with the findings where BUILDX_METADATA_WARNINGS asks for them."""
-    if findings and os.environ.get("BUILDX_METADATA_WARNINGS") in ("1", "t", "T", "true", "TRUE", "True"):
+    if findings and _wants_warnings():
         from builder.ui.rawjson import solve_warning
 
         metadata = {**metadata, "buildx.build.warnings": [solve_warning(finding) for finding in findings]}
     write_atomically(path, msgspec.json.format(msgspec.json.encode(metadata), indent=2))
+
+
+def _wants_warnings() -> bool:
+    from builder.golang import parse_bool
+
+    try:
+        return parse_bool(os.environ.get("BUILDX_METADATA_WARNINGS", ""))
+    except ValueError:  # as with buildx: anything else is no
+        return False
 
 
 def write_atomically(path: str, content: bytes) -> None:

@@ -74,10 +74,11 @@ class Inspector:
             for text in found.notes:
                 note(text)
             with store.stage_layer() as writes:
-                shell = found.work.shell(writes)
-                if not command and not shell:
-                    raise NoShell(str(place))
-                return found.work.enter(writes, command or (shell,), output, stdin, terminal=terminal)
+                if not command:
+                    command = (found.work.shell(writes),)
+                    if not command[0]:
+                        raise NoShell(str(place))
+                return found.work.enter(writes, command, output, stdin, terminal=terminal)
         finally:
             resources.close()
 
@@ -108,8 +109,9 @@ class Inspector:
         return profile_of(build, self._size)
 
     def _size(self, layer: LayerId) -> int | None:
+        store = self._tools.store
         try:
-            return self._tools.store.layer_size(layer)
+            return store.layer_size(layer) if store.is_unpacked(layer) else store.layer_info(layer).tar_size
         except LayerMissing:
             return None
 

@@ -21,7 +21,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     """Of the build's time, 0 to 1."""
     size: int | None
-    """Bytes of its layer on disk; None without one."""
+    """Bytes of its layer on disk, or of its tar while it is only packed; None without one."""
     critical: bool
     """On the critical path."""
 

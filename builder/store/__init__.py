@@ -10,7 +10,8 @@ a cache key stands for. An *image* is a name for a manifest blob. A *session* is
       reserve            a megabyte that GC gives back to have room to work on a full disk
       index.db           SQLite, WAL: layers, blobs, records and their parts, images, cache mounts, pins
       oci-layout  index.json  blobs/sha256/<hex>     together an OCI layout of the images
-      layers/<id>/diff   a layer's files; layer.json beside them repeats its row, for when the index is lost
+      layers/<id>/diff   a layer's files; layer.json beside them repeats its row, for when the index is lost.
+                         Instead of diff there is `root`, an empty directory, where the files are still in a blob
       mounts/<name>/     cache mounts
       logs/<build>/      the record of a build and <vertex>.log for each step that ran
       stat/<name>        what `Store.remember` was given: files seen in folders, parsed Dockerfiles, downloads

@@ -242,8 +242,9 @@ def _forget_records(transaction: Transaction, layer: str) -> None:
 
 
 def _only_in_blob(store: Store, transaction: Transaction, digest: str) -> list[LayerId]:
-    """Layers that are gone with the blob: those that were never unpacked."""
-    rows = transaction.rows("SELECT layers.id FROM layers JOIN packed USING(diff_id) WHERE digest=?", digest)
+    """Layers that are gone with the blob: those that were never unpacked, and that no other blob packs."""
+    rows = transaction.rows("SELECT id FROM layers JOIN packed USING(diff_id) WHERE digest=? AND diff_id NOT IN "
+                            "(SELECT diff_id FROM packed JOIN blobs USING(digest))", digest)
     return [layer for (layer,) in rows if not store.is_unpacked(layer)]
 
 

@@ -176,8 +176,12 @@ class Layers(Blobs):
                     unpack_layer(source, staged.diff, xattr_prefix=self.xattr_prefix, on_chown_error="record",
                                  expected_diff_id=self.layer_info(layer).diff_id, what=f"layer `{layer}`")
                 copy_attributes(self.path("layers", layer, _ROOT), staged.diff)
+                trace.point("layer-unpacked")
                 with self.session.committing():
-                    os.rename(staged.diff, self._diff_dir(layer))
+                    try:
+                        os.rename(staged.diff, self._diff_dir(layer))
+                    except FileNotFoundError:
+                        raise LayerMissing(layer) from None  # pruned meanwhile, where no lease is held
                     self.db.execute("UPDATE layers SET size=NULL WHERE id=?", layer)
 
     def _find(self, column: str, value: str) -> LayerId | None:

@@ -70,6 +70,12 @@ def start(builder: Command, terminal: Terminal, dockerfile: str, *flags: str) ->
     terminal.type(shlex.join(builder.argv(*arguments, str(builder.context))) + "; echo status=$?")
 
 
+def enter(builder: Command, terminal: Terminal, dockerfile: str, *flags: str) -> None:
+    """Until there is a shell in the step that failed."""
+    start(builder, terminal, dockerfile, "--on-error=debug", *flags)
+    terminal.wait_for("A shell in its container")
+
+
 def test_entered_changed_by_hand_left_and_gone_on_from(builder: Command, terminal: Terminal) -> None:
     start(builder, terminal, MENDABLE, "--on-error=debug", "-t", "mended")
     terminal.wait_for("A shell in its container, with the files as it left them.")
@@ -93,8 +99,7 @@ def test_entered_changed_by_hand_left_and_gone_on_from(builder: Command, termina
 
 
 def test_stopped(builder: Command, terminal: Terminal) -> None:
-    start(builder, terminal, MENDABLE, "--on-error=debug", "--progress=plain")
-    terminal.wait_for("A shell in its container")
+    enter(builder, terminal, MENDABLE, "--progress=plain")
     terminal.type("touch /looked; exit 5")
     terminal.wait_for("What now?")
     terminal.type("s")
@@ -106,8 +111,7 @@ def test_stopped(builder: Command, terminal: Terminal) -> None:
 
 
 def test_how_the_shell_was_left_does_not_matter(builder: Command, terminal: Terminal) -> None:
-    start(builder, terminal, MENDABLE, "--on-error=debug", "--debug-then=stop")
-    terminal.wait_for("A shell in its container")
+    enter(builder, terminal, MENDABLE, "--debug-then=stop")
     terminal.type("no-such-command")
     terminal.wait_for("not found")
     terminal.type("exit")
@@ -128,8 +132,7 @@ def test_an_image_without_a_shell(builder: Command, terminal: Terminal) -> None:
 
 
 def test_the_window_changes_its_size_and_a_command_is_interrupted(builder: Command, terminal: Terminal) -> None:
-    start(builder, terminal, MENDABLE, "--on-error=debug", "--debug-then=stop")
-    terminal.wait_for("A shell in its container")
+    enter(builder, terminal, MENDABLE, "--debug-then=stop")
     terminal.type("stty size")
     terminal.wait_for("\n50 150\n")
     terminal.resize(90, 30)
@@ -144,8 +147,7 @@ def test_the_window_changes_its_size_and_a_command_is_interrupted(builder: Comma
 
 
 def test_closing_the_terminal_ends_the_build(builder: Command, terminal: Terminal) -> None:
-    start(builder, terminal, MENDABLE, "--on-error=debug")
-    terminal.wait_for("A shell in its container")
+    enter(builder, terminal, MENDABLE)
     assert builder.run("builds", "--format", "{{.Status}}").stdout == "running\n"
     terminal.close()
     deadline = time.monotonic() + 20
@@ -158,8 +160,7 @@ def test_closing_the_terminal_ends_the_build(builder: Command, terminal: Termina
 def test_other_steps_are_silent_meanwhile_and_end(builder: Command, terminal: Terminal) -> None:
     dockerfile = ("FROM base AS other\nRUN sleep 1; echo noise; echo other > /other\n" + MENDABLE
                   + "COPY --from=other /other /\n")
-    start(builder, terminal, dockerfile, "--on-error=debug", "--progress=plain")
-    terminal.wait_for("A shell in its container")
+    enter(builder, terminal, dockerfile, "--progress=plain")
     terminal.type("sleep 2; echo x > /fix; exit")
     screen = terminal.wait_for("What now?")
     assert "noise\n" not in screen.partition("A shell in its container")[2]
@@ -168,8 +169,7 @@ def test_other_steps_are_silent_meanwhile_and_end(builder: Command, terminal: Te
 
 
 def test_ctrl_c_at_the_question_ends_the_build(builder: Command, terminal: Terminal) -> None:
-    start(builder, terminal, MENDABLE, "--on-error=debug")
-    terminal.wait_for("A shell in its container")
+    enter(builder, terminal, MENDABLE)
     terminal.type("exit")
     terminal.wait_for("What now?")
     terminal.press("C-c")

@@ -46,6 +46,18 @@ def test_a_packed_layer_goes_with_its_blob(store: Store, tmp_path: Path) -> None
 
 
 @pytest.mark.root
+def test_a_packed_layer_stays_while_another_blob_packs_it(store: Store, tmp_path: Path) -> None:
+    layer, blob = make_packed(store, tmp_path)
+    digest = store.put_blob(b"the same in another compression")
+    store.add_layer_blob(blob.diff_id, Compression.ZSTD,
+                         Descriptor(media_type=MediaType.OCI_LAYER_ZSTD, digest=digest, size=31))
+    store.prune(PrunePolicy(filters=(f"id=={blob.digest}",)))
+    assert not store.has_blob(blob.digest) and store.has_layer(layer)
+    store.prune(PrunePolicy(filters=("type==blob",)))
+    assert layers(store) == set()
+
+
+@pytest.mark.root
 def test_an_unpacked_layer_outlives_its_blob(store: Store, tmp_path: Path) -> None:
     layer, _ = make_packed(store, tmp_path)
     store.layer_dir(layer)

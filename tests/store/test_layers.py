@@ -10,7 +10,8 @@ from builder.errors import BuilderError
 from builder.layer.compress import Blob
 from builder.layer.pack import pack
 from builder.oci import Compression, Descriptor, DiffID, MediaType, digest_of
-from builder.store import Store
+from builder.store import Store, trace
+from builder.store.gc import PrunePolicy
 from builder.store.layers import LayerId, LayerMissing
 
 DIFF = DiffID(digest_of(b"a tar"))
@@ -191,6 +192,21 @@ def test_a_packed_layer_with_a_damaged_blob_is_told(store: Store, tmp_path: Path
     with pytest.raises(BuilderError, match="is damaged"):
         store.layer_dir(layer)
     assert not store.is_unpacked(layer)
+
+
+@pytest.mark.root
+def test_a_packed_layer_that_is_pruned_while_it_is_unpacked(store: Store, tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, _ = make_packed(store, tmp_path)
+
+    def prune(point: str) -> None:
+        if point == "layer-unpacked":
+            store.prune(PrunePolicy())
+
+    monkeypatch.setattr(trace, "hook", prune)
+    with pytest.raises(LayerMissing):
+        store.layer_dir(layer)
+    assert os.listdir(store.path("layers")) == []
 
 
 @pytest.mark.root
