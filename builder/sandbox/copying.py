@@ -1,14 +1,17 @@
 """Containers without overlayfs, the last rung of the ladder: layers are copied together, and what a step changed is
 found by comparing afterwards. Slow, with the same result: the upper directory is as an overlay would have left it.
 
-Changes are found by inode number and ctime, which no process can set, so that nothing has to be read.
+Changes are found by inode number and ctime, which no process can set, so that nothing has to be read. Of directories
+the inode's generation counts too: the number of one that was removed may come back at once.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -20,6 +23,7 @@ from builder.sandbox.runtime import paths
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _OVERLAY_KEYS = ("trusted.overlay.", "user.overlay.")
 
+
 class NoWhiteouts(SandboxError):
     """The step removed something, which a layer on this file system cannot say."""
 
@@ -30,9 +34,12 @@ class NoWhiteouts(SandboxError):
                          hint="put the state folder elsewhere (`--root`), on a volume rather than on an overlay")
 
 
-_Mark = tuple[int, int, int]
+_GETVERSION = 0x80087601  # FS_IOC_GETVERSION (linux/fs.h, 64-bit long)
+
+_Mark = tuple[int, int, int, int]
+"""File type, inode number, generation, by which a file is known, and ctime."""
 _Seen = dict[str, _Mark]
-"""File type, inode number and ctime by path inside the root."""
+"""By path inside the root."""
 
 
 def run_copied(run: Callable[[Container], Exit], container: Container, *, userxattr: bool) -> Exit:
@@ -137,9 +144,21 @@ def _make_mount_points(top_dir: str, mounts: tuple[ContainerMount, ...]) -> None
 def _snapshot(top_dir: str, prefix: str = "") -> Iterator[tuple[str, _Mark]]:
     for entry in os.scandir(top_dir):
         status = entry.stat(follow_symlinks=False)
-        yield prefix + entry.name, (stat.S_IFMT(status.st_mode), status.st_ino, status.st_ctime_ns)
+        generation = _generation(entry.path) if stat.S_ISDIR(status.st_mode) else 0
+        yield prefix + entry.name, (stat.S_IFMT(status.st_mode), status.st_ino, generation, status.st_ctime_ns)
         if stat.S_ISDIR(status.st_mode):
             yield from _snapshot(entry.path, f"{prefix}{entry.name}/")
+
+
+def _generation(directory: str) -> int:
+    """Differs between inodes that had one number after another; 0 where the file system does not tell."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return int.from_bytes(fcntl.ioctl(fd, _GETVERSION, bytes(8))[:4], sys.byteorder)
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)
 
 
 def _extract(top_dir: str, before: _Seen, upper_dir: str, *, opaque: str) -> None:
@@ -156,8 +175,8 @@ def _extract(top_dir: str, before: _Seen, upper_dir: str, *, opaque: str) -> Non
                 _remove(target)
                 os.mkdir(target)
             made[path] = source
-            # An inode number may come back at once; then the old content is hidden by whiteouts instead.
-            if path in before and before[path][:2] != seen[:2]:
+            # Where the file system has no generations, whiteouts may hide the old content instead.
+            if path in before and before[path][:3] != seen[:3]:
                 os.setxattr(target, opaque, b"y")
         else:
             _remove(target)
@@ -165,7 +184,7 @@ def _extract(top_dir: str, before: _Seen, upper_dir: str, *, opaque: str) -> Non
     for path in sorted(before.keys() - after.keys()):
         parent = os.path.dirname(path)
         # What lies in a directory that is gone, or that has been made anew, is gone with it.
-        if parent and (parent not in after or after[parent][:2] != before[parent][:2]):
+        if parent and (parent not in after or after[parent][:3] != before[parent][:3]):
             continue
         _make_parents(path, top_dir, upper_dir, made)
         _remove(f"{upper_dir}/{path}")
