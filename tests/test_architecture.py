@@ -17,6 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("layer", "store", "cache", "sandbox", "registry", "context"),
     ("engine",),
     ("export", "images", "containers"),
+    ("remotecache",),
     ("builds",),
     ("inspecting",),
     ("api",),

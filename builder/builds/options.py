@@ -39,6 +39,10 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     platforms: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     """Each in buildx' syntax (`type=oci,dest=image.tar`); without any the result stays in the store."""
+    cache_from: tuple[str, ...] = ()
+    """Caches elsewhere to look steps up in, the first ones preferred: `type=registry,ref=...`, `type=local,src=...`."""
+    cache_to: tuple[str, ...] = ()
+    """Where to keep the steps for other machines: `type=registry,ref=...`, `type=local,dest=...`, `type=inline`."""
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     pull: str = "missing"

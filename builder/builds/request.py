@@ -14,7 +14,7 @@ import msgspec
 from builder.builds.options import BuildOptions
 from builder.builds.runsettings import run_settings
 from builder.errors import ContextError, UsageError
-from builder.export.outputs import Annotation, AnnotationTarget
+from builder.export.outputs import Annotation, AnnotationTarget, BadOutput, Output, OutputType, parse_output
 from builder.golang import parse_bool
 from builder.oci import Platform
 from builder.plan.options import ImageSettings, PlanOptions
@@ -33,6 +33,18 @@ def platforms_of(options: BuildOptions) -> tuple[Platform, ...]:
     return tuple(dict.fromkeys(parse_platform(word) for word in words if word))
 
 
+def outputs_of(options: BuildOptions) -> list[Output]:
+    """What is to be made of the result, under the names of `--tag` where an output names none. Raises UsageError."""
+    found = []
+    for text in options.outputs:
+        output = parse_output(text)
+        output = msgspec.structs.replace(output, names=output.names or options.tags)
+        if output.push and not output.names:
+            raise BadOutput(text, "there is no name to push to", hint="add name=REPOSITORY:TAG, or --tag")
+        found.append(output)
+    return found or [Output(type=OutputType.IMAGE, names=options.tags)]
+
+
 def plan_options(options: BuildOptions, platform: Platform | None, *, several: bool = False,
                  all_stages: bool = False) -> PlanOptions:
     """Raises UsageError for values that make no sense."""
@@ -40,7 +52,7 @@ def plan_options(options: BuildOptions, platform: Platform | None, *, several: b
     host = host_platform()
     return PlanOptions(
         build_platform=host, platform=platform or host, explicit_platform=platform is not None,
-        multi_platform=several or _is_on(args.get("BUILDKIT_MULTI_PLATFORM", "")), target=options.target,
+        multi_platform=several or is_on(args.get("BUILDKIT_MULTI_PLATFORM", "")), target=options.target,
         build_args=dict(args), run=run_settings(options), image=_image_settings(options), base=options.base,
         no_cache=options.no_cache, no_cache_filter=frozenset(name.lower() for name in options.no_cache_filter),
         cache_namespace=args.get("BUILDKIT_CACHE_MOUNT_NS", ""), allow=_entitlements(options),
@@ -98,7 +110,7 @@ def remote_context(options: BuildOptions) -> RemoteSource | None:
 
     args = options.build_args
     return object_location(options.context) or remote_source(
-        options.context, keep_git_dir=_is_on(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")),
+        options.context, keep_git_dir=is_on(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")),
         commit_times=bool(args.get("SOURCE_DATE_EPOCH")))
 
 
@@ -157,7 +169,8 @@ def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
     return tuple(found)
 
 
-def _is_on(text: str) -> bool:
+def is_on(text: str) -> bool:
+    """A build arg that is a switch; "" is off. Raises UsageError."""
     try:
         return bool(text) and parse_bool(text)
     except ValueError as error:

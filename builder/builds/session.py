@@ -21,6 +21,7 @@ from builder.builds.progress import Progress
 from builder.builds.recording import Recording
 from builder.builds.request import (
     annotations_of,
+    outputs_of,
     plan_options,
     platforms_of,
     remote_context,
@@ -41,7 +42,7 @@ from builder.engine.solver import Outcome, Solver
 from builder.errors import DockerfileErrors
 from builder.export.exporting import Exported, Exporter
 from builder.export.image import ImageSource
-from builder.export.outputs import Output, OutputType, parse_output
+from builder.export.outputs import Output
 from builder.images.pull import LayerSource
 from builder.images.resolve import Pull, Resolver
 from builder.language.instructions import Dockerfile
@@ -60,6 +61,7 @@ from builder.store.builds import BuildId
 from builder.store.layers import LayerId
 
 if TYPE_CHECKING:
+    from builder.builds.caching import CachePlaces, PlanSteps, RemoteCaches
     from builder.builds.remotes import Remotes
     from builder.plan.outline import Outline
 
@@ -98,6 +100,10 @@ class Solved(msgspec.Struct, frozen=True):
 
     plan: Plan
     snapshot: Snapshot
+    steps: PlanSteps | None = None
+    """What caches elsewhere call the steps, where any are used."""
+    output: int | None = None
+    """The vertex of `steps.plan` whose layers these are."""
 
 
 class BuildSession:
@@ -119,7 +125,8 @@ class BuildSession:
     def run(self) -> BuildResult:
         """Builds and exports. Raises BuilderError; the record of the build says how it ended."""
         options, recording = self._options, self._recording
-        outputs = [parse_output(text) for text in options.outputs]
+        outputs = outputs_of(options)
+        _ = self.cache_places  # refuses bad ones before anything is done
         with recording.of_build(name=_name(options), context=options.context, dockerfile=options.dockerfile,
                                 target=options.target, platform=",".join(options.platforms)) as build, \
                 ExitStack() as stack:
@@ -169,12 +176,14 @@ class BuildSession:
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
         resources = self.resources(build, planned.world.trees, fingerprints)
         stack.callback(resources.close)
-        wanted = outputs or (Output(type=OutputType.IMAGE),)
-        with self._recording.phases.measure("solve"), Packing(self._tools.store, wanted) as packing:
-            solved = [Solved(one, self._solve(one, resources, build, packing)) for one in planned.plans]
+        caches = self._open_caches(stack)
+        with self._recording.phases.measure("solve"), Packing(self._tools.store, outputs) as packing:
+            solved = [self._solve(one, resources, build, packing, caches) for one in planned.plans]
         fingerprints.save()
         with self._recording.phases.measure("export"):
-            exported = self.export(solved, wanted)
+            exported = self.export(solved, outputs)
+        if caches is not None:
+            self.export_cache(caches, solved)
         return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
                            metadata=exported.metadata, warnings=self._warnings)
 
@@ -190,17 +199,25 @@ class BuildSession:
                 image = msgspec.structs.replace(
                     output.image, omit_history=options.omit_history,
                     annotations=(*output.image.annotations, *annotations_of(options)))
-                output = msgspec.structs.replace(output, names=output.names or options.tags, image=image)
+                output = msgspec.structs.replace(output, image=image)
                 one = exporter.export(output, sources, lambda position: MergedView(
                     [tools.store.layer_dir(layer) for layer in solved[position].snapshot.layers]))
                 exported = one if one.digest or not exported.digest else exported
             return exported
 
+    def export_cache(self, caches: RemoteCaches, solved: Sequence[Solved]) -> None:
+        """Keeps the steps wherever --cache-to says."""
+        if self.cache_places is not None:
+            with self._recording.phases.measure("cache"):
+                caches.write(self.cache_places.exports, [(one.steps, one.output) for one in solved if one.steps])
+
     def _source(self, solved: Solved) -> ImageSource:
         plan, base = solved.plan, solved.plan.base
         below = len(base.layers) if base else 0
+        inline = self.cache_places is not None and self.cache_places.is_inline and solved.steps is not None
         source = ImageSource(platform=plan.platform, config=plan.config, history=plan.history,
-                             layers=solved.snapshot.layers[below:], base=base, epoch=plan.epoch)
+                             layers=solved.snapshot.layers[below:], base=base, epoch=plan.epoch,
+                             steps=solved.steps.image_steps(solved.output) if inline and solved.steps else {})
         if not self._options.squash:
             return source
         from builder.builds.squashing import squashed
@@ -281,8 +298,29 @@ class BuildSession:
             fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
             intervene=self._intervene, on_close=on_close)
 
-    def _solve(self, planned: Plan, resources: Resources, build: BuildId, packing: Packing) -> Snapshot:
+    @functools.cached_property
+    def cache_places(self) -> CachePlaces | None:
+        """The caches elsewhere that the options name; None where they name none. Raises UsageError."""
+        options = self._options
+        if not options.cache_from and not options.cache_to and "BUILDKIT_INLINE_CACHE" not in options.build_args:
+            return None
+        from builder.builds.caching import cache_places
+
+        return cache_places(options)
+
+    def _open_caches(self, stack: ExitStack) -> RemoteCaches | None:
+        if self.cache_places is None:
+            return None
+        from builder.builds.caching import RemoteCaches
+
+        caches = stack.enter_context(RemoteCaches(self._tools.store, self._tools.registries, self._progress))
+        caches.read(self.cache_places.imports)
+        return caches
+
+    def _solve(self, planned: Plan, resources: Resources, build: BuildId, packing: Packing,
+               caches: RemoteCaches | None) -> Solved:
         first = self._progress.name_plan(planned)
+        steps = None if caches is None else caches.look_up(planned, resources, first)
         ended = packing.watch(planned)
         recorded = self._recording.steps(build, planned, first, resources.contexts)
 
@@ -291,8 +329,12 @@ class BuildSession:
             recorded(outcome)
 
         solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first,
-                        form=None if self._options.squash else packing.only_form, record=record)
-        return image_of(planned.output, solver.solve())
+                        form=None if self._options.squash else packing.only_form,
+                        imported=None if steps is None else steps.imported, record=record)
+        results = solver.solve()
+        if steps is not None:
+            steps.results = results
+        return Solved(planned, image_of(planned.output, results), steps, planned.output)
 
     @property
     def warnings(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +19,7 @@ from builder.builds.options import BuildOptions, BuildResult
 from builder.builds.packing import Packing
 from builder.builds.progress import Progress
 from builder.builds.recording import Recording
+from builder.builds.request import outputs_of
 from builder.builds.session import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools, image_of
 from builder.builds.world import LINK
 from builder.context.fingerprints import Fingerprints
@@ -27,10 +29,13 @@ from builder.engine.resources import Resources
 from builder.engine.results import Result
 from builder.engine.solver import Outcome, Solver
 from builder.errors import UsageError
-from builder.export.outputs import Output, OutputType, parse_output
+from builder.export.outputs import Output, OutputType
 from builder.oci import Platform
 from builder.plan.vertices import Plan
 from builder.store.builds import BuildId
+
+if TYPE_CHECKING:
+    from builder.builds.caching import PlanSteps, RemoteCaches
 
 
 class UnknownLink(UsageError):
@@ -73,10 +78,29 @@ class SeveralBuilds:
         for target in self._targets.values():
             self._plan(target, stack)
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
-        results = self._solve(build, fingerprints, stack)
+        caches = self._open_caches(stack)
+        steps, results = self._solve(build, fingerprints, stack, caches)
         fingerprints.save()
+        solved = {target.name: [Solved(plan, image_of(outcome, results), steps, outcome)
+                                for plan, outcome in zip(target.plans, target.outcomes, strict=True)]
+                  for target in self._targets.values()}
         with self._recording.phases.measure("export"):
-            return {target.name: self._export(target, results, build) for target in self._targets.values()}
+            exported = {name: self._export(self._targets[name], found, build) for name, found in solved.items()}
+        if caches is not None:
+            for name, found in solved.items():
+                self._targets[name].session.export_cache(caches, found)
+        return exported
+
+    def _open_caches(self, stack: ExitStack) -> RemoteCaches | None:
+        places = [target.session.cache_places for target in self._targets.values()]
+        named = [place for place in places if place is not None]
+        if not named:
+            return None
+        from builder.builds.caching import RemoteCaches
+
+        caches = stack.enter_context(RemoteCaches(self._tools.store, self._tools.registries, self._progress))
+        caches.read(place for places in named for place in places.imports)
+        return caches
 
     def _plan(self, target: _Target, stack: ExitStack) -> None:
         with self._recording.phases.measure("plan"):
@@ -85,10 +109,11 @@ class SeveralBuilds:
                                  for plan in planned.plans)
             target.outcomes = tuple(map(self._merged.add, target.plans))
 
-    def _solve(self, build: BuildId, fingerprints: Fingerprints, stack: ExitStack) -> dict[int, Result]:
+    def _solve(self, build: BuildId, fingerprints: Fingerprints, stack: ExitStack,
+               caches: RemoteCaches | None) -> tuple[PlanSteps | None, dict[int, Result]]:
         plan = self._merged.plan
         if plan is None:
-            return {}
+            return None, {}
         resources = self._resources(build, fingerprints)
         stack.callback(resources.close)
         first = self._progress.name_plan(plan)
@@ -102,7 +127,14 @@ class SeveralBuilds:
                 for ended in watchers:
                     ended(outcome)
 
-            return Solver(plan, resources, jobs=jobs, first=first, record=record).solve()
+            wanted = {outcome for target in self._targets.values() for outcome in target.outcomes
+                      if outcome is not None}
+            steps = None if caches is None else caches.look_up(plan, resources, first, wanted)
+            results = Solver(plan, resources, jobs=jobs, first=first, record=record,
+                             imported=None if steps is None else steps.imported).solve()
+        if steps is not None:
+            steps.results = results
+        return steps, results
 
     def _watchers(self, plan: Plan, packing: Packing) -> list[Callable[[Outcome], None]]:
         """What packs the layers of the targets that become images."""
@@ -110,9 +142,7 @@ class SeveralBuilds:
                 for target in self._targets.values() for outcome in target.outcomes
                 if any(output.type is not OutputType.CACHEONLY for output in target.outputs)]
 
-    def _export(self, target: _Target, results: Mapping[int, Result], build: BuildId) -> BuildResult:
-        solved = [Solved(plan, image_of(outcome, results))
-                  for plan, outcome in zip(target.plans, target.outcomes, strict=True)]
+    def _export(self, target: _Target, solved: Sequence[Solved], build: BuildId) -> BuildResult:
         exported = target.session.export(solved, target.outputs)
         return BuildResult(build=build, digest=exported.digest, image_id=exported.image_id, names=exported.names,
                            metadata=exported.metadata, warnings=target.session.warnings)
@@ -120,7 +150,7 @@ class SeveralBuilds:
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _target(self, name: str, options: BuildOptions, *, several: bool) -> _Target:
-        outputs = [parse_output(text) for text in options.outputs] or [Output(type=OutputType.IMAGE)]
+        outputs = outputs_of(options)
         shared = Shared(self._progress.of_target(name if several else ""), self._link, self._open_context)
         return _Target(name, options, outputs, BuildSession(self._tools, options, None, shared=shared))
 

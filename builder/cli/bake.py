@@ -158,11 +158,7 @@ def _options(flags: Values, target: Target) -> BuildOptions:
     known = {flag.name: flag for flag in BUILD_FLAGS}
     values = Values(BUILD_FLAGS)
     for name, value in flags_of(target):
-        if name in ("cache-from", "cache-to"):
-            print(f"warning: `{name}` of target `{target.name}` is not supported yet; the result is the same without",
-                  file=sys.stderr)
-        else:
-            values.add(known[name], value)
+        values.add(known[name], value)
     if flags.given("jobs"):
         values.add(known["jobs"], flags.text("jobs"))
     try:

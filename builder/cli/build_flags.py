@@ -19,8 +19,10 @@ _BUILDX = (
          metavar="stringArray"),
     Flag("build-context", "Additional build context (NAME=PATH)", Kind.LIST, metavar="stringArray"),
     Flag("builder", 'Accepted for docker\'s scripts: there is only the builder "default"'),
-    Flag("cache-from", "Not supported yet", Kind.LIST, metavar="stringArray"),
-    Flag("cache-to", "Not supported yet", Kind.LIST, metavar="stringArray"),
+    Flag("cache-from", 'External cache to take steps from ("user/app:cache", "type=local,src=path/to/dir")', Kind.LIST,
+         metavar="stringArray"),
+    Flag("cache-to", 'Where to keep steps for other machines ("user/app:cache", "type=local,dest=path/to/dir")',
+         Kind.LIST, metavar="stringArray"),
     Flag("call", 'What to do with the Dockerfile: "build", "check", "outline" or "targets", then [,format=json]; '
                  'for "check" also sarif', metavar="string"),
     Flag("cgroup-parent", "Parent cgroup of the RUN steps"),

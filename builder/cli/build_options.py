@@ -35,7 +35,8 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         target=flags.text("target"), build_args=_build_args(flags), labels=_labels(flags, context),
         annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
         platforms=_platforms(flags),
-        outputs=_outputs(flags), no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
+        outputs=_outputs(flags), cache_from=flags.all("cache-from"), cache_to=flags.all("cache-to"),
+        no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
         pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(secret_of, flags.all("secret"))),
         ssh=tuple(map(ssh_of, flags.all("ssh"))), network=_network(flags.text("network", "default")),
         allow=tuple(map(_entitlement, flags.all("allow"))), add_hosts=tuple(map(check_host, flags.all("add-host"))),
@@ -64,9 +65,6 @@ def _refuse(flags: Values) -> None:
     for name, reason in REASONS.items():
         if flags.on(name) if name in BARE else flags.given(name):
             raise NotSupported(name, reason)
-    for name in ("cache-from", "cache-to"):
-        if flags.given(name):
-            raise NotSupported(name, "the cache is in the state folder (--root); other places are not supported yet")
     for name in ("provenance", "sbom"):
         if flags.given(name) and flags.text(name).lower() not in ("false", "0", "disabled=true"):
             raise NotSupported(name, "attestations are not supported yet")

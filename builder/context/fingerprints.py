@@ -51,6 +51,9 @@ class Fingerprints:
     `secret` is the store's. Several threads may use one.
     """
 
+    _kind = ""
+    """What distinguishes the rows in the memory from those of other digests."""
+
     def __init__(self, secret: bytes, memory: Memory | None = None, *,
                  clock: Callable[[], int] = time.time_ns) -> None:
         key = sha256(b"builder fingerprints\n" + secret).digest()
@@ -91,13 +94,13 @@ class Fingerprints:
             return
         for directory, root in self._roots.items():
             if root.hashed_files >= _WORTH_SAVING or root.hashed_bytes >= _WORTH_SAVING << 20:
-                self._memory.remember(shown(directory), marshal.dumps((_FORMAT, root.lasting_rows())))
+                self._memory.remember(self._kind + shown(directory), marshal.dumps((_FORMAT, root.lasting_rows())))
 
     def _root(self, directory: str) -> _Root:
         with self._lock:
             root = self._roots.get(directory)
             if root is None:
-                data = self._memory.recall(shown(directory)) if self._memory is not None else None
+                data = self._memory.recall(self._kind + shown(directory)) if self._memory is not None else None
                 root = self._roots[directory] = _Root(_read_rows(data))
             return root
 
@@ -117,7 +120,7 @@ class Fingerprints:
             try:
                 digest = self._content_digest(file, status.st_size)
                 if capability := capability_of(file):
-                    digest = xxhash.xxh3_128_digest(self._prefix + digest + capability, self._seed)
+                    digest = self._digest(digest + capability)
                 after = os.fstat(file)
             finally:
                 os.close(file)
@@ -139,13 +142,40 @@ class Fingerprints:
         if size < _LARGE:
             content = os.read(file, size + 1)
             if len(content) == size:
-                return xxhash.xxh3_128_digest(self._prefix + content, self._seed)
+                return self._digest(content)
             os.lseek(file, 0, os.SEEK_SET)
-        state = xxhash.xxh3_128(self._prefix, self._seed)
+        state = self._state()
         buffer = memoryview(bytearray(_PIECE))
         while count := os.readv(file, [buffer]):
             state.update(buffer[:count])
         return state.digest()
+
+    def _digest(self, content: bytes) -> bytes:
+        return xxhash.xxh3_128_digest(self._prefix + content, self._seed)
+
+    def _state(self) -> _State:
+        return xxhash.xxh3_128(self._prefix, self._seed)
+
+
+class Sha256Digests(Fingerprints):
+    """SHA-256 digests of files, which mean the same on every machine; remembered like fingerprints."""
+
+    _kind = "sha256 "
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        super().__init__(b"", memory)
+
+    def _digest(self, content: bytes) -> bytes:
+        return sha256(content).digest()
+
+    def _state(self) -> _State:
+        return sha256()
+
+
+class _State(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+
+    def digest(self) -> bytes: ...
 
 
 class _Root:

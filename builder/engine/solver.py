@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -30,6 +30,9 @@ from builder.oci import BlobForm
 from builder.plan.vertices import Plan, Run, SourceContext, SourceImage, Vertex
 from builder.sandbox.container import Exit, Output
 from builder.store.layers import LayerId, StagedLayer
+
+if TYPE_CHECKING:
+    from builder.engine.imported import Imported
 
 _MENDED = "this step failed and was finished by hand: its result is in the image, but never in the cache"
 _NOT_ASKED = "the cache was not asked (--no-cache)"
@@ -54,14 +57,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Solver:
     """Solves one plan once. `first` numbers its vertices in events, so several plans can share one event stream.
 
-    With `form` nothing but blobs of that form is wanted of the plan's output.
+    With `form` nothing but blobs of that form is wanted of the plan's output. `imported` is what a cache elsewhere has.
 
     `record` is told of each vertex how it ended, once, in the thread that solved it.
     """
 
     def __init__(self, plan: Plan, resources: Resources, *, jobs: int, first: int = 0, form: BlobForm | None = None,
-                 record: Callable[[Outcome], None] = lambda outcome: None) -> None:
+                 imported: Imported | None = None, record: Callable[[Outcome], None] = lambda outcome: None) -> None:
         self._plan = plan
+        self._imported = imported
+        self._skipped = imported.skipped if imported is not None else frozenset[int]()
         self._form = form
         self._resources = resources
         self._jobs = jobs
@@ -72,17 +77,20 @@ class Solver:
         """Of vertices that began to run: how they will have ended should they fail."""
 
     def solve(self) -> dict[int, Result]:
-        """The results of all vertices, by index.
+        """The results of all vertices that are needed, by index.
 
         Raises the first BuilderError, after the steps that ran beside it were ended; what was finished stays cached.
         """
         vertices = self._plan.vertices
-        missing = [len(set(vertex.inputs)) for vertex in vertices]
+        inputs = [set(vertex.inputs) - self._skipped for vertex in vertices]
+        missing = [len(needed) for needed in inputs]
         users: list[list[int]] = [[] for _ in vertices]
-        for index, vertex in enumerate(vertices):
-            for needed in set(vertex.inputs):
-                users[needed].append(index)
-        ready = deque(index for index, count in enumerate(missing) if count == 0)
+        for index in range(len(vertices)):
+            if index not in self._skipped:
+                for needed in inputs[index]:
+                    users[needed].append(index)
+        ready = deque(index for index, count in enumerate(missing) if count == 0 and index not in self._skipped)
+        self._pass_over_skipped()
         running = 0
         failure: BaseException | None = None
         workers = Workers(self._attempt)
@@ -120,6 +128,12 @@ class Solver:
             raise failure
         return self._results
 
+    def _pass_over_skipped(self) -> None:
+        for index in sorted(self._skipped):
+            if not isinstance(self._plan.vertices[index].op, SourceContext | SourceImage):
+                self._resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
+            self._record(Outcome(vertex=index, state="cached"))
+
     def _attempt(self, index: int) -> Result | BaseException:
         vertex = self._plan.vertices[index]
         number = self._first + index
@@ -141,6 +155,10 @@ class Solver:
             return error
 
     def _solve(self, index: int, vertex: Vertex) -> Result:
+        if not self._skipped.isdisjoint(vertex.inputs):  # it is known by its portable key alone
+            layer = self._import(index)
+            assert layer is not None, "what is not found elsewhere needs all of its inputs"
+            return Snapshot((*self._base(vertex), layer))
         inputs = tuple(self._results[needed] for needed in vertex.inputs)
         match vertex.op:
             case SourceContext(name=name):
@@ -153,13 +171,17 @@ class Solver:
                                      layers=image.layers) if was_pulled else
                              Outcome(vertex=index, state="cached", layers=image.layers))
                 return image
-        base = inputs[0].layers if has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
         is_last = index == self._plan.output and not any(index in other.inputs for other in self._plan.vertices)
-        work = prepare(vertex.op, inputs, self._resources, self._form if is_last else None)
+        work = self._imported.works.get(index) if self._imported is not None else None
+        work = work or prepare(vertex.op, inputs, self._resources, self._form if is_last else None)
         try:
-            return Snapshot((*base, self._layer(index, vertex, work)))
+            return Snapshot((*self._base(vertex), self._layer(index, vertex, work)))
         finally:
             work.close()
+
+    def _base(self, vertex: Vertex) -> tuple[LayerId, ...]:
+        below = self._results[vertex.inputs[0]] if has_parent(vertex) else None
+        return below.layers if isinstance(below, Snapshot) else ()
 
     def _layer(self, index: int, vertex: Vertex, work: Work) -> LayerId:
         parts = work.parts()
@@ -170,7 +192,7 @@ class Solver:
         with self._resources.store.lock(f"key {key}", self._resources.cancelled):
             # another build may have made it while this one waited
             layer = None if vertex.ignore_cache else self._cached(index, key)
-            return layer or self._run(index, vertex, work, parts, key)
+            return layer or self._import(index, work, parts, key) or self._run(index, vertex, work, parts, key)
 
     def _cached(self, index: int, key: CacheKey) -> LayerId | None:
         record = self._resources.cache.lookup(key)
@@ -179,6 +201,29 @@ class Solver:
         self._resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
         self._record(Outcome(vertex=index, key=key, state="cached", layer=record.layer))
         return record.layer
+
+    def _import(self, index: int, work: Work | None = None, parts: Parts | None = None,
+                key: CacheKey | None = None) -> LayerId | None:
+        """The layer that another cache has of the vertex. Where its own key is known, that finds it from now on."""
+        if self._imported is None or index not in self._imported:
+            return None
+        resources, vertex = self._resources, self._plan.vertices[index]
+        started = time.time()
+        try:
+            layer = self._imported.fetch(index)
+        except BuilderError as error:
+            if work is None or resources.cancelled.is_set():
+                raise
+            resources.emit(events.WarningRaised(time=time.time(), rule="", vertex=self._first + index,
+                                                message=f"{error.message}: {error.cause}; it is run instead"))
+            return None
+        if work is not None and parts is not None and key is not None:
+            resources.cache.save(key, kind_of(vertex.op), {**parts, **work.lists(), **base_parts(self._plan, index)},
+                                 layer, name=instruction_of(vertex), build=resources.build)
+        resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
+        self._record(Outcome(vertex=index, key=key or "", state="cached", started=started,
+                             seconds=time.time() - started, layer=layer))
+        return layer
 
     def _run(self, index: int, vertex: Vertex, work: Work, parts: Parts, key: CacheKey) -> LayerId:
         resources, number = self._resources, self._first + index

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -19,8 +20,8 @@ _ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"),
 
 
 def config_bytes(config: ImageConfig, diff_ids: Iterable[DiffID], history: Iterable[History],
-                 created: str | None) -> bytes:
-    """The image config with its layers, history and time of creation."""
+                 created: str | None, more: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+    """The image config with its layers, history, time of creation and `more` fields."""
     document: dict[str, Any] = {
         "architecture": config.architecture,
         "author": config.author,
@@ -32,9 +33,10 @@ def config_bytes(config: ImageConfig, diff_ids: Iterable[DiffID], history: Itera
         "os.version": config.os_version,
         "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
         "variant": config.variant,
+        **more,
     }
     required = {"architecture", "config", "created", "history", "os", "rootfs"}
-    return _escaped(msgspec.json.encode({k: v for k, v in document.items() if v or k in required}))
+    return _escaped(msgspec.json.encode({k: v for k, v in sorted(document.items()) if v or k in required}))
 
 
 def manifest_bytes(config: Descriptor, layers: Iterable[Descriptor], annotations: Mapping[str, str], *,

@@ -6,7 +6,7 @@ gives the same digests, for the times in an image are those of its layers or SOU
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -53,6 +53,8 @@ class ImageSource(msgspec.Struct, frozen=True, kw_only=True):
     """On top of the base's layers, bottom first."""
     base: ResolvedImage | None = None
     epoch: int | None = None
+    steps: Mapping[str, int] = {}
+    """For an inline cache: keys of steps, and how many of the image's layers lie below that of each."""
 
 
 class PlatformManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,11 +123,12 @@ class Assembler:
         epoch = self._epoch(source)
         history = complete_history(source.history, self._origins(source), epoch=epoch,
                                    base=source.base.config.history or () if source.base else ())
-        config = config_bytes(source.config, [diff_id for _, diff_id in layers],
-                              () if self._options.omit_history else history, created_at(history))
+        descriptors = tuple(exported_descriptor(descriptor, oci=oci) for descriptor, _ in layers)
+        diff_ids = [diff_id for _, diff_id in layers]
+        config = config_bytes(source.config, diff_ids, () if self._options.omit_history else history,
+                              created_at(history), _inline_cache(source.steps, descriptors, diff_ids))
         config_descriptor = Descriptor(media_type=MediaType.OCI_CONFIG if oci else MediaType.DOCKER_CONFIG,
                                        digest=self._store.put_blob(config), size=len(config))
-        descriptors = tuple(_as_exported(descriptor, oci=oci) for descriptor, _ in layers)
         manifest = manifest_bytes(config_descriptor, descriptors,
                                   self._annotations(AnnotationTarget.MANIFEST, source.platform), oci=oci)
         descriptor = Descriptor(
@@ -179,12 +182,23 @@ class Assembler:
                 raise AnnotationRefused("an image for a single platform has no index")
 
 
+def _inline_cache(steps: Mapping[str, int], layers: Sequence[Descriptor],
+                  diff_ids: Sequence[DiffID]) -> dict[str, msgspec.Raw]:
+    """The config's field that says which layer is which step's."""
+    if not steps:
+        return {}
+    from builder.cache.document import INLINE_KEY, CachedLayer, encode_steps
+
+    known = {key: CachedLayer(diff_ids[position], layers[position]) for key, position in steps.items()}
+    return {INLINE_KEY: msgspec.Raw(encode_steps(known))}
+
+
 def _compression(descriptor: Descriptor) -> Compression | None:
     return _COMPRESSIONS.get(MediaType(_OCI.get(MediaType(descriptor.media_type), descriptor.media_type)))
 
 
-def _as_exported(layer: Descriptor, *, oci: bool) -> Descriptor:
-    """A layer's descriptor in a manifest of OCI's or Docker's types; Docker's have no annotations."""
+def exported_descriptor(layer: Descriptor, *, oci: bool) -> Descriptor:
+    """A layer's descriptor as a manifest of OCI's or Docker's types has it; Docker's have no annotations."""
     media_type = MediaType(layer.media_type)
     annotations = {key: value for key, value in layer.annotations.items() if not key.startswith(_INTERNAL_ANNOTATIONS)}
     return Descriptor(media_type=(_OCI if oci else _DOCKER).get(media_type, media_type), digest=layer.digest,

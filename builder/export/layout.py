@@ -6,8 +6,10 @@ store, on a second thread while the kernel copies it.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
 CREATED = "org.opencontainers.image.created"
+_BLOBS = ("blobs", "sha256")
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK = 1 << 20
 
@@ -96,7 +99,7 @@ def write_folder(store: Store, entries: tuple[Descriptor, ...], path: str, *, fe
 
     Raises StoreError, ImageError, OSError and what `fetch` raises.
     """
-    blobs_dir = os.path.join(path, "blobs", "sha256")
+    blobs_dir = os.path.join(path, *_BLOBS)
     os.makedirs(blobs_dir, exist_ok=True)
     blobs = {blob.digest: blob for entry in _distinct(entries) for blob in collect(store, entry).blobs}
     targets = {digest: os.path.join(blobs_dir, digest.removeprefix("sha256:")) for digest in blobs}
@@ -109,9 +112,50 @@ def write_folder(store: Store, entries: tuple[Descriptor, ...], path: str, *, fe
     for digest in missing:
         os.replace(f"{targets[digest]}.partial", targets[digest])
     tagged = [e if REF_NAME in e.annotations else _with(e, {REF_NAME: "latest"}) for e in entries]
-    kept = [old for old in _existing(path) if all(_name(old) != _name(new) for new in tagged)]
-    _replace(os.path.join(path, "oci-layout"), _LAYOUT)
-    _replace(os.path.join(path, "index.json"), index_bytes([*kept, *tagged], {}, oci=True, indent=False))
+    with _alone(path):
+        kept = [old for old in _existing(path) if all(_name(old) != _name(new) for new in tagged)]
+        _replace(os.path.join(path, "oci-layout"), _LAYOUT)
+        _replace(os.path.join(path, "index.json"), index_bytes([*kept, *tagged], {}, oci=True, indent=False))
+
+
+def remove_unreachable(path: str, *, older: float) -> None:
+    """Deletes the blobs of a layout folder that nothing in its index.json leads to.
+
+    Blobs that came after `older` (seconds since the epoch) stay: somebody may be writing what leads to them. Raises
+    ImageError for a damaged index.json or manifest, and then deletes nothing; OSError.
+    """
+    blobs_dir = os.path.join(path, *_BLOBS)
+    with _alone(path):
+        todo = list(_existing(path))
+        reached: set[str] = set()
+        while todo:
+            descriptor = todo.pop()
+            name = descriptor.digest.removeprefix("sha256:")
+            if name in reached:
+                continue
+            reached.add(name)
+            if descriptor.media_type in INDEX_TYPES | MANIFEST_TYPES:
+                with open(os.path.join(blobs_dir, name), "rb") as file:
+                    data = file.read()
+                if descriptor.media_type in INDEX_TYPES:
+                    todo += decode_index(data).manifests
+                else:
+                    manifest = decode_manifest(data)
+                    todo += [manifest.config, *manifest.layers]
+        for entry in os.scandir(blobs_dir):
+            if entry.name not in reached and entry.stat().st_mtime < older:
+                os.unlink(entry)
+
+
+@contextlib.contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """Holds the folder's lock: two that change its index.json at once would lose what one of them wrote."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def blob_name(digest: Digest) -> str:

@@ -7,21 +7,20 @@ Fields are CSV as Go's encoding/csv reads it, so that a value with commas goes i
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Callable
 
 import msgspec
 
 from builder.errors import UsageError
+from builder.export.attributes import Attributes, csv_fields, nearest
 from builder.oci import Compression, Platform
 from builder.platforms import parse_platform
 
 _ANNOTATION = re.compile(r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)")
 _FLAG = re.compile(r"(?:([a-z-]+(?:\[[A-Za-z0-9_/-]+\])?(?:,[a-z-]+(?:\[[A-Za-z0-9_/-]+\])?)*):)?([^=\s]+)=(.*)",
                    re.DOTALL)
-_LEVELS = {Compression.UNCOMPRESSED: range(0), Compression.GZIP: range(10), Compression.ZSTD: range(23)}
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
 class OutputType(enum.StrEnum):
@@ -90,7 +89,7 @@ class BadOutput(UsageError):
 
 def parse_output(text: str) -> Output:
     """One `--output` value. Raises BadOutput."""
-    fields = _csv_fields(text)
+    fields = csv_fields(text, functools.partial(BadOutput, text))
     if fields == [text] and not text.startswith("type="):
         if text == "":
             raise BadOutput(text, "it is empty")
@@ -109,8 +108,8 @@ def parse_output(text: str) -> Output:
         kind = "image"
         attributes.setdefault("push", "true")
     if kind not in set(OutputType):
-        raise BadOutput(text, f"unknown type `{kind}`", hint=_nearest(kind, [*OutputType, "registry"]))
-    return _Attributes(text, attributes).output(OutputType(kind))
+        raise BadOutput(text, f"unknown type `{kind}`", hint=nearest(kind, [*OutputType, "registry"]))
+    return _Attributes(attributes, functools.partial(BadOutput, text)).output(OutputType(kind))
 
 
 def parse_annotation(text: str) -> tuple[Annotation, ...]:
@@ -122,7 +121,7 @@ def parse_annotation(text: str) -> tuple[Annotation, ...]:
     for part in (match[1] or "manifest").split(","):
         name, _, platform = part.rstrip("]").partition("[")
         if name not in set(AnnotationTarget):
-            raise BadOutput(text, f"unknown type `{name}`", hint=_nearest(name, list(AnnotationTarget)))
+            raise BadOutput(text, f"unknown type `{name}`", hint=nearest(name, list(AnnotationTarget)))
         target = AnnotationTarget(name)
         if platform and target in {AnnotationTarget.INDEX, AnnotationTarget.INDEX_DESCRIPTOR}:
             raise BadOutput(text, "an index has no platform")
@@ -130,13 +129,8 @@ def parse_annotation(text: str) -> tuple[Annotation, ...]:
     return tuple(found)
 
 
-class _Attributes:
-    """The fields of one output, each taken once; what is left over is unknown."""
-
-    def __init__(self, text: str, attributes: dict[str, str]) -> None:
-        self._text = text
-        self._left = attributes
-        self._known: list[str] = []
+class _Attributes(Attributes):
+    """The fields of one output."""
 
     def output(self, kind: OutputType) -> Output:
         readers: dict[OutputType, Callable[[OutputType], Output]] = {
@@ -145,136 +139,76 @@ class _Attributes:
             OutputType.CACHEONLY: lambda kind: Output(type=kind),
         }
         output = readers[kind](kind)
-        if self._left:
-            name = next(iter(self._left))
-            raise BadOutput(self._text, f"`{kind}` has no attribute `{name}`", hint=_nearest(name, self._known))
+        self.end(kind)
         return output
 
     def _image(self, kind: OutputType) -> Output:
         output = Output(
-            type=kind, image=self._image_options(), names=self._names(), push=self._bool("push", False),
-            push_by_digest=self._bool("push-by-digest", False), insecure=self._bool("registry.insecure", False),
-            name_canonical=self._bool("name-canonical", False), store=self._bool("store", True))
+            type=kind, image=self._image_options(), names=self._names(), push=self.flag("push", False),
+            push_by_digest=self.flag("push-by-digest", False), insecure=self.flag("registry.insecure", False),
+            name_canonical=self.flag("name-canonical", False), store=self.flag("store", True))
         for containerd_only in ("unpack", "dangling-name-prefix", "danging-name-empty-only"):
-            self._take(containerd_only)
+            self.take(containerd_only)
         if output.push_by_digest and any(":" in name.rpartition("/")[2] for name in output.names):
-            raise BadOutput(self._text, "a name with a tag cannot be pushed by digest")
-        if output.push and not output.names:
-            raise BadOutput(self._text, "there is no name to push to", hint="add name=REPOSITORY:TAG, or --tag")
+            raise self.refuse("a name with a tag cannot be pushed by digest")
         return output
 
     def _archive(self, kind: OutputType) -> Output:
-        output = Output(type=kind, image=self._image_options(), names=self._names(), tar=self._bool("tar", True),
-                        dest=self._take("dest") or "")
+        output = Output(type=kind, image=self._image_options(), names=self._names(), tar=self.flag("tar", True),
+                        dest=self.take("dest") or "")
         if not output.tar and output.dest in {"", "-"}:
-            raise BadOutput(self._text, "`tar=false` needs a folder: dest=PATH")
+            raise self.refuse("`tar=false` needs a folder: dest=PATH")
         return output
 
     def _files(self, kind: OutputType) -> Output:
-        mode = (self._take("mode") or "copy") if kind is OutputType.LOCAL else "copy"
+        mode = (self.take("mode") or "copy") if kind is OutputType.LOCAL else "copy"
         if mode not in {"copy", "delete"}:
-            raise BadOutput(self._text, f"mode is `{mode}`, neither copy nor delete")
-        split = self._take("platform-split")
-        self._take("attestation-prefix")
+            raise self.refuse(f"mode is `{mode}`, neither copy nor delete")
+        split = self.take("platform-split")
+        self.take("attestation-prefix")
         output = Output(
-            type=kind, dest=self._take("dest") or "", delete=mode == "delete",
-            platform_split=None if split is None else self._as_bool("platform-split", split),
+            type=kind, dest=self.take("dest") or "", delete=mode == "delete",
+            platform_split=None if split is None else self.as_bool("platform-split", split),
             image=ImageOptions(source_date_epoch=self._epoch()))
         if kind is OutputType.LOCAL and not output.dest:
-            raise BadOutput(self._text, "local needs a folder: dest=PATH")
+            raise self.refuse("local needs a folder: dest=PATH")
         return output
 
     def _image_options(self) -> ImageOptions:
-        name = self._take("compression") or "gzip"
-        if name == "estargz":
-            raise BadOutput(self._text, "compression estargz is not supported", hint="gzip and zstd are")
-        if name not in set(Compression):
-            raise BadOutput(self._text, f"unknown compression `{name}`", hint=_nearest(name, list(Compression)))
+        compression = self.compression()
         options = ImageOptions(
-            compression=Compression(name), compression_level=self._level(Compression(name)),
-            force_compression=self._bool("force-compression", False), oci_mediatypes=self._bool("oci-mediatypes", True),
-            rewrite_timestamp=self._bool("rewrite-timestamp", False), source_date_epoch=self._epoch(),
+            compression=compression, compression_level=self.level(compression),
+            force_compression=self.flag("force-compression", False), oci_mediatypes=self.flag("oci-mediatypes", True),
+            rewrite_timestamp=self.flag("rewrite-timestamp", False), source_date_epoch=self._epoch(),
             annotations=self._annotations())
         for attestation_only in ("oci-artifact", "attestation-inline", "prefer-nondist-layers"):
-            self._bool(attestation_only, False)
+            self.flag(attestation_only, False)
         if not options.oci_mediatypes and options.compression is Compression.ZSTD:
-            raise BadOutput(self._text, "compression zstd needs OCI media types")
+            raise self.refuse("compression zstd needs OCI media types")
         if not options.oci_mediatypes and any(a.target is not AnnotationTarget.MANIFEST for a in options.annotations):
-            raise BadOutput(self._text, "annotations need OCI media types")
+            raise self.refuse("annotations need OCI media types")
         return options
 
     def _names(self) -> tuple[str, ...]:
-        return tuple(name for name in (self._take("name") or "").split(",") if name)
-
-    def _level(self, compression: Compression) -> int | None:
-        text = self._take("compression-level")
-        if text is None:
-            return None
-        if not text.isdecimal() or int(text) not in _LEVELS[compression]:
-            levels = _LEVELS[compression]
-            allowed = f"0 to {levels.stop - 1}" if levels else "none"
-            raise BadOutput(self._text, f"compression-level `{text}` is not one of {compression}'s ({allowed})")
-        return int(text)
+        return tuple(name for name in (self.take("name") or "").split(",") if name)
 
     def _epoch(self) -> int | None:
-        text = self._take("source-date-epoch")
+        text = self.take("source-date-epoch")
         if not text:
             return None
         try:
             return int(text)
         except ValueError:
-            raise BadOutput(self._text, f"source-date-epoch `{text}` is not a number of seconds") from None
+            raise self.refuse(f"source-date-epoch `{text}` is not a number of seconds") from None
 
     def _annotations(self) -> tuple[Annotation, ...]:
         found = []
-        for key in [key for key in self._left if key.startswith("annotation")]:
+        for key in [key for key in self.left if key.startswith("annotation")]:
             match = _ANNOTATION.fullmatch(key)
             target = (match[1] or "manifest") if match else ""
             if match is None or target not in set(AnnotationTarget):
-                raise BadOutput(self._text, f"`{key}` names no annotation",
+                raise self.refuse(f"`{key}` names no annotation",
                                 hint="write annotation.KEY=VALUE, or annotation-index.KEY=VALUE")
             platform = parse_platform(match[2]) if match[2] else None
-            found.append(Annotation(AnnotationTarget(target), platform, match[3], self._left.pop(key)))
+            found.append(Annotation(AnnotationTarget(target), platform, match[3], self.left.pop(key)))
         return tuple(found)
-
-    def _bool(self, name: str, default: bool) -> bool:
-        value = self._take(name)
-        return default if value is None else self._as_bool(name, value)
-
-    def _as_bool(self, name: str, value: str) -> bool:
-        if value not in _TRUE | _FALSE | {""}:
-            raise BadOutput(self._text, f"{name} is `{value}`, neither true nor false")
-        return value not in _FALSE
-
-    def _take(self, name: str) -> str | None:
-        self._known.append(name)
-        return self._left.pop(name, None)
-
-
-def _csv_fields(text: str) -> list[str]:
-    """The fields of one CSV record, quotes as encoding/csv has them. Raises BadOutput."""
-    fields: list[str] = []
-    rest = text
-    while True:
-        if rest.startswith('"'):
-            match = re.match(r'"((?:[^"]|"")*)"(?=,|$)', rest)
-            if match is None:
-                raise BadOutput(text, "a quoted field does not end where it should")
-            fields.append(match[1].replace('""', '"'))
-            rest = rest[match.end():]
-        else:
-            field, comma, after = rest.partition(",")
-            if '"' in field:
-                raise BadOutput(text, 'a `"` inside a field', hint="put the quotes round the whole field: \"key=a,b\"")
-            fields.append(field)
-            rest = comma + after
-        if not rest:
-            return fields
-        rest = rest[1:]
-
-
-def _nearest(word: str, known: list[str]) -> str | None:
-    import difflib
-
-    close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 import msgspec
 
 from builder.errors import Cancelled
+from builder.export.documents import parse_rfc3339
 from builder.images.manifest import layer_compression
 from builder.images.pull import Progress, layer_content
 from builder.layer.unpack import unpack_layer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from builder.store.layers import LayerId, StagedLayer
 
 _PROGRESS_SECONDS = 0.1
+_CREATED = "buildkit/createdat"
 
 
 class Readable(Protocol):
@@ -72,7 +74,8 @@ class Transfer:
             self._progress(descriptor.digest, descriptor.size, descriptor.size, True)
             if implied:
                 return _Unpacked(staged, implied)
-            return staged.commit(diff_id=diff_id, description=f"pulled from {self._image.name}")
+            return staged.commit(diff_id=diff_id, description=f"pulled from {self._image.name}",
+                                 created=parse_rfc3339(descriptor.annotations.get(_CREATED, "")))
 
     def commit(self, result: LayerId | _Unpacked, position: int, below: list[LayerId]) -> LayerId:
         if not isinstance(result, _Unpacked):

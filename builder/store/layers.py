@@ -241,11 +241,12 @@ class StagedLayer:
         os.mkdir(self.work, 0o700)
 
     def commit(self, *, diff_id: DiffID | None = None, content: str | None = None, size: int | None = None,
-               description: str = "", fresh: bool = False) -> LayerId:
+               description: str = "", fresh: bool = False, created: float | None = None) -> LayerId:
         """Makes it a layer, or throws it away and returns the one that is there with the same `content`, or `diff_id`.
 
         Give what is known: `content` whatever decides about the whole layer (a digest of it, or the key of a step),
-        `size` its bytes on disk. With `fresh` it takes the place of layers with the same `content` instead.
+        `size` its bytes on disk, `created` when it was made elsewhere (seconds since the epoch). With `fresh` it takes
+        the place of layers with the same `content` instead.
         """
         if self._tar_size is not None:
             os.rename(self.diff, os.path.join(self._folder, _ROOT))
@@ -254,7 +255,8 @@ class StagedLayer:
         now = time.time()
         known = content or diff_id
         name = _derived_id(self._layers.secret, known) if known else _random_id()
-        row = LayerInfo(LayerId(name), diff_id or self._diff_id, content, size, self._tar_size, now, now, description)
+        row = LayerInfo(LayerId(name), diff_id or self._diff_id, content, size, self._tar_size,
+                        now if created is None else created, now, description)
         write_info(self._folder, row)
         layer = self._layers._add_layer(self._folder, row, name, fresh=fresh)
         self.discard()

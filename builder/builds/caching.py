@@ -1,0 +1,196 @@
+"""The caches elsewhere that one run reads and writes: --cache-from, --cache-to and BUILDKIT_INLINE_CACHE."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from builder.builds.options import BuildOptions
+from builder.builds.progress import Progress
+from builder.builds.request import is_on
+from builder.cache.document import CachedLayer
+from builder.cache.key import CacheKey
+from builder.context.fingerprints import Sha256Digests
+from builder.engine import events
+from builder.engine.imported import Imported, found_layers, skipped_vertices
+from builder.engine.lineage import parents
+from builder.engine.portable import portable_keys, prepare_sources
+from builder.engine.resources import Resources
+from builder.engine.results import Result, Snapshot
+from builder.errors import BuilderError
+from builder.oci import Digest
+from builder.plan.vertices import Copy, MakeDirectory, Plan, Run
+from builder.remotecache.exporting import packed, write_steps
+from builder.remotecache.importing import RemoteSteps, StepLayers, fetch_blob, read_steps
+from builder.remotecache.places import ExportPlace, ImportPlace, PlaceType, parse_export, parse_import
+
+if TYPE_CHECKING:
+    from builder.registry.access import RegistryAccess
+    from builder.store import Store
+
+INLINE_ARG = "BUILDKIT_INLINE_CACHE"
+_WHERE = {PlaceType.REGISTRY: "registry", PlaceType.LOCAL: "client directory"}
+
+
+class CachePlaces(msgspec.Struct, frozen=True):
+    """The caches elsewhere that one build names."""
+
+    imports: tuple[ImportPlace, ...]
+    exports: tuple[ExportPlace, ...]
+
+    @property
+    def is_inline(self) -> bool:
+        return any(place.type is PlaceType.INLINE for place in self.exports)
+
+
+def cache_places(options: BuildOptions) -> CachePlaces:
+    """Raises BadCachePlace, UsageError."""
+    imports = [place for text in options.cache_from for place in parse_import(text, os.environ)]
+    exports = [place for text in options.cache_to for place in parse_export(text, os.environ)]
+    if is_on(options.build_args.get(INLINE_ARG, "")):
+        exports.append(ExportPlace(type=PlaceType.INLINE))
+    return CachePlaces(tuple(dict.fromkeys(imports)), tuple(exports))
+
+
+class PlanSteps(msgspec.Struct, kw_only=True):
+    """One plan, what its steps are called elsewhere, and what was found of them."""
+
+    plan: Plan
+    keys: list[CacheKey | None]
+    imported: Imported
+    results: Mapping[int, Result] = {}
+    """Once it is solved."""
+
+    def image_steps(self, output: int | None) -> dict[str, int]:
+        """For an inline cache: keys of the image's steps, and how many of its layers lie below that of each."""
+        found: dict[str, int] = {}
+        for index in self.exported(output, all_steps=False):
+            result = self.results.get(index)
+            if isinstance(result, Snapshot):
+                found[str(self.keys[index])] = len(result.layers) - 1
+        return found
+
+    def exported(self, output: int | None, *, all_steps: bool) -> list[int]:
+        """The vertices that a cache keeps: those of the image, or all that it is made of."""
+        if output is None:
+            return []
+        chosen = [output, *parents(self.plan, output)]
+        if all_steps:
+            chosen, seen = [], {output}
+            todo = [output]
+            while todo:
+                chosen.append(index := todo.pop())
+                new = set(self.plan.vertices[index].inputs) - seen
+                seen |= new
+                todo += new
+        return [index for index in sorted(chosen) if self.keys[index] is not None
+                and isinstance(self.plan.vertices[index].op, Run | Copy | MakeDirectory)]
+
+
+class RemoteCaches:
+    """Of one run; a context manager, which ends downloads."""
+
+    def __init__(self, store: Store, registries: RegistryAccess, progress: Progress) -> None:
+        self._store = store
+        self._registries = registries
+        self._progress = progress
+        self._remotes: list[RemoteSteps] = []
+        self._looked_up: list[tuple[StepLayers, Imported]] = []
+        self._contents = Sha256Digests(store)
+
+    def __enter__(self) -> RemoteCaches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for layers, imported in self._looked_up:
+            layers.close()
+            for work in imported.works.values():
+                work.close()
+
+    def read(self, places: Iterable[ImportPlace]) -> None:
+        """Asks all places what they know, each once. One that cannot be read is shown, and the build does without."""
+        for place in dict.fromkeys(places):
+            with (contextlib.suppress(BuilderError),
+                  self._progress.internal(f"importing cache manifest from {place}")):
+                self._remotes.append(read_steps(place, self._store, self._registries))
+
+    def look_up(self, plan: Plan, resources: Resources, first: int, outputs: Collection[int] = ()) -> PlanSteps:
+        """What the places know of a plan whose vertices are numbered from `first`.
+
+        `outputs` are vertices that are wanted although others stand on them.
+        """
+        sources = prepare_sources(plan, resources)
+        keys = portable_keys(plan, resources.contexts, self._contents, sources)
+        found: dict[int, tuple[RemoteSteps, CachedLayer]] = {}
+        for remote in reversed(self._remotes):  # those that are named first win
+            found |= {index: (remote, layer) for index, layer in found_layers(plan, keys, remote.steps).items()}
+        skipped = skipped_vertices(plan, outputs, found)
+        needed = {index: what for index, what in found.items() if index not in skipped}
+        layers = StepLayers(needed, lambda index: _told(resources, first + index), resources.cancelled)
+        imported = Imported({index: layer for index, (_, layer) in needed.items()}, skipped, layers.layer, sources)
+        self._looked_up.append((layers, imported))
+        return PlanSteps(plan=plan, keys=keys, imported=imported)
+
+    def write(self, places: Iterable[ExportPlace], solved: Sequence[tuple[PlanSteps, int | None]]) -> None:
+        """Keeps the steps of solved plans, each with its output, at all places. Raises BuilderError.
+
+        An inline cache is the image's; a place with `ignore_error` that cannot be written is only told of.
+        """
+        self._contents.save()
+        for place in places:
+            if place.type is PlaceType.INLINE:
+                continue
+            try:
+                self._write(place, solved)
+            except BuilderError as error:
+                if not place.ignore_error:
+                    raise
+                self._warn(f"the cache was not exported: {error.message}")
+
+    def _write(self, place: ExportPlace, solved: Sequence[tuple[PlanSteps, int | None]]) -> None:
+        with self._progress.internal(f"exporting cache to {_WHERE[place.type]}") as vertex:
+            def say(text: str) -> None:
+                self._progress.say(vertex, text)
+
+            say("preparing build cache for export")
+            steps: dict[str, CachedLayer] = {}
+            for one, output in solved:
+                for index in one.exported(output, all_steps=place.all_steps):
+                    if (layer := self._layer(place, one, index)) is not None:
+                        steps[str(one.keys[index])] = layer
+            blobs: dict[Digest, RemoteSteps] = {
+                layer.blob.digest: remote for remote in self._remotes for layer in remote.steps.values()}
+            root = write_steps(place, steps, self._store, self._registries, say=say,
+                               fetch=lambda blob: fetch_blob(blobs, blob))
+            say(f"writing cache manifest {root.digest}")
+
+    def _layer(self, place: ExportPlace, steps: PlanSteps, index: int) -> CachedLayer | None:
+        """What a step made, or what another cache has of a step that was not needed."""
+        result = steps.results.get(index)
+        if isinstance(result, Snapshot):
+            return packed(self._store, place, result.layers[-1])
+        return next((layer for remote in self._remotes
+                     if (layer := remote.steps.get(str(steps.keys[index]))) is not None), None)
+
+    def _warn(self, text: str) -> None:
+        self._progress.emit(events.WarningRaised(time=time.time(), rule="", message=text))
+
+
+def _told(resources: Resources, vertex: int) -> Callable[[str, int, int, bool], None]:
+    """Shows the download of a vertex' layer under it."""
+    started = threading.Event()
+
+    def progress(item: str, current: int, total: int, done: bool) -> None:
+        if not started.is_set():
+            started.set()
+            resources.emit(events.VertexStarted(time=time.time(), vertex=vertex))
+        resources.emit(events.VertexProgress(time=time.time(), vertex=vertex, item=item, current=current, total=total,
+                                             done=done))
+
+    return progress

@@ -1,0 +1,61 @@
+"""What a plan need not solve because a cache elsewhere has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import msgspec
+
+from builder.cache.document import CachedLayer
+from builder.cache.key import CacheKey
+from builder.engine.lineage import has_parent
+from builder.engine.ops.work import Work
+from builder.plan.vertices import Plan
+from builder.store.layers import LayerId
+
+Fetch = Callable[[int], LayerId]
+"""Brings the layer that was found for a vertex into the store. Raises BuilderError."""
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """Of one plan: which vertices have a layer elsewhere, and which nobody needs then."""
+
+    layers: Mapping[int, CachedLayer]
+    skipped: frozenset[int]
+    fetch: Fetch
+    works: Mapping[int, Work]
+    """Works that were needed to find out; the solver goes on with them."""
+
+    def __contains__(self, vertex: int) -> bool:
+        return vertex in self.layers
+
+
+def found_layers(plan: Plan, keys: Sequence[CacheKey | None],
+                 known: Mapping[str, CachedLayer]) -> dict[int, CachedLayer]:
+    """The vertices whose key is `known`, but for those that are to run again, and what comes after them."""
+    found: dict[int, CachedLayer] = {}
+    again: set[int] = set()
+    for index, (vertex, key) in enumerate(zip(plan.vertices, keys, strict=True)):
+        if vertex.ignore_cache or not again.isdisjoint(vertex.inputs):
+            again.add(index)
+        elif key is not None and (layer := known.get(key)) is not None:
+            found[index] = layer
+    return found
+
+
+def skipped_vertices(plan: Plan, outputs: Collection[int], found: Collection[int]) -> frozenset[int]:
+    """The vertices that nothing needs when the layers of `found` need not be made; `outputs` are needed anyway.
+
+    What lies below a layer is still needed: it is part of the file system.
+    """
+    used = {needed for vertex in plan.vertices for needed in vertex.inputs}
+    todo = [index for index in range(len(plan.vertices)) if index in outputs or index not in used]
+    wanted: set[int] = set()
+    while todo:
+        index = todo.pop()
+        if index in wanted:
+            continue
+        wanted.add(index)
+        vertex = plan.vertices[index]
+        todo += vertex.inputs if index not in found else vertex.inputs[:1] if has_parent(vertex) else ()
+    return frozenset(range(len(plan.vertices))) - wanted

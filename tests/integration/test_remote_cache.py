@@ -1,0 +1,264 @@
+"""Caches elsewhere, from one machine to the next: a state folder is a machine."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from registry.conftest import registry  # noqa: F401
+
+from integration.conftest import Command
+
+STAGES = """\
+FROM base AS build
+WORKDIR /src
+COPY deps.txt .
+RUN cat /proc/sys/kernel/random/uuid > deps.out
+COPY src/ ./
+RUN cat a.c deps.out > prog
+FROM base
+RUN cat /proc/sys/kernel/random/uuid > /stamp
+COPY --from=build /src/prog /bin/prog
+RUN --mount=type=bind,source=src,target=/m cat /m/a.c > /copied
+"""
+Ran = subprocess.CompletedProcess[str]
+
+
+class Machines:
+    """Some machines that share a context."""
+
+    def __init__(self, folder: Path, base: Path) -> None:
+        self.folder = folder
+        self._base = base
+        self.context = folder / "context"
+        (self.context / "src").mkdir(parents=True)
+        (self.context / "src/a.c").write_text("int main;\n")
+        (self.context / "deps.txt").write_text("libc\n")
+
+    def build(self, name: str, *args: str, dockerfile: str = STAGES) -> Ran:
+        """A build on the machine of that name; its output is on its standard error."""
+        machine = Command.__new__(Command)
+        machine.root, machine.context, machine.base = self.folder / name, self.context, self._base
+        return machine.build(dockerfile, *args)
+
+    def image(self, name: str, *args: str, dockerfile: str = STAGES) -> str:
+        done = self.build(name, "-q", *args, dockerfile=dockerfile)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+
+@pytest.fixture
+def machines(tmp_path: Path, base: Path) -> Machines:
+    return Machines(tmp_path, base)
+
+
+def ran(done: Ran) -> list[str]:
+    """The steps that ran, as `build 4`, `stage-1 2`, or `2` where there is one stage."""
+    assert done.returncode == 0, done.stderr
+    numbers = re.findall(r"^#(\d+) miss: ", done.stderr, re.MULTILINE)
+    names = dict(re.findall(r"^#(\d+) \[(.+?)/\d+\]", done.stderr, re.MULTILINE))
+    return sorted(re.sub(" +", " ", names[number]) for number in set(numbers) & set(names))
+
+
+@pytest.mark.parametrize("form", ["", ",image-manifest=false", ",oci-mediatypes=false", ",compression=zstd",
+                                  ",compression=uncompressed,force-compression=true"])
+def test_all_steps_through_a_registry(machines: Machines, registry: str, form: str) -> None:  # noqa: F811
+    place = f"type=registry,ref={registry}/cache/{len(form)}:all"
+    first = machines.image("one", "--cache-to", f"{place},mode=max{form}")
+    assert machines.image("two", "--cache-from", place) == first
+    assert ran(machines.build("three", "--cache-from", place)) == []
+    (machines.context / "src/a.c").write_text("int other;\n")
+    changed = machines.build("four", "--cache-from", place)
+    assert ran(changed) == ["build 5", "build 6", "stage-1 3", "stage-1 4"]
+
+
+def test_only_what_the_image_needs_is_fetched(machines: Machines) -> None:
+    machines.image("one", "--cache-to", "type=local,dest={}".format(machines.folder / "cache"))
+    place = f"type=local,src={machines.folder / 'cache'}"
+    assert ran(machines.build("two", "--cache-from", place)) == []
+    with_all = machines.folder / "all"
+    machines.image("one", "--cache-to", f"type=local,dest={with_all},mode=max")
+    assert len(list((with_all / "blobs/sha256").iterdir())) == len(
+        list((machines.folder / "cache/blobs/sha256").iterdir())) + 5, "five steps of the other stage"
+    taken = machines.build("three", "--cache-from", f"type=local,src={with_all}")
+    assert ran(taken) == []
+    assert len(re.findall(r"sha256:\w+ \d.* done$", taken.stderr, re.MULTILINE)) == 3 + 1, "three steps and the base"
+
+
+def test_the_least_cache_has_no_steps_of_other_stages(machines: Machines) -> None:
+    cache = machines.folder / "cache"
+    machines.image("one", "--cache-to", f"type=local,dest={cache}")
+    (machines.context / "src/a.c").write_text("int other;\n")
+    changed = machines.build("two", "--cache-from", f"type=local,src={cache}")
+    assert ran(changed) == ["build 2", "build 3", "build 4", "build 5", "build 6", "stage-1 3", "stage-1 4"]
+
+
+def test_the_image_carries_its_own_cache(machines: Machines, registry: str) -> None:  # noqa: F811
+    name = f"{registry}/team/app:1"
+    first = machines.image("one", "-t", name, "--push", "--build-arg", "BUILDKIT_INLINE_CACHE=1")
+    again = machines.build("two", "--cache-from", name)
+    assert ran(again) == []
+    plain = machines.image("two", "--cache-from", name)
+    assert plain != first, "which only has the cache if it is asked for"
+    assert machines.image("three", "--cache-from", name, "--cache-to", "type=inline") == first
+    on_top = machines.image("four", "--cache-from", name, "--cache-to", "type=inline",
+                            dockerfile=f"FROM {name}\nLABEL a=b\n")
+    assert "builder.cache" not in _config(machines, "four", on_top)
+
+
+def _config(machines: Machines, machine: str, digest: str) -> str:
+    found: str = (machines.folder / machine / "blobs/sha256" / digest.removeprefix("sha256:")).read_text()
+    return found
+
+
+def test_what_is_to_run_again_runs(machines: Machines) -> None:
+    cache = machines.folder / "cache"
+    machines.image("one", "--cache-to", f"type=local,dest={cache},mode=max")
+    place = f"type=local,src={cache}"
+    assert len(ran(machines.build("two", "--no-cache", "--cache-from", place))) == 8
+    assert ran(machines.build("three", "--no-cache-filter", "stage-1", "--cache-from", place)) == [
+        "stage-1 2", "stage-1 3", "stage-1 4"]
+
+
+def test_imported_steps_are_in_the_cache_of_the_machine(machines: Machines) -> None:
+    cache = machines.folder / "cache"
+    machines.image("one", "--cache-to", f"type=local,dest={cache},mode=max")
+    (machines.context / "src/a.c").write_text("int other;\n")
+    machines.image("two", "--cache-from", f"type=local,src={cache}")
+    assert ran(machines.build("two")) == []
+
+
+def test_a_cache_goes_on_from_place_to_place(machines: Machines, registry: str) -> None:  # noqa: F811
+    first, second = (f"type=registry,ref={registry}/cache/{name}:x" for name in ("first", "second"))
+    machines.image("one", "--cache-to", f"{first},mode=max")
+    passed_on = machines.build("two", "--cache-from", first, "--cache-to", f"{second},mode=max")
+    assert ran(passed_on) == []
+    (machines.context / "src/a.c").write_text("int other;\n")
+    assert ran(machines.build("three", "--cache-from", second)) == ["build 5", "build 6", "stage-1 3", "stage-1 4"]
+
+
+def test_the_place_that_is_named_first_wins(machines: Machines) -> None:
+    one, two = machines.folder / "cache1", machines.folder / "cache2"
+    first = machines.image("one", "--cache-to", f"type=local,dest={one}")
+    other = machines.image("two", "--cache-to", f"type=local,dest={two}")
+    assert first != other
+    places = [f"type=local,src={one}", f"type=local,src={two}"]
+    assert machines.image("three", "--cache-from", places[0], "--cache-from", places[1]) == first
+    assert machines.image("four", "--cache-from", places[1], "--cache-from", places[0]) == other
+
+
+def test_a_folder_keeps_what_is_reachable(machines: Machines) -> None:
+    cache = machines.folder / "cache"
+    place = f"type=local,dest={cache},mode=max"
+    machines.image("one", "--cache-to", f"{place},tag=main")
+    blobs = {path.name for path in (cache / "blobs/sha256").iterdir()}
+    (machines.context / "src/a.c").write_text("int other;\n")
+    machines.image("one", "--cache-to", f"{place},tag=branch")
+    both = {path.name for path in (cache / "blobs/sha256").iterdir()}
+    assert blobs < both
+    (machines.context / "src/a.c").write_text("int main;\n")
+    machines.image("one", "--cache-to", f"{place},tag=branch")
+    assert {path.name for path in (cache / "blobs/sha256").iterdir()} == blobs
+    assert ran(machines.build("two", "--cache-from", f"type=local,src={cache},tag=main")) == []
+
+
+def test_a_lost_layer(machines: Machines) -> None:
+    cache = machines.folder / "cache"
+    machines.image("one", "--cache-to", f"type=local,dest={cache}")
+    index = json.loads((cache / "index.json").read_text())
+    manifest = json.loads((cache / "blobs" / index["manifests"][0]["digest"].replace(":", "/")).read_text())
+    for layer in manifest["layers"]:
+        (cache / "blobs" / layer["digest"].replace(":", "/")).unlink()
+    lost = machines.build("two", "--cache-from", f"type=local,src={cache}")
+    assert lost.returncode == 1
+    assert "cannot take a layer from the cache" in lost.stderr
+    assert "hint: build without --cache-from" in lost.stderr
+    one_stage = "FROM base\nRUN cat /proc/sys/kernel/random/uuid > /a\nRUN echo > /b\n"
+    machines.image("one", "--cache-to", f"type=local,dest={cache}", dockerfile=one_stage)
+    index = json.loads((cache / "index.json").read_text())
+    manifest = json.loads((cache / "blobs" / index["manifests"][0]["digest"].replace(":", "/")).read_text())
+    (cache / "blobs" / manifest["layers"][0]["digest"].replace(":", "/")).write_bytes(b"damaged")
+    damaged = machines.build("three", "--cache-from", f"type=local,src={cache}", dockerfile=one_stage)
+    assert len(ran(damaged)) == 1
+    assert "it is run instead" in damaged.stderr
+
+
+@pytest.mark.parametrize("harm", [
+    lambda cache: (cache / "index.json").write_text("{"),
+    lambda cache: (cache / "oci-layout").unlink(),
+    lambda cache: [path.write_bytes(b"x") for path in (cache / "blobs/sha256").iterdir()],
+])
+def test_a_damaged_cache_is_told_of_and_not_used(machines: Machines, harm: object) -> None:
+    cache = machines.folder / "cache"
+    machines.image("one", "--cache-to", f"type=local,dest={cache}")
+    harm(cache)  # type: ignore[operator]
+    built = machines.build("two", "--cache-from", f"type=local,src={cache}")
+    assert len(ran(built)) == 8
+    assert re.search(r"^#\d+ ERROR: ", built.stderr, re.MULTILINE)
+
+
+def test_a_place_that_cannot_be_written(machines: Machines) -> None:
+    (machines.folder / "file").write_text("")
+    place = f"type=local,dest={machines.folder}/file/x"
+    failed = machines.build("one", "-t", "app", "--cache-to", place)
+    assert failed.returncode == 1
+    assert "cannot write the cache to" in failed.stderr
+    assert "ignore-error=true" in failed.stderr
+    assert machines.build("one", "--cache-to", f"{place},ignore-error=true").returncode == 0
+
+
+def test_a_url_counts_by_its_content(machines: Machines, site: tuple[str, Path]) -> None:
+    url, folder = site
+    (folder / "file").write_text("one")
+    dockerfile = f"FROM base AS build\nADD {url}/file /x\nRUN cat /x > /y\nFROM base\nCOPY --from=build /y /z\n"
+    cache = machines.folder / "cache"
+    machines.image("one", "--cache-to", f"type=local,dest={cache}", dockerfile=dockerfile)
+    place = f"type=local,src={cache}"
+    assert ran(machines.build("two", "--cache-from", place, dockerfile=dockerfile)) == []
+    (folder / "file").write_text("two")
+    assert len(ran(machines.build("three", "--cache-from", place, dockerfile=dockerfile))) == 4
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An HTTP server, and the folder that it shows."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(folder))  # type: ignore[arg-type]
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", folder
+        server.shutdown()
+
+
+def test_bake_shares_caches(machines: Machines, tmp_path: Path) -> None:
+    (tmp_path / "app.Dockerfile").write_text(STAGES)
+    definition = tmp_path / "docker-bake.json"
+    target = {"context": str(machines.context), "dockerfile": str(tmp_path / "app.Dockerfile"),
+              "contexts": {"base": f"oci-layout://{machines._base}"}}
+    definition.write_text(json.dumps({
+        "group": {"default": {"targets": ["app", "build"]}},
+        "target": {"app": target | {"cache-to": [f"type=local,dest={tmp_path}/cache"]},
+                   "build": target | {"target": "build",
+                                      "cache-to": [f"type=local,dest={tmp_path}/cache,tag=build"]}}}))
+    args = ("bake", "--progress", "plain", "--allow", "fs=*", "-f", str(definition))
+    one = Command(tmp_path / "m1", machines._base)
+    assert len(ran(one.run(*args))) == 8
+    assert len(json.loads((tmp_path / "cache/index.json").read_text())["manifests"]) == 2
+    two = Command(tmp_path / "m2", machines._base)
+    again = two.run(*args, "--set", f"*.cache-from=type=local,src={tmp_path}/cache",
+                    "--set", f"build.cache-from=type=local,src={tmp_path}/cache,tag=build")
+    assert ran(again) == []
