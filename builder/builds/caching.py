@@ -15,17 +15,18 @@ from builder.builds.options import BuildOptions
 from builder.builds.progress import Progress
 from builder.builds.request import is_on
 from builder.cache.document import CachedLayer
-from builder.cache.key import CacheKey
+from builder.cache.key import Parts
 from builder.context.fingerprints import Sha256Digests
 from builder.engine import events
 from builder.engine.imported import Imported, found_layers, skipped_vertices
-from builder.engine.lineage import parents
-from builder.engine.portable import portable_keys, prepare_sources
+from builder.engine.lineage import base_parts, instruction_of, parents
+from builder.engine.portable import PortableStep, portable_steps, prepare_sources
 from builder.engine.resources import Resources
 from builder.engine.results import Result, Snapshot
 from builder.errors import BuilderError
 from builder.oci import Digest
 from builder.plan.vertices import Copy, MakeDirectory, Plan, Run
+from builder.remotecache.explanations import Explanation, masked, why_missed
 from builder.remotecache.exporting import packed, write_steps
 from builder.remotecache.importing import RemoteSteps, StepLayers, fetch_blob, read_steps
 from builder.remotecache.places import ExportPlace, ImportPlace, PlaceType, parse_export, parse_import
@@ -59,10 +60,10 @@ def cache_places(options: BuildOptions) -> CachePlaces:
 
 
 class PlanSteps(msgspec.Struct, kw_only=True):
-    """One plan, what its steps are called elsewhere, and what was found of them."""
+    """One plan, its steps as they are known elsewhere, and what was found of them."""
 
     plan: Plan
-    keys: list[CacheKey | None]
+    steps: list[PortableStep | None]
     imported: Imported
     results: Mapping[int, Result] = {}
     """Once it is solved."""
@@ -70,13 +71,13 @@ class PlanSteps(msgspec.Struct, kw_only=True):
     def image_steps(self, output: int | None) -> dict[str, int]:
         """For an inline cache: keys of the image's steps, and how many of its layers lie below that of each."""
         found: dict[str, int] = {}
-        for index in self.exported(output, all_steps=False):
+        for index, step in self.exported(output, all_steps=False):
             result = self.results.get(index)
             if isinstance(result, Snapshot):
-                found[str(self.keys[index])] = len(result.layers) - 1
+                found[step.key] = len(result.layers) - 1
         return found
 
-    def exported(self, output: int | None, *, all_steps: bool) -> list[int]:
+    def exported(self, output: int | None, *, all_steps: bool) -> list[tuple[int, PortableStep]]:
         """The vertices that a cache keeps: those of the image, or all that it is made of."""
         if output is None:
             return []
@@ -89,8 +90,17 @@ class PlanSteps(msgspec.Struct, kw_only=True):
                 new = set(self.plan.vertices[index].inputs) - seen
                 seen |= new
                 todo += new
-        return [index for index in sorted(chosen) if self.keys[index] is not None
+        return [(index, step) for index in sorted(chosen) if (step := self.steps[index]) is not None
                 and isinstance(self.plan.vertices[index].op, Run | Copy | MakeDirectory)]
+
+    def explanation(self, index: int, step: PortableStep, created: float) -> Explanation:
+        """What is kept beside a step's key, to say why a later build misses it."""
+        return Explanation(key=step.key, kind=step.kind, name=instruction_of(self.plan.vertices[index]),
+                           created=created, parts=self.all_parts(index, step))
+
+    def all_parts(self, index: int, step: PortableStep) -> Parts:
+        """The parts of the step's key and what explains them; values of build args only as far as to tell a change."""
+        return masked({**step.parts, **step.lists(), **base_parts(self.plan, index)})
 
 
 class RemoteCaches:
@@ -126,16 +136,30 @@ class RemoteCaches:
         `outputs` are vertices that are wanted although others stand on them.
         """
         sources = prepare_sources(plan, resources)
-        keys = portable_keys(plan, resources.contexts, self._contents, sources)
+        steps = portable_steps(plan, resources.contexts, self._contents, sources)
         found: dict[int, tuple[RemoteSteps, CachedLayer]] = {}
         for remote in reversed(self._remotes):  # those that are named first win
-            found |= {index: (remote, layer) for index, layer in found_layers(plan, keys, remote.steps).items()}
+            found |= {index: (remote, layer) for index, layer in found_layers(plan, steps, remote.steps).items()}
         skipped = skipped_vertices(plan, outputs, found)
         needed = {index: what for index, what in found.items() if index not in skipped}
         layers = StepLayers(needed, lambda index: _told(resources, first + index), resources.cancelled)
-        imported = Imported({index: layer for index, (_, layer) in needed.items()}, skipped, layers.layer, sources)
+        imported = Imported({index: layer for index, (_, layer) in needed.items()}, skipped, layers.layer, sources,
+                            lambda index: self._explain(known, index))
+        known = PlanSteps(plan=plan, steps=steps, imported=imported)
         self._looked_up.append((layers, imported))
-        return PlanSteps(plan=plan, keys=keys, imported=imported)
+        return known
+
+    def _explain(self, known: PlanSteps, index: int) -> str:
+        step = known.steps[index]
+        if step is None:
+            return ""
+        for remote in self._remotes:
+            if explanations := remote.explanations():
+                told = why_missed(step.kind, known.all_parts(index, step), instruction_of(known.plan.vertices[index]),
+                                  explanations)
+                if told:
+                    return f"{told}, compared with {remote.place}"
+        return ""
 
     def write(self, places: Iterable[ExportPlace], solved: Sequence[tuple[PlanSteps, int | None]]) -> None:
         """Keeps the steps of solved plans, each with its output, at all places. Raises BuilderError.
@@ -160,23 +184,30 @@ class RemoteCaches:
 
             say("preparing build cache for export")
             steps: dict[str, CachedLayer] = {}
+            explanations: dict[str, Explanation] = {}
             for one, output in solved:
-                for index in one.exported(output, all_steps=place.all_steps):
-                    if (layer := self._layer(place, one, index)) is not None:
-                        steps[str(one.keys[index])] = layer
+                for index, step in one.exported(output, all_steps=place.all_steps):
+                    result = one.results.get(index)
+                    if isinstance(result, Snapshot):
+                        layer = result.layers[-1]
+                        steps[step.key] = packed(self._store, place, layer)
+                        explanations[step.key] = one.explanation(index, step, self._store.layer_info(layer).created)
+                    else:
+                        self._hand_on(step.key, steps, explanations)
             blobs: dict[Digest, RemoteSteps] = {
                 layer.blob.digest: remote for remote in self._remotes for layer in remote.steps.values()}
-            root = write_steps(place, steps, self._store, self._registries, say=say,
+            root = write_steps(place, steps, explanations.values(), self._store, self._registries, say=say,
                                fetch=lambda blob: fetch_blob(blobs, blob))
             say(f"writing cache manifest {root.digest}")
 
-    def _layer(self, place: ExportPlace, steps: PlanSteps, index: int) -> CachedLayer | None:
-        """What a step made, or what another cache has of a step that was not needed."""
-        result = steps.results.get(index)
-        if isinstance(result, Snapshot):
-            return packed(self._store, place, result.layers[-1])
-        return next((layer for remote in self._remotes
-                     if (layer := remote.steps.get(str(steps.keys[index]))) is not None), None)
+    def _hand_on(self, key: str, steps: dict[str, CachedLayer], explanations: dict[str, Explanation]) -> None:
+        """Adds what another cache has of a step that was not needed."""
+        for remote in self._remotes:
+            if (layer := remote.steps.get(key)) is not None:
+                steps[key] = layer
+                if (told := remote.explanations().get(key)) is not None:
+                    explanations[key] = told
+                return
 
     def _warn(self, text: str) -> None:
         self._progress.emit(events.WarningRaised(time=time.time(), rule="", message=text))

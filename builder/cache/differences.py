@@ -17,6 +17,8 @@ Rows: TypeAlias = Callable[[Any], list[Any] | None]
 _SHOWN_NAMES = 5
 _SHOWN_TEXT = 60
 _ORDER = ("argv", "scripts", "sources", "destination", "path", "env", "files", "mounts")
+MASK = "\0"
+"""Begins a value that stands for one that is not to be shown."""
 PARENT_CHANGED = ("the number of steps before it changed", "the step before it produced a different layer",
                   "an earlier step produced a different layer")
 """All that is told of layers below."""
@@ -80,6 +82,8 @@ def _part(name: str, old: Parts, new: Parts, old_rows: Rows) -> Iterable[str]:
             return _below(before or [], after or [])
         case "parent":
             return _parent(old, new)
+        case "inputs":
+            return ["what it takes files from changed"]
         case "scripts":
             return ["the here-document changed"]
         case _:
@@ -127,6 +131,8 @@ def _env(before: list[list[str]], after: list[list[str]], args: set[str]) -> Ite
             yield f"{what} was added"
         elif name not in new:
             yield f"{what} was removed"
+        elif old[name] != new[name] and MASK in (old[name][:1], new[name][:1]):
+            yield f"{what} changed"
         elif old[name] != new[name]:
             yield f'{what} changed "{clip(old[name])}" -> "{clip(new[name])}"'
     if old == new:

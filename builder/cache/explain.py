@@ -15,6 +15,7 @@ from builder.cache.differences import differences, is_shell_form
 from builder.cache.key import LIST, Parts, decode, encode
 from builder.store.records import Record
 
+UNKNOWN = "no earlier build of this step"
 _ALIKE = 0.5  # share of common words from which two instructions are taken for versions of one
 _TOLD = 4  # differences that are told before "and 2 more differences"
 
@@ -37,7 +38,7 @@ def explain(kind: str, parts: Parts, name: str, candidates: Sequence[Earlier], *
     parts = {part: value if part.endswith(LIST) else decode(encode(value)) for part, value in parts.items()}
     nearest = _nearest(kind, parts, name, candidates)
     if nearest is None:
-        return "no earlier build of this step"
+        return UNKNOWN
     told = differences(nearest.parts, parts, nearest.rows)
     if not nearest.parts:
         return "it is not known any more what the earlier build of this step was made of"

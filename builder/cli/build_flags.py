@@ -80,9 +80,12 @@ _WITHOUT_EFFECT = tuple(Flag(name, "", Kind.BOOL, hidden=True) for name in ("com
 """True here whatever is asked for: finished steps are kept, containers of steps never are."""
 
 _KANIKO = (
+    Flag("cache-repo", "A registry's cache, read and written (as --cache-from and --cache-to with mode=max)",
+         metavar="name", hidden=True),
     Flag("destination", "Name to build under and push to", Kind.LIST, "d", metavar="name", hidden=True),
     Flag("dockerfile", "", hidden=True),
     Flag("no-push", "Push to no --destination", Kind.BOOL, hidden=True),
+    Flag("no-push-cache", "Only read the --cache-repo", Kind.BOOL, hidden=True),
     *(Flag(name, "", Kind.OPTIONAL, hidden=True) for name in (
         "cleanup", "force", "kaniko-dir", "ignore-var-run", "snapshot-mode", "use-new-run", "compressed-caching",
         "cache-copy-layers", "cache-run-layers", "skip-push-permission-check")),

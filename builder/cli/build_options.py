@@ -35,7 +35,7 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         target=flags.text("target"), build_args=_build_args(flags), labels=_labels(flags, context),
         annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
         platforms=_platforms(flags),
-        outputs=_outputs(flags), cache_from=flags.all("cache-from"), cache_to=flags.all("cache-to"),
+        outputs=_outputs(flags), cache_from=(*flags.all("cache-from"), *_cache_repo(flags)), cache_to=_cache_to(flags),
         no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
         pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(secret_of, flags.all("secret"))),
         ssh=tuple(map(ssh_of, flags.all("ssh"))), network=_network(flags.text("network", "default")),
@@ -139,6 +139,17 @@ def _outputs(flags: Values) -> tuple[str, ...]:
         outputs = ["type=image"]
     return tuple(item if _is_type(item, "local", "tar", "cacheonly") else _with_fields(item, fields)
                  for item in outputs)
+
+
+def _cache_repo(flags: Values) -> tuple[str, ...]:
+    """kaniko's --cache-repo."""
+    repository = flags.text("cache-repo")
+    return (f"type=registry,ref={repository}",) if repository else ()
+
+
+def _cache_to(flags: Values) -> tuple[str, ...]:
+    written = () if flags.on("no-push-cache") else _cache_repo(flags)
+    return (*flags.all("cache-to"), *(f"{place},mode=max" for place in written))
 
 
 def _with_fields(item: str, fields: tuple[str, ...]) -> str:

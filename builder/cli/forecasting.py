@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ def dry_run(invocation: Invocation, options: BuildOptions) -> int:
     form = invocation.flags.text("dry-run")
     if form not in ("true", "table", "json"):
         raise InvalidValue(f"`{form}` of --dry-run", hint="use table or json")
+    if options.cache_from:
+        print("note: --dry-run asks the state folder alone; a build may find more with --cache-from", file=sys.stderr)
     with invocation.open() as builder:
         forecasts = builder.inspector.forecast(options)
     for forecast in forecasts:

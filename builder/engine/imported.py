@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import msgspec
 
 from builder.cache.document import CachedLayer
-from builder.cache.key import CacheKey
 from builder.engine.lineage import has_parent
 from builder.engine.ops.work import Work
+from builder.engine.portable import PortableStep
 from builder.plan.vertices import Plan
 from builder.store.layers import LayerId
 
@@ -25,20 +25,22 @@ class Imported(msgspec.Struct, frozen=True):
     fetch: Fetch
     works: Mapping[int, Work]
     """Works that were needed to find out; the solver goes on with them."""
+    explain: Callable[[int], str]
+    """Why nothing was found for a vertex, in words; "" where the caches know nothing like it."""
 
     def __contains__(self, vertex: int) -> bool:
         return vertex in self.layers
 
 
-def found_layers(plan: Plan, keys: Sequence[CacheKey | None],
+def found_layers(plan: Plan, steps: Sequence[PortableStep | None],
                  known: Mapping[str, CachedLayer]) -> dict[int, CachedLayer]:
     """The vertices whose key is `known`, but for those that are to run again, and what comes after them."""
     found: dict[int, CachedLayer] = {}
     again: set[int] = set()
-    for index, (vertex, key) in enumerate(zip(plan.vertices, keys, strict=True)):
+    for index, (vertex, step) in enumerate(zip(plan.vertices, steps, strict=True)):
         if vertex.ignore_cache or not again.isdisjoint(vertex.inputs):
             again.add(index)
-        elif key is not None and (layer := known.get(key)) is not None:
+        elif step is not None and (layer := known.get(step.key)) is not None:
             found[index] = layer
     return found
 

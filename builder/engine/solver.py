@@ -229,7 +229,7 @@ class Solver:
         resources, number = self._resources, self._first + index
         name, kind = instruction_of(vertex), kind_of(vertex.op)
         parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
-        why = _NOT_ASKED if vertex.ignore_cache else resources.cache.explain(kind, parts, name)
+        why = _NOT_ASKED if vertex.ignore_cache else self._explain(index, kind, parts, name)
         resources.emit(events.VertexStarted(time=time.time(), vertex=number, why=why))
         with StepLog(resources, number) as log, resources.store.stage_layer() as staged:
             outcome = self._fill(Outcome(vertex=index, key=key, state="run", why=why), vertex, work, staged, log)
@@ -248,6 +248,11 @@ class Solver:
         self._record(outcome)
         resources.emit(events.VertexDone(time=time.time(), vertex=number))
         return layer
+
+    def _explain(self, index: int, kind: str, parts: Parts, name: str) -> str:
+        """Why the step runs. What a cache elsewhere knows of the very step says more than what is like it here."""
+        told = self._imported.explain(index) if self._imported is not None else ""
+        return told or self._resources.cache.explain(kind, parts, name)
 
     def _same_as_before(self, vertex: Vertex, staged: StagedLayer) -> LayerId | None:
         if not isinstance(vertex.op, Run):

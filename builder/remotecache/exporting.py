@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +18,8 @@ from builder.export.packing import layer_blob
 from builder.export.push import push_image
 from builder.oci import Compression, Descriptor, DiffID, MediaType
 from builder.registry.access import RegistryAccess
+from builder.remotecache.explanations import MEDIA_TYPE as EXPLANATIONS
+from builder.remotecache.explanations import Explanation, encode_explanations
 from builder.remotecache.places import ExportPlace
 
 if TYPE_CHECKING:
@@ -50,15 +52,15 @@ def packed(store: Store, place: ExportPlace, layer: LayerId) -> CachedLayer:
     return _described(made.diff_id, made.descriptor, info.created)
 
 
-def write_steps(place: ExportPlace, steps: Mapping[str, CachedLayer], store: Store, registries: RegistryAccess, *,
-                fetch: FetchBlob, say: Say) -> Descriptor:
+def write_steps(place: ExportPlace, steps: Mapping[str, CachedLayer], explanations: Iterable[Explanation],
+                store: Store, registries: RegistryAccess, *, fetch: FetchBlob, say: Say) -> Descriptor:
     """Puts the steps at the place, instead of those that were there; the manifest's descriptor.
 
     `fetch` brings blobs of layers that only another cache has. Blobs that the place has are not sent again. Raises
     RegistryError, StoreError, ImageError, CacheNotWritten.
     """
     started = time.time()
-    root = _manifest(place, steps, store)
+    root = _manifest(place, steps, explanations, store)
     if place.reference is None:
         tagged = msgspec.structs.replace(root, annotations={REF_NAME: place.tag})
         try:
@@ -74,16 +76,19 @@ def write_steps(place: ExportPlace, steps: Mapping[str, CachedLayer], store: Sto
     return root
 
 
-def _manifest(place: ExportPlace, steps: Mapping[str, CachedLayer], store: Store) -> Descriptor:
+def _manifest(place: ExportPlace, steps: Mapping[str, CachedLayer], explanations: Iterable[Explanation],
+              store: Store) -> Descriptor:
     oci = place.oci_mediatypes
-    document = encode_steps(steps)
-    config = Descriptor(media_type=MEDIA_TYPE, digest=store.put_blob(document), size=len(document))
+    config = _document(store, MEDIA_TYPE, encode_steps(steps))
     layers = {layer.blob.digest: _listed(layer, oci=oci) for _, layer in sorted(steps.items())}
+    blobs = [*layers.values(), _document(store, EXPLANATIONS, encode_explanations(explanations))]
     if place.image_manifest:
-        data, media_type = manifest_bytes(config, layers.values(), {}, oci=True), MediaType.OCI_MANIFEST
-    else:
-        data = index_bytes((*layers.values(), config), {}, oci=oci)
-        media_type = MediaType.OCI_INDEX if oci else MediaType.DOCKER_LIST
+        return _document(store, MediaType.OCI_MANIFEST, manifest_bytes(config, blobs, {}, oci=True))
+    data = index_bytes((*blobs, config), {}, oci=oci)
+    return _document(store, MediaType.OCI_INDEX if oci else MediaType.DOCKER_LIST, data)
+
+
+def _document(store: Store, media_type: str, data: bytes) -> Descriptor:
     return Descriptor(media_type=media_type, digest=store.put_blob(data), size=len(data))
 
 

@@ -5,6 +5,8 @@ Only documents are read at first; a layer is fetched when a build uses it, and w
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +25,7 @@ from builder.oci import (
     Descriptor,
     DiffID,
     Digest,
+    Manifest,
     decode_config,
     decode_index,
     decode_manifest,
@@ -31,6 +34,8 @@ from builder.oci import (
 from builder.plan.vertices import FromLayout, FromRegistry, ImageOrigin, ResolvedImage, SourceImage
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
+from builder.remotecache.explanations import MEDIA_TYPE as EXPLANATIONS
+from builder.remotecache.explanations import Explanation, decode_explanations
 from builder.remotecache.places import ImportPlace
 
 if TYPE_CHECKING:
@@ -54,33 +59,83 @@ class CacheUnreadable(BuilderError):
                          hint="build without --cache-from, and fill the cache anew")
 
 
-class RemoteSteps(msgspec.Struct, frozen=True):
+class RemoteSteps:
     """What one place knows."""
 
-    place: ImportPlace
-    origin: ImageOrigin
-    layers: LayerSource
-    """Which may use the place's own way to its registry."""
-    steps: Mapping[str, CachedLayer]
+    def __init__(self, place: ImportPlace, origin: ImageOrigin, layers: LayerSource, root: Descriptor,
+                 fetch: Fetch) -> None:
+        """Reads all but the explanations, from `root` on. `layers` may use the place's own way to its registry.
+
+        Raises RegistryError, ImageError.
+        """
+        self.place = place
+        self.origin = origin
+        self.layers = layers
+        self._fetch = fetch
+        self._explaining: list[Descriptor] = []
+        self._lock = threading.Lock()
+        self.steps = self._read(root, _MAX_DEPTH)
+
+    def explanations(self) -> Mapping[str, Explanation]:
+        """What the keys were made of, by key, as far as the place tells."""
+        with self._lock:
+            return self._explanations
+
+    @functools.cached_property
+    def _explanations(self) -> dict[str, Explanation]:
+        found: dict[str, Explanation] = {}
+        for descriptor in self._explaining:
+            with contextlib.suppress(BuilderError):
+                found |= decode_explanations(self._fetch(_bounded(descriptor)))
+        return found
+
+    def _read(self, root: Descriptor, depth: int) -> dict[str, CachedLayer]:
+        """All that a manifest of a cache, an image with an inline cache, or an index above such images tells."""
+        data, name = self._fetch(_bounded(root)), str(self.place)
+        if manifest_type(name, data, root.media_type) not in INDEX_TYPES:
+            manifest = decode_manifest(data)
+            config = self._fetch(_bounded(manifest.config))
+            if manifest.config.media_type == MEDIA_TYPE:
+                return decode_steps(config, self._listed(manifest.layers))
+            return _inline_steps(name, manifest, config)
+        entries = decode_index(data).manifests
+        document = next((entry for entry in entries if entry.media_type == MEDIA_TYPE), None)
+        if document is not None:  # as older BuildKits wrote a cache
+            return decode_steps(self._fetch(_bounded(document)), self._listed(entries))
+        found: dict[str, CachedLayer] = {}
+        for entry in entries if depth else ():
+            if entry.media_type in MANIFEST_TYPES | INDEX_TYPES and not is_attestation(entry):
+                found = {**self._read(entry, depth - 1), **found}
+        return found
+
+    def _listed(self, descriptors: tuple[Descriptor, ...]) -> dict[Digest, CachedLayer]:
+        """The layers that a manifest lists."""
+        layers: dict[Digest, CachedLayer] = {}
+        for descriptor in descriptors:
+            if descriptor.media_type == EXPLANATIONS:
+                self._explaining.append(descriptor)
+            elif (layer := layer_of(descriptor)) is not None:
+                layer_compression(str(self.place), descriptor)
+                layers[descriptor.digest] = layer
+        return layers
 
 
 def read_steps(place: ImportPlace, store: Store, registries: RegistryAccess) -> RemoteSteps:
     """Raises RegistryError, ImageError."""
-    if place.reference is None:
+    reference = place.reference
+    if reference is None:
         from builder.registry.layout import OciLayout
 
         layout = OciLayout(Path(place.path))
-        steps = _steps(str(place), layout.find(place.tag, place.digest), layout.read_document)
-        return RemoteSteps(place, FromLayout(place.path), LayerSource(store, registries), steps)
-    access = registries.insecure(place.reference.domain) if place.insecure else registries
-    fetched = access.client.get_manifest(place.reference)
+        return RemoteSteps(place, FromLayout(place.path), LayerSource(store, registries),
+                           layout.find(place.tag, place.digest), layout.read_document)
+    access = registries.insecure(reference.domain) if place.insecure else registries
+    fetched = access.client.get_manifest(reference)
 
     def fetch(descriptor: Descriptor) -> bytes:
         return fetched.data if descriptor.digest == fetched.digest else _from_registry(access, reference, descriptor)
 
-    reference = place.reference
-    steps = _steps(str(place), fetched.descriptor, fetch)
-    return RemoteSteps(place, FromRegistry(str(reference)), LayerSource(store, access), steps)
+    return RemoteSteps(place, FromRegistry(str(reference)), LayerSource(store, access), fetched.descriptor, fetch)
 
 
 class StepLayers:
@@ -129,27 +184,8 @@ def fetch_blob(remotes: Mapping[Digest, RemoteSteps], blob: Descriptor) -> None:
     remote.layers.fetch_blob(empty, blob)
 
 
-def _steps(name: str, root: Descriptor, fetch: Fetch, depth: int = _MAX_DEPTH) -> dict[str, CachedLayer]:
-    """All that a manifest of a cache, an image with an inline cache, or an index above such images tells."""
-    data = fetch(_bounded(root))
-    if manifest_type(name, data, root.media_type) not in INDEX_TYPES:
-        return _of_manifest(name, data, fetch)
-    entries = decode_index(data).manifests
-    config = next((entry for entry in entries if entry.media_type == MEDIA_TYPE), None)
-    if config is not None:  # as older BuildKits wrote a cache
-        return decode_steps(fetch(_bounded(config)), _listed(name, entries))
-    found: dict[str, CachedLayer] = {}
-    for entry in entries if depth else ():
-        if entry.media_type in MANIFEST_TYPES | INDEX_TYPES and not is_attestation(entry):
-            found = {**_steps(name, entry, fetch, depth - 1), **found}
-    return found
-
-
-def _of_manifest(name: str, data: bytes, fetch: Fetch) -> dict[str, CachedLayer]:
-    manifest = decode_manifest(data)
-    config = fetch(_bounded(manifest.config))
-    if manifest.config.media_type == MEDIA_TYPE:
-        return decode_steps(config, _listed(name, manifest.layers))
+def _inline_steps(name: str, manifest: Manifest, config: bytes) -> dict[str, CachedLayer]:
+    """What an image's own config tells of its layers."""
     try:
         inline = msgspec.json.decode(config, type=dict[str, Any]).get(INLINE_KEY)
     except msgspec.DecodeError:
@@ -165,16 +201,6 @@ def _of_manifest(name: str, data: bytes, fetch: Fetch) -> dict[str, CachedLayer]
         layers[digest] = CachedLayer(DiffID(parse_digest(diff_id)), msgspec.structs.replace(
             descriptor, annotations={DIFF_ID: diff_id, CREATED: created}))
     return decode_steps(msgspec.json.encode(inline), layers)
-
-
-def _listed(name: str, descriptors: tuple[Descriptor, ...]) -> dict[Digest, CachedLayer]:
-    layers: dict[Digest, CachedLayer] = {}
-    for descriptor in descriptors:
-        layer = layer_of(descriptor)
-        if layer is not None:
-            layer_compression(name, descriptor)
-            layers[descriptor.digest] = layer
-    return layers
 
 
 def _bounded(descriptor: Descriptor) -> Descriptor:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 from registry.conftest import registry  # noqa: F401
 
 from integration.conftest import Command
@@ -141,6 +142,31 @@ def test_a_cache_goes_on_from_place_to_place(machines: Machines, registry: str) 
     assert ran(passed_on) == []
     (machines.context / "src/a.c").write_text("int other;\n")
     assert ran(machines.build("three", "--cache-from", second)) == ["build 5", "build 6", "stage-1 3", "stage-1 4"]
+
+
+def test_a_miss_is_explained_by_what_the_cache_knows(machines: Machines, registry: str) -> None:  # noqa: F811
+    place = f"{registry}/cache/why:x"
+    dockerfile = STAGES.replace("WORKDIR /src", "ARG TOKEN=hidden-value\nENV MODE=fast\nWORKDIR /src")
+    machines.image("one", "--cache-to", f"type=registry,ref={place},mode=max", dockerfile=dockerfile)
+
+    def reasons(*args: str, dockerfile: str) -> list[str]:
+        built = machines.build("two", "--cache-from", place, *args, dockerfile=dockerfile)
+        return re.findall(r" miss: (.*), compared with " + re.escape(place), built.stderr)
+
+    (machines.context / "src/a.c").write_text("int other;\n")
+    assert reasons(dockerfile=dockerfile)[0] == "1 file changed: src/a.c"
+    (machines.context / "src/a.c").write_text("int main;\n")
+    assert reasons("--build-arg", "TOKEN=other", dockerfile=dockerfile)[0] == "build arg TOKEN changed"
+    assert 'environment variable MODE changed "fast" -> "slow"' in reasons(
+        dockerfile=dockerfile.replace("MODE=fast", "MODE=slow"))
+    told = reasons(dockerfile=dockerfile.replace("/kernel/random/uuid > deps.out", "/kernel/random/uuid > deps2.out"))
+    assert told[0].startswith("instruction changed: `")
+    folder = machines.folder / "cache"
+    machines.image("one", "--cache-to", f"type=local,dest={folder},mode=max", dockerfile=dockerfile)
+    blobs = [path.read_bytes() for path in (folder / "blobs/sha256").iterdir()]
+    told_of = b"".join(zstandard.decompress(blob) for blob in blobs if blob[:4] == b"\x28\xb5\x2f\xfd")
+    assert b"TOKEN" in told_of
+    assert b"hidden-value" not in told_of
 
 
 def test_the_place_that_is_named_first_wins(machines: Machines) -> None:

@@ -11,7 +11,7 @@ from builder.api import Builder
 from builder.builds.options import BuildOptions
 from builder.context.fingerprints import Sha256Digests
 from builder.context.local import LocalContext
-from builder.engine.portable import portable_keys
+from builder.engine.portable import portable_steps
 from builder.plan.vertices import SourceContext
 
 DOCKERFILE = """\
@@ -34,8 +34,9 @@ def _keys(folder: Path, dockerfile: str = DOCKERFILE, **options: object) -> list
     (folder / "Dockerfile").write_text(dockerfile)
     with Builder(str(folder.parent / f"{folder.name}-state")) as builder:
         (plan,) = builder._session(BuildOptions(context=str(folder), **options)).plans()  # type: ignore[arg-type]
-        keys = portable_keys(plan, {"context": LocalContext(str(folder))}, Sha256Digests(), {})
-    return [key for key, vertex in zip(keys, plan.vertices, strict=True) if not isinstance(vertex.op, SourceContext)]
+        steps = portable_steps(plan, {"context": LocalContext(str(folder))}, Sha256Digests(), {})
+    return [step.key if step else None for step, vertex in zip(steps, plan.vertices, strict=True)
+            if not isinstance(vertex.op, SourceContext)]
 
 
 @pytest.fixture
