@@ -41,6 +41,8 @@ def outputs_of(options: BuildOptions) -> list[Output]:
         output = msgspec.structs.replace(output, names=output.names or options.tags)
         if output.push and not output.names:
             raise BadOutput(text, "there is no name to push to", hint="add name=REPOSITORY:TAG, or --tag")
+        if output.push_by_digest and any(":" in name.rpartition("/")[2] for name in output.names):
+            raise BadOutput(text, "a name with a tag cannot be pushed by digest")
         found.append(output)
     return found or [Output(type=OutputType.IMAGE, names=options.tags)]
 

@@ -149,8 +149,6 @@ class _Attributes(Attributes):
             name_canonical=self.flag("name-canonical", False), store=self.flag("store", True))
         for containerd_only in ("unpack", "dangling-name-prefix", "danging-name-empty-only"):
             self.take(containerd_only)
-        if output.push_by_digest and any(":" in name.rpartition("/")[2] for name in output.names):
-            raise self.refuse("a name with a tag cannot be pushed by digest")
         return output
 
     def _archive(self, kind: OutputType) -> Output:

@@ -86,7 +86,6 @@ def test_image_options(attributes: str, fields: dict[str, Any]) -> None:
     ("type=oci,source-date-epoch=x", "source-date-epoch `x` is not a number of seconds", None),
     ("type=oci,annotation-x.k=v", "`annotation-x.k` names no annotation",
      "write annotation.KEY=VALUE, or annotation-index.KEY=VALUE"),
-    ("type=image,name=a:b,push-by-digest=true", "a name with a tag cannot be pushed by digest", None),
     ('type=local,dest="a,b"', 'a `"` inside a field', 'put the quotes round the whole field: "key=a,b"'),
     ('"type=local', "a quoted field does not end where it should", None),
 ])
