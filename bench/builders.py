@@ -5,8 +5,10 @@ from __future__ import annotations
 import compileall
 import os
 import shutil
-import sys
+import subprocess
+import tomllib
 import uuid
+import venv
 from pathlib import Path
 from typing import Protocol
 
@@ -50,8 +52,8 @@ class This:
         self.state: Path | None = self._root
         path = source or Path(__file__).resolve().parent.parent
         compileall.compile_dir(f"{path}/builder", quiet=2)  # as installing does
-        start = "from builder.cli.main import main; raise SystemExit(main())"
-        self._command = ["env", f"PYTHONPATH={path}", sys.executable, "-c", start, "--root", str(self._root)]
+        start = "from builder.cli import main as m; raise SystemExit(getattr(m, 'run', m.main)())"
+        self._command = ["env", f"PYTHONPATH={path}", _python(folder, path), "-c", start, "--root", str(self._root)]
 
     def build(self, context: Path, tag: str, output: Output, dest: Path) -> list[Command]:
         return [[*self._command, "build", *_QUIET, *_buildx_output(tag, output, dest), str(context)]]
@@ -127,6 +129,17 @@ class Buildah:
 
     def version(self) -> Command:
         return [*self._command, "--version"]
+
+
+def _python(folder: Path, source: Path) -> str:
+    """An interpreter with what builder depends on and nothing else, as users have it: finders of editable installs and
+    what development brings along would be imported at every start."""
+    needed = tomllib.loads((source / "pyproject.toml").read_text())["project"]["dependencies"]
+    python = folder / "venv" / "bin" / "python"
+    if not python.exists():
+        venv.create(folder / "venv", with_pip=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *needed], check=True)
+    return str(python)
 
 
 def _buildx_output(tag: str, output: Output, dest: Path) -> list[str]:
