@@ -17,10 +17,9 @@ _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t
             '"': '\\"', "\\": "\\\\"}
 _UNIT_NANOSECONDS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": 1_000_000_000,
                      "m": 60_000_000_000, "h": 3_600_000_000_000}
-_DURATION = re.compile(r"(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)[a-zµμ]+)+", re.ASCII | re.IGNORECASE)
-_DURATION_PART = re.compile(r"([0-9]*)\.?([0-9]*)([a-zµμ]+)", re.ASCII | re.IGNORECASE)
-_SIZE = re.compile(r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?) ?(?:([kmgtp])i?b?|b)?",
-                   re.ASCII | re.IGNORECASE)
+_DURATION = r"(?ai)(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)[a-zµμ]+)+"
+_DURATION_PART = r"(?ai)([0-9]*)\.?([0-9]*)([a-zµμ]+)"
+_SIZE = r"(?ai)((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?) ?(?:([kmgtp])i?b?|b)?"
 _SIZE_SHIFT = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
 _MAX_INT64 = (1 << 63) - 1
 
@@ -71,11 +70,11 @@ def parse_duration(text: str) -> int:
     unsigned = text[1:] if text[:1] in ("+", "-") else text
     if unsigned == "0":
         return 0
-    if not _DURATION.fullmatch(unsigned):
+    if not re.fullmatch(_DURATION, unsigned):
         missing = unsigned and all(c.isascii() and (c.isdigit() or c == ".") for c in unsigned) and unsigned != "."
         raise ValueError(f"time: {'missing unit in' if missing else 'invalid'} duration {quote(text)}")
     total = 0
-    for whole, fraction, unit in _DURATION_PART.findall(unsigned):
+    for whole, fraction, unit in re.findall(_DURATION_PART, unsigned):
         if unit not in _UNIT_NANOSECONDS:
             raise ValueError(f"time: unknown unit {quote(unit)} in duration {quote(text)}")
         if len(whole) > 20:
@@ -91,7 +90,7 @@ def parse_duration(text: str) -> int:
 
 def parse_size(text: str) -> int:
     """units.RAMInBytes: `64m`, `1.5GiB`; units are powers of 1024. Raises ValueError."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text)
     if match is None or len(text) > 64:
         raise ValueError(f"invalid size: `{text}`")
     size = float(match[1]) * (1 << _SIZE_SHIFT[(match[2] or "").lower()])

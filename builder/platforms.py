@@ -12,7 +12,7 @@ _ARCH = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "i486": "386", "i686": "386",
     "armhf": "arm", "armel": "arm", "ppc64el": "ppc64le",
 }
-_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_PART = r"[A-Za-z0-9_.-]+"
 _KNOWN_OS = frozenset({
     "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd",
     "openbsd", "plan9", "solaris", "windows", "zos"})
@@ -25,7 +25,7 @@ _KNOWN_ARCH = frozenset({
 def parse_platform(text: str) -> Platform:
     """`os/arch[/variant]`, or one of its parts alone, normalised. Raises UsageError."""
     parts = text.split("/")
-    if not 1 <= len(parts) <= 3 or not all(_PART.fullmatch(part) for part in parts):
+    if not 1 <= len(parts) <= 3 or not all(re.fullmatch(_PART, part) for part in parts):
         raise UsageError(f"`{text}` is not a platform", hint="write it as os/arch or os/arch/variant: linux/arm64")
     if len(parts) == 1:
         word = parts[0].lower()

@@ -14,7 +14,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_HEX_ID = re.compile(r"[0-9a-f]{64}")
+_HEX_ID = r"[0-9a-f]{64}"
 _MAX_NAME = 255
 
 
@@ -47,7 +47,7 @@ class Reference(msgspec.Struct, frozen=True):
         if not _REPOSITORY.fullmatch(repository):
             upper = any(c.isupper() for c in repository)
             raise InvalidReference(text, "repository name must be lowercase" if upper else "invalid reference format")
-        if _HEX_ID.fullmatch(head):
+        if len(head) == 64 and re.fullmatch(_HEX_ID, head):
             raise InvalidReference(text, "a name cannot be 64 hexadecimal digits, which are an image's id")
         if len(head) > _MAX_NAME:
             raise InvalidReference(text, f"repository name is longer than {_MAX_NAME} characters")

@@ -148,15 +148,14 @@ def ssh_access(options: BuildOptions) -> tuple[Callable[[str], str | None], Call
     return agents.socket, agents.close
 
 
-_ANNOTATION = re.compile(
-    r"(?:(?P<targets>[a-z,-]+)(?:\[(?P<platform>[^\]]+)\])?:)?(?P<key>[^=:]+)=(?P<value>.*)", re.DOTALL)
+_ANNOTATION = r"(?s)(?:(?P<targets>[a-z,-]+)(?:\[(?P<platform>[^\]]+)\])?:)?(?P<key>[^=:]+)=(?P<value>.*)"
 
 
 def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
     """`[type[platform]:]key=value` as --annotation has it; the type is `manifest` by default. Raises UsageError."""
     found = []
     for text in options.annotations:
-        match = _ANNOTATION.fullmatch(text)
+        match = re.fullmatch(_ANNOTATION, text)
         if match is None:
             raise UsageError(f"invalid annotation `{text}`", hint="write it as [type:]key=value")
         platform = parse_platform(match["platform"]) if match["platform"] else None

@@ -18,9 +18,8 @@ from builder.export.attributes import Attributes, csv_fields, nearest
 from builder.oci import Compression, Platform
 from builder.platforms import parse_platform
 
-_ANNOTATION = re.compile(r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)")
-_FLAG = re.compile(r"(?:([a-z-]+(?:\[[A-Za-z0-9_/-]+\])?(?:,[a-z-]+(?:\[[A-Za-z0-9_/-]+\])?)*):)?([^=\s]+)=(.*)",
-                   re.DOTALL)
+_ANNOTATION = r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)"
+_FLAG = r"(?s)(?:([a-z-]+(?:\[[A-Za-z0-9_/-]+\])?(?:,[a-z-]+(?:\[[A-Za-z0-9_/-]+\])?)*):)?([^=\s]+)=(.*)"
 
 
 class OutputType(enum.StrEnum):
@@ -114,7 +113,7 @@ def parse_output(text: str) -> Output:
 
 def parse_annotation(text: str) -> tuple[Annotation, ...]:
     """One `--annotation` value, `[TYPE[PLATFORM],...:]KEY=VALUE`; the default type is `manifest`. Raises BadOutput."""
-    match = _FLAG.fullmatch(text)
+    match = re.fullmatch(_FLAG, text)
     if match is None:
         raise BadOutput(text, "an annotation is written KEY=VALUE or TYPE:KEY=VALUE")
     found = []
@@ -202,7 +201,7 @@ class _Attributes(Attributes):
     def _annotations(self) -> tuple[Annotation, ...]:
         found = []
         for key in [key for key in self.left if key.startswith("annotation")]:
-            match = _ANNOTATION.fullmatch(key)
+            match = re.fullmatch(_ANNOTATION, key)
             target = (match[1] or "manifest") if match else ""
             if match is None or target not in set(AnnotationTarget):
                 raise self.refuse(f"`{key}` names no annotation",

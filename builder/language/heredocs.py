@@ -7,7 +7,7 @@ import re
 from builder.language.instructions import Heredoc
 from builder.language.words import ExpansionError, Words
 
-_HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)\Z")
+_HEREDOC = r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)\Z"
 _LINE = Words(raw_quotes=True, raw_escapes=True, skip_unset=True)
 _NAME = Words(skip_unset=True)
 _RAW_NAME = Words(raw_quotes=True, skip_unset=True)
@@ -18,7 +18,7 @@ def parse_heredoc(word: str) -> Heredoc | None:
 
     Its escape character is the backslash whatever the file's is. Raises ExpansionError where quotes do not match.
     """
-    match = _HEREDOC.match(word)
+    match = re.match(_HEREDOC, word)
     if match is None or not match[3]:
         return None
     names = _NAME.expand_many(match[3], {})

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 _ESCAPABLE = frozenset("*?\\}/")
-_TEMPLATE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
+_TEMPLATE = r"\$(?:(\$)|\{(\w+)\}|(\w+))"
 
 
 class BadPattern(ValueError):
@@ -60,7 +60,7 @@ def _filled(template: str, whole: str) -> str:
             return "$"
         return whole if (reference[2] or reference[3]) == "0" else ""
 
-    return _TEMPLATE.sub(group, template)
+    return re.sub(_TEMPLATE, group, template)
 
 
 @lru_cache(maxsize=256)

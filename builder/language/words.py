@@ -72,11 +72,11 @@ class Words:
         self.raw_escapes = raw_escapes
         self.skip_quotes = skip_quotes
         self.skip_unset = skip_unset
-        self._special = re.compile(f"[${'' if skip_quotes else chr(34) + chr(39)}{re.escape(escape)}]|\\A\ufeff")
+        self._special = f"[${'' if skip_quotes else chr(34) + chr(39)}{re.escape(escape)}]|\\A\ufeff"
 
     def expand(self, word: str, env: Mapping[str, str]) -> Expansion:
         """The word with its variables replaced and its quotes and escapes removed. Raises ExpansionError."""
-        if self._special.search(word) is None:
+        if re.search(self._special, word) is None:
             return Expansion(word)
         scan = _Scan(self, word, env, None)
         result = scan.run()

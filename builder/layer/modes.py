@@ -12,9 +12,9 @@ from builder.errors import DockerfileError
 ModeChange: TypeAlias = Callable[[int, bool], int]
 """(permission bits, is it a directory) -> the new permission bits; all twelve of them, as in `stat.S_IMODE`."""
 
-_OCTAL = re.compile(r"[0-7]+\Z")
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)\Z")
-_ACTION = re.compile(r"([-+=])([rwxXstugo]*)")
+_OCTAL = r"[0-7]+\Z"
+_CLAUSE = r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)\Z"
+_ACTION = r"([-+=])([rwxXstugo]*)"
 _WHO = {"u": stat.S_ISUID | 0o700, "g": stat.S_ISGID | 0o070, "o": 0o007, "a": stat.S_ISUID | stat.S_ISGID | 0o777}
 _PERMISSION = {"r": 0o444, "w": 0o222, "x": 0o111}
 _SHIFT = {"u": 6, "g": 3, "o": 0}
@@ -30,7 +30,7 @@ class BadMode(DockerfileError):
 
 def octal_mode(text: str) -> int | None:
     """The bits of an octal mode, None if `text` is not octal. Raises BadMode above 07777."""
-    if not _OCTAL.match(text):
+    if not re.match(_OCTAL, text):
         return None
     mode = int(text, 8)
     if mode > 0o7777:
@@ -43,12 +43,12 @@ def parse_mode(text: str) -> ModeChange:
     fixed = octal_mode(text)
     if fixed is not None:
         return lambda _bits, _is_dir: fixed
-    clauses = [_CLAUSE.match(clause) for clause in text.split(",")]
+    clauses = [re.match(_CLAUSE, clause) for clause in text.split(",")]
     actions: list[tuple[str, str, str]] = []
     for clause in clauses:
         if clause is None:
             raise BadMode(text)
-        actions.extend((clause[1], operator, letters) for operator, letters in _ACTION.findall(clause[2]))
+        actions.extend((clause[1], operator, letters) for operator, letters in re.findall(_ACTION, clause[2]))
 
     def change(bits: int, is_dir: bool) -> int:
         executable = is_dir or bits & 0o111 != 0

@@ -21,7 +21,7 @@ GROUP = "etc/group"
 MAX_ID = (1 << 31) - 1
 MAX_FILE = 10 << 20
 
-_NUMBER = re.compile(r"[+-]?[0-9]+\Z")
+_NUMBER = r"[+-]?[0-9]+\Z"
 
 
 class UnknownUser(ImageError):
@@ -126,7 +126,7 @@ def resolve_owner(spec: str, tree: FileTree | None, *, strict: bool = True) -> t
 
 def _is_fixed(text: str) -> bool:
     """True for what means the same id in every image."""
-    return text == "root" or _NUMBER.match(text) is not None
+    return text == "root" or re.match(_NUMBER, text) is not None
 
 
 def _fixed(text: str) -> int:
@@ -135,7 +135,7 @@ def _fixed(text: str) -> int:
 
 def _number(text: str) -> int | None:
     """`text` as an id, None if it is a name. Raises BadId."""
-    if not _NUMBER.match(text):
+    if not re.match(_NUMBER, text):
         return None
     value = int(text)
     if not 0 <= value <= MAX_ID:
@@ -189,4 +189,4 @@ def _groups(tree: FileTree | None) -> Iterator[_Group]:
 
 def _lenient(text: str) -> int:
     """A number of passwd or group; what is none counts as 0, as in every reader of these files."""
-    return int(text) if _NUMBER.match(text) else 0
+    return int(text) if re.match(_NUMBER, text) else 0

@@ -12,9 +12,8 @@ from builder.golang import parse_bool, quote
 from builder.lint.rules import Finding, Rule
 from builder.source import Span
 
-_CHECK = re.compile(r"check[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z", re.IGNORECASE)
-
-_HADOLINT = re.compile(r"hadolint\s+(?:global\s+)?ignore\s*=\s*([\w, ]+)", re.IGNORECASE)
+_CHECK = r"(?i)check[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z"
+_HADOLINT = r"(?i)hadolint\s+(?:global\s+)?ignore\s*=\s*([\w, ]+)"
 
 
 class LintConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +104,7 @@ class Linter:
 def _option_in(comments: tuple[str, ...]) -> str | None:
     """The options of the first comment that has the form of a check directive; words behind them are an explanation."""
     for comment in comments:
-        if match := _CHECK.match(comment):
+        if match := re.match(_CHECK, comment):
             return match[1].split(" ", 1)[0]
     return None
 
@@ -113,7 +112,7 @@ def _option_in(comments: tuple[str, ...]) -> str | None:
 def _is_ignored_by_hadolint(code: str, comments: tuple[str, ...]) -> bool:
     """A comment `hadolint ignore=DL3006,DL3008` above the instruction."""
     return any(code in match[1].replace(" ", "").split(",") for comment in comments
-               if (match := _HADOLINT.match(comment)))
+               if (match := re.match(_HADOLINT, comment)))
 
 
 def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:

@@ -19,14 +19,13 @@ from builder.plan.stage import StagePlanner, clean
 from builder.plan.vertices import MakeDirectory
 from builder.source import Span
 
-_SECRET_WORD = re.compile(
-    r"(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE)
+_SECRET_WORD = r"(?i)(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)"
 _SIGNALS = frozenset({
     "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL",
     "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1",
     "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
     *(f"RTMIN+{number}" for number in range(1, 16)), *(f"RTMAX-{number}" for number in range(1, 15))})
-_HARMLESS_WORD = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
+_HARMLESS_WORD = r"(?i)(?:_|^)(?:public|file|version)(?:_|$)"
 
 
 class MetadataPlanner:
@@ -189,7 +188,7 @@ class MetadataPlanner:
         self._last[keyword] = statement.span
 
     def _warn_secret(self, keyword: str, key: str, statement: Statement) -> None:
-        if _SECRET_WORD.search(key) and not _HARMLESS_WORD.search(key):
+        if re.search(_SECRET_WORD, key) and not re.search(_HARMLESS_WORD, key):
             self._planner.linter.report(rules.SECRETS_USED_IN_ARG_OR_ENV, statement.span, keyword, key,
                                         comments=statement.comments)
 

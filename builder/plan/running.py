@@ -15,7 +15,7 @@ from builder.plan.scope import PROXY_ARGS
 from builder.plan.stage import StagePlanner, clean
 from builder.plan.stages import Command, StageNode
 
-_CRLF = re.compile(r"\r\n|\n")
+_CRLF = r"\r\n|\n"
 
 
 class RunPlanner:
@@ -180,5 +180,5 @@ def _position(inputs: list[int], vertex: int) -> int:
 
 
 def _summary(script: str) -> str:
-    lines = _CRLF.split(script.strip())
+    lines = re.split(_CRLF, script.strip())
     return lines[0] + ("..." if len(lines) > 1 else "")

@@ -22,7 +22,7 @@ from builder.store.locks import is_locked
 from builder.store.state import State, reporting_full_disk
 
 BuildId = NewType("BuildId", str)
-_ID = re.compile(r"[0-9a-f]{17}")
+_ID = r"[0-9a-f]{17}"
 _RECORD, _STEPS = "build.json", "steps.jsonl"
 NO_OP = msgspec.Raw()
 
@@ -181,7 +181,7 @@ class Builds(State):
             write_file(self.path("logs", build.id, _RECORD), msgspec.json.encode(build), sync=False)
 
     def _read(self, build: BuildId) -> Build:
-        if not _ID.fullmatch(build):
+        if not re.fullmatch(_ID, build):
             raise BuildMissing(build)
         try:
             with open(self.path("logs", build, _RECORD), "rb") as file:

@@ -11,7 +11,7 @@ import re
 from builder.engine import events
 
 _KEPT_LINES = 1000
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
 class Item:
@@ -130,7 +130,7 @@ def visible_name(name: str) -> str:
 
 def without_escapes(text: str) -> str:
     """`text` without terminal escape sequences and other control characters but tab and line end."""
-    return _ESCAPES.sub("", text)
+    return text if text.isprintable() else re.sub(_ESCAPES, "", text)
 
 
 def warning_text(event: events.WarningRaised) -> str:
