@@ -35,7 +35,6 @@ from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import LocalContext
 from builder.engine import events
-from builder.engine.intervention import Intervene
 from builder.engine.resources import Resources, Transfer
 from builder.engine.results import Result, Snapshot
 from builder.engine.solver import Outcome, Solver
@@ -54,7 +53,6 @@ from builder.oci import Platform
 from builder.plan.planner import plan
 from builder.plan.vertices import Plan, SourceImage
 from builder.registry.access import RegistryAccess
-from builder.sandbox.container import Sandbox
 from builder.source import Location
 from builder.store import Store
 from builder.store.builds import BuildId
@@ -63,7 +61,9 @@ from builder.store.layers import LayerId
 if TYPE_CHECKING:
     from builder.builds.caching import CachePlaces, PlanSteps, RemoteCaches
     from builder.builds.remotes import Remotes
+    from builder.engine.intervention import Intervene
     from builder.plan.outline import Outline
+    from builder.sandbox.container import Sandbox
 
 DEFAULT_JOBS = 16
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.engine.events import Emit, WarningRaised
-from builder.engine.intervention import Intervene
 from builder.engine.networks import Networks
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
 from builder.plan.vertices import SourceImage
-from builder.sandbox.container import Sandbox
 from builder.store import Store
 from builder.store.builds import BuildId
 from builder.store.layers import LayerId
+
+if TYPE_CHECKING:
+    from builder.engine.intervention import Intervene
+    from builder.sandbox.container import Sandbox
 
 Transfer: TypeAlias = Callable[[str, int, int, bool], None]
 """Told of a transfer: what, bytes so far, bytes in all, whether it is done."""

@@ -15,7 +15,6 @@ import msgspec
 
 from builder.cache.key import CacheKey, Parts, key_of, kind_of
 from builder.engine import events
-from builder.engine.intervention import Decision, FailedStep
 from builder.engine.lineage import base_parts, has_parent, instruction_of
 from builder.engine.logs import StepLog
 from builder.engine.ops.prepare import prepare
@@ -28,11 +27,12 @@ from builder.engine.workers import Workers
 from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
 from builder.oci import BlobForm
 from builder.plan.vertices import Plan, Run, SourceContext, SourceImage, Vertex
-from builder.sandbox.container import Exit, Output
 from builder.store.layers import LayerId, StagedLayer
 
 if TYPE_CHECKING:
     from builder.engine.imported import Imported
+    from builder.engine.intervention import Decision
+    from builder.sandbox.container import Exit, Output
 
 _MENDED = "this step failed and was finished by hand: its result is in the image, but never in the cache"
 _NOT_ASKED = "the cache was not asked (--no-cache)"
@@ -275,6 +275,8 @@ class Solver:
                 self._unfinished[outcome.vertex] = failed
                 if not isinstance(error, RunFailed) or not isinstance(work, RunWork):
                     raise
+                from builder.engine.intervention import Decision
+
                 error.at(vertex.location)
                 match self._ask(outcome.vertex, vertex, work, staged, error):
                     case Decision.RETRY:
@@ -290,6 +292,8 @@ class Solver:
                         raise
 
     def _ask(self, index: int, vertex: Vertex, work: RunWork, staged: StagedLayer, error: RunFailed) -> Decision:
+        from builder.engine.intervention import Decision, FailedStep
+
         resources = self._resources
         if resources.intervene is None or resources.cancelled.is_set():
             return Decision.STOP

@@ -5,14 +5,17 @@ from __future__ import annotations
 import posixpath
 import stat
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.layer.destination import NEW_DIRECTORY_MODE, CannotCopy, Destination, Item
-from builder.layer.modes import ModeChange, octal_mode, parse_mode
 from builder.layer.selection import Match, clean
 from builder.layer.tree import Entry, FileTree
 from builder.plan.vertices import Copy, CopySource
+
+if TYPE_CHECKING:
+    from builder.layer.modes import ModeChange
 
 
 class Unpack(msgspec.Struct, frozen=True):
@@ -39,9 +42,14 @@ class Placement:
         self._destination = Destination(parent)
         self.facts = self._destination.facts
         self._owner = owner
-        self._change: ModeChange | None = parse_mode(op.mode) if op.mode else None
-        octal = octal_mode(op.mode) if op.mode else None
-        self._new_mode = NEW_DIRECTORY_MODE if octal is None else octal & 0o777
+        self._change: ModeChange | None = None
+        self._new_mode = NEW_DIRECTORY_MODE
+        if op.mode:
+            from builder.layer.modes import octal_mode, parse_mode
+
+            self._change = parse_mode(op.mode)
+            octal = octal_mode(op.mode)
+            self._new_mode = NEW_DIRECTORY_MODE if octal is None else octal & 0o777
         self._path = clean(op.destination)
         self._is_directory = not self._path or op.destination.endswith(("/", "/."))
         self._steps: list[Step] = []

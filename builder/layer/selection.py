@@ -15,8 +15,6 @@ import msgspec
 
 from builder.errors import ContextError
 from builder.language.ignore import IgnoreRules, MatchState
-from builder.language.patterns import BadPattern, compile_pattern
-from builder.language.suggestions import did_you_mean
 from builder.layer.resolution import canonical
 from builder.layer.tree import Entry, FileTree
 from builder.plan.vertices import Copy, CopySource
@@ -34,6 +32,8 @@ class SourceMissing(ContextError):
     code = "copy-source-missing"
 
     def __init__(self, path: str, *, excluded_by: str = "", known: Sequence[str] = ()) -> None:
+        from builder.language.suggestions import did_you_mean
+
         shown = "/" + path.lstrip("/")
         prefix = posixpath.join(posixpath.dirname(path), "")
         hint = did_you_mean(posixpath.basename(path), known, prefix=prefix)
@@ -96,6 +96,8 @@ def expand(tree: FileTree, pattern: str) -> list[str]:
     first = next((i for i, part in enumerate(parts) if _WILDCARD.match(part)), None)
     if first is None:
         return ["/".join(parts)]
+    from builder.language.patterns import BadPattern, compile_pattern
+
     base = _followed(tree, "/".join(parts[:first]))
     try:
         matchers = [compile_pattern(part) for part in parts[first:]]

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import stat
 import struct
 
@@ -56,6 +55,8 @@ def tree_size(path: str) -> int:
 
 def copy_attributes(source: str, target: str) -> None:
     """Gives the directory `target` owner, extended attributes, mode and times of the directory `source`."""
+    import shutil
+
     info = os.stat(source)
     with contextlib.suppress(PermissionError):  # of a store that one user owns: the owner is in the attributes
         os.chown(target, info.st_uid, info.st_gid)

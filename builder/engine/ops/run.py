@@ -6,23 +6,24 @@ import contextlib
 import posixpath
 from collections import deque
 from collections.abc import Sequence
-from typing import BinaryIO
+from functools import cached_property
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from builder.cache.key import Parts, op_parts
 from builder.engine.networks import HOST_GATEWAY
-from builder.engine.ops.mounts import OpenedMounts, RunMounts
 from builder.engine.ops.work import Log
 from builder.engine.resources import Resources
 from builder.engine.results import Result, Snapshot
 from builder.errors import Cancelled, RunFailed
-from builder.layer.upper import prune_upper
-from builder.layer.users import resolve_user
 from builder.layer.view import MergedView
 from builder.plan.vertices import Run
-from builder.sandbox.container import Container, Exit, File, Output, Overlay, Rlimit
 from builder.store.layers import StagedLayer
+
+if TYPE_CHECKING:
+    from builder.engine.ops.mounts import OpenedMounts, RunMounts
+    from builder.sandbox.container import Container, Exit, Output
 
 HOSTNAME = "buildkitsandbox"
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,11 +40,18 @@ class RunWork:
         self._resources = resources
         root = inputs[0] if op.has_parent else Snapshot()
         assert isinstance(root, Snapshot)
-        self._layers = root.layers
-        self._mounts = RunMounts(op.mounts, root, inputs, resources)
+        self._root = root
+        self._inputs = inputs
+
+    @cached_property
+    def _mounts(self) -> RunMounts:
+        from builder.engine.ops.mounts import RunMounts
+
+        return RunMounts(self._op.mounts, self._root, self._inputs, self._resources)
 
     def parts(self) -> Parts:
-        return {**op_parts(self._op), **self._mounts.digests(), "parent": list(self._layers)}
+        digests = self._mounts.digests() if self._op.mounts else {}
+        return {**op_parts(self._op), **digests, "parent": list(self._root.layers)}
 
     def lists(self) -> Parts:
         return self._mounts.lists()
@@ -82,21 +90,25 @@ class RunWork:
 
     def shell(self, layer: StagedLayer) -> str:
         """The best shell where the step ran, as a path in it; "" without one."""
-        view = MergedView([*self._resources.layer_dirs(self._layers), layer.diff])
+        view = MergedView([*self._resources.layer_dirs(self._root.layers), layer.diff])
         return next((path for path in _SHELLS if view.resolve(path) is not None), "")
 
     def settle(self, layer: StagedLayer) -> None:
         """Takes away what is in the layer without being a change; once, when no container will use it any more."""
-        prune_upper(layer.diff, self._resources.view(self._layers))
+        from builder.layer.upper import prune_upper
+
+        prune_upper(layer.diff, self._resources.view(self._root.layers))
 
     def close(self) -> None:
         pass
 
     def _container(self, layer: StagedLayer, opened: OpenedMounts) -> Container:
         from builder.engine.ops.etcfiles import etc_files
+        from builder.layer.users import resolve_user
+        from builder.sandbox.container import Container, File, Overlay, Rlimit
 
         op, resources = self._op, self._resources
-        identity = resolve_user(op.user, resources.view(self._layers))
+        identity = resolve_user(op.user, resources.view(self._root.layers))
         env = {variable.split("=", 1)[0]: variable
                for variable in (*opened.default_env, *op.env, *op.proxy_env, *opened.env)}
         env.setdefault("PATH", DEFAULT_PATH)
@@ -109,7 +121,7 @@ class RunWork:
                    for file in op.files)
         confinement, limits = op.confinement, msgspec.structs.asdict(op.limits)
         return Container(
-            root=Overlay(lowers=tuple(resources.layer_dirs(self._layers)), upper=layer.diff, work=layer.work),
+            root=Overlay(lowers=tuple(resources.layer_dirs(self._root.layers)), upper=layer.diff, work=layer.work),
             argv=op.argv, env=tuple(env.values()), cwd=op.cwd,
             uid=identity.uid, gid=identity.gid, groups=identity.groups,
             mounts=(*etc, *opened.mounts, *scripts), network=network.value, hostname=hostname,
