@@ -8,13 +8,13 @@ again would change the digest. Sources: OCI image-spec 1.1, docker-image-spec 1.
 from __future__ import annotations
 
 import enum
-import hashlib
 import re
 from typing import Any, NewType, TypeVar
 
 import msgspec
 
 from builder.errors import ImageError
+from builder.hashing import sha256
 
 T = TypeVar("T")
 Digest = NewType("Digest", str)
@@ -31,7 +31,7 @@ def parse_digest(text: str) -> Digest:
 
 
 def digest_of(data: bytes) -> Digest:
-    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+    return Digest("sha256:" + sha256(data).hexdigest())
 
 
 class MediaType(enum.StrEnum):

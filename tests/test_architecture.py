@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "builder"
 
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("golang", "source", "errors", "oci", "reference", "platforms"),
+    ("golang", "hashing", "source", "errors", "oci", "reference", "platforms"),
     ("language",),
     ("lint",),
     ("plan",),
@@ -27,9 +27,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
 """Top to bottom. Rooms of one row may not import each other, but for the pairs in SIDEWAYS."""
 
 SIDEWAYS = {
-    ("errors", "golang"), ("errors", "source"), ("oci", "errors"), ("reference", "errors"), ("reference", "oci"),
-    ("platforms", "errors"), ("platforms", "oci"), ("store", "layer"), ("context", "layer"), ("cache", "store"),
-    ("registry", "store"), ("images", "export"), ("cli", "ui"),
+    ("errors", "golang"), ("errors", "source"), ("oci", "errors"), ("oci", "hashing"), ("reference", "errors"),
+    ("reference", "oci"), ("platforms", "errors"), ("platforms", "oci"), ("store", "layer"), ("context", "layer"),
+    ("cache", "store"), ("registry", "store"), ("images", "export"), ("cli", "ui"),
 }
 MOST_LINES = 400
 

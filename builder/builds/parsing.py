@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 
 from builder import __version__
+from builder.hashing import sha256
 from builder.language.instructions import Dockerfile
 from builder.source import Source
 from builder.store import Store
@@ -14,7 +13,7 @@ from builder.store import Store
 
 def parsed(store: Store, source: Source) -> Dockerfile:
     """What `parse` makes of the source. Raises DockerfileErrors, which are never remembered."""
-    name = f"dockerfile {__version__} {hashlib.sha256(msgspec.msgpack.encode(source)).hexdigest()}"
+    name = f"dockerfile {__version__} {sha256(msgspec.msgpack.encode(source)).hexdigest()}"
     known = store.recall(name)
     if known is not None:
         try:

@@ -32,11 +32,11 @@ Before a key leaves it, every digest in it has to be sha256.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, NewType, TypeAlias
 
 import msgspec
 
+from builder.hashing import sha256
 from builder.plan.vertices import AnyOp, Mount, Run
 
 CacheKey = NewType("CacheKey", str)
@@ -50,7 +50,7 @@ _UNKEYED_OF_MOUNTS = {"cache": frozenset({"id", "sharing", "input", "source"}), 
 def key_of(kind: str, parts: Parts) -> CacheKey:
     """The key of a vertex of that kind. The order of parts does not matter, that of their values does."""
     keyed = {name: value for name, value in parts.items() if not name.endswith(LIST)}
-    return CacheKey(hashlib.sha256(encode([FORMAT, kind, keyed])).hexdigest())
+    return CacheKey(sha256(encode([FORMAT, kind, keyed])).hexdigest())
 
 
 def kind_of(op: AnyOp | type[AnyOp]) -> str:

@@ -8,7 +8,6 @@ the list before.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import msgspec
 
 from builder.cache.key import LIST, CacheKey, Parts, decode, encode, key_of
+from builder.hashing import blake2b
 from builder.store import Store
 from builder.store.layers import LayerId
 from builder.store.records import Document, Record
@@ -125,4 +125,4 @@ def _cut(rows: list[Any]) -> Iterator[list[Any]]:
 
 
 def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return blake2b(data, digest_size=16).hexdigest()

@@ -12,12 +12,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
 from typing import Protocol, TypeAlias
 
 import xxhash
 
 from builder.context.local import Unreadable
+from builder.hashing import sha256
 from builder.layer.copyfile import capability_of
 from builder.layer.tree import Entry, shown
 

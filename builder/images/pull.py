@@ -6,11 +6,11 @@ before its digests are proven; what broke off leaves nothing.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
+from builder.hashing import sha256
 from builder.images.errors import LayerNotStored
 from builder.oci import Descriptor, DiffID
 from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage, SourceImage
@@ -109,5 +109,5 @@ class LayerSource:
 
 def layer_content(diff_ids: Sequence[DiffID], position: int) -> str:
     """Names a layer whose directories look as they do because of what is below it."""
-    below = hashlib.sha256("\n".join(diff_ids[:position]).encode()).hexdigest()
+    below = sha256("\n".join(diff_ids[:position]).encode()).hexdigest()
     return f"{diff_ids[position]} over {below}"

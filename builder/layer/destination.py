@@ -7,7 +7,6 @@ done (a file over a directory, a directory over a file) is refused here, so a pl
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import stat
@@ -15,6 +14,7 @@ import stat
 import msgspec
 
 from builder.errors import ContextError
+from builder.hashing import sha256
 from builder.layer.resolution import canonical
 from builder.layer.tree import Entry, FileTree, shown
 
@@ -182,6 +182,8 @@ class Destination:
         """Make facts of the parent's directories and links below `path`: an archive's members may meet any of them."""
         if self._parent is None:
             return
+        import hashlib
+
         digest = hashlib.sha256()
         for entry in self._parent.walk(path):
             if not (entry.is_dir or entry.is_link):
@@ -210,4 +212,4 @@ def kept_xattrs(entry: Entry) -> dict[str, bytes]:
 def _xattr_digest(entry: Entry) -> str:
     """"" if there are none to keep."""
     kept = kept_xattrs(entry)
-    return hashlib.sha256(repr(kept).encode()).hexdigest()[:16] if kept else ""
+    return sha256(repr(kept).encode()).hexdigest()[:16] if kept else ""

@@ -6,7 +6,6 @@ name of a source counts by its last component only, as in BuildKit: the same fil
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from builder.hashing import sha256
 from builder.layer.selection import Match
 from builder.layer.tree import Entry, FileTree, shown
 from builder.plan.vertices import CopySource
@@ -47,7 +47,7 @@ class Taken(msgspec.Struct, frozen=True):
             encoded = msgspec.msgpack.encode([
                 tuple(os.fsencode(field) if isinstance(field, str) else field for field in row) for row in rows
             ])
-        return hashlib.sha256(encoded).hexdigest()
+        return sha256(encoded).hexdigest()
 
     def manifest(self, contents: ContentDigests) -> list[tuple[str, str]]:
         """What `digest` stands for: (path in its source, description) pairs that differ where an entry differs."""

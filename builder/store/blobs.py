@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import time
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from builder.errors import ImageError, StoreError
+from builder.hashing import sha256
 from builder.oci import Digest, digest_of, parse_digest
 from builder.store import trace
 from builder.store.session import Session
@@ -124,8 +124,8 @@ class VerifyingReader(io.RawIOBase):
         self._file = file
         self._digest = digest
         self._damaged = damaged
-        self._hash = hashlib.sha256()
         self.size = os.fstat(file.fileno()).st_size
+        self._hash = sha256(following=self.size)
 
     def readable(self) -> bool:
         return True
@@ -159,6 +159,8 @@ class HashingWriter(io.RawIOBase):
     """Writes to a file and hashes what it writes; each write is written whole."""
 
     def __init__(self, path: str) -> None:
+        import hashlib
+
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._hash = hashlib.sha256()
         self.size = 0
@@ -237,5 +239,7 @@ class StagedBlob:
 
 
 def _digest_of_file(path: str) -> Digest:
+    import hashlib
+
     with open(path, "rb", buffering=0) as file:
         return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())

@@ -8,7 +8,6 @@ keys that mention it stay good. The store's secret seeds the ids: nobody can cra
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from types import TracebackType
@@ -17,6 +16,7 @@ from typing import NewType
 import msgspec
 
 from builder.errors import StoreError
+from builder.hashing import blake2b
 from builder.oci import Compression, Descriptor, DiffID
 from builder.store import trace
 from builder.store.blobs import Blobs, blob_path
@@ -300,7 +300,7 @@ def write_info(folder: str, row: LayerInfo) -> None:
 
 
 def _derived_id(secret: bytes, content: str) -> str:
-    return hashlib.blake2b(content.encode(), digest_size=8, key=secret).hexdigest()
+    return blake2b(content.encode(), digest_size=8, key=secret).hexdigest()
 
 
 def _random_id() -> str:

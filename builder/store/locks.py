@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import threading
 from types import TracebackType
 
 from builder.errors import Cancelled
+from builder.hashing import blake2b
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05  # seconds between tries of a wait that can be cancelled
 
@@ -87,7 +87,7 @@ class Lock:
 
 def named_lock(root: str, name: str, cancelled: threading.Event | None = None) -> Lock:
     """The exclusive lock of that name in the store; its file is there only while the lock is held or waited for."""
-    hashed = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+    hashed = blake2b(name.encode(), digest_size=16).hexdigest()
     return Lock(os.path.join(root, "locks", f"named-{hashed}"), ephemeral=True, cancelled=cancelled)
 
 

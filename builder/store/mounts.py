@@ -8,7 +8,6 @@ nobody has locked.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from types import TracebackType
 
 import msgspec
 
+from builder.hashing import blake2b
 from builder.plan.vertices import Sharing
 from builder.store import trace
 from builder.store.disk import tree_size
@@ -62,7 +62,7 @@ class Mounts(State):
 
         A step that names one id twice takes it once: a locked mount waits for itself. Raises Cancelled while it waits.
         """
-        base = hashlib.blake2b(id.encode(), digest_size=10).hexdigest()
+        base = blake2b(id.encode(), digest_size=10).hexdigest()
         copy = 0
         while True:
             name = f"{base}-{copy}" if copy else base

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from builder.hashing import blake2b
 from builder.store.builds import Builds
 from builder.store.images import Images
 from builder.store.layout import open_layout, write_file
@@ -100,7 +100,7 @@ class Store(Records, Images, Mounts, Builds):
         return fsck(self, repair=repair)
 
     def _memory_file(self, name: str) -> str:
-        return self.path("stat", hashlib.blake2b(name.encode(), digest_size=16).hexdigest())
+        return self.path("stat", blake2b(name.encode(), digest_size=16).hexdigest())
 
 
 class Lease:

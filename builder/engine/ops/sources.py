@@ -5,7 +5,6 @@ URLs and git references move, so each build asks again what they are now; the ke
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from builder.engine import events
 from builder.engine.ops.work import Log
 from builder.engine.resources import Resources
 from builder.engine.results import Snapshot
+from builder.hashing import sha256
 from builder.plan.vertices import SourceGit, SourceHttp, SourceImage
 from builder.store.layers import StagedLayer
 
@@ -52,7 +52,7 @@ class HttpWork:
         self._op = op
         self._resources = resources
         self._access = HttpAccess(secret=resources.secret, cancelled=resources.cancelled)
-        self._memory = f"http {hashlib.sha256(msgspec.json.encode(op)).hexdigest()}"
+        self._memory = f"http {sha256(msgspec.json.encode(op)).hexdigest()}"
         self._staged: StagedLayer | None = None
         self._is_fresh = False
 
