@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import xxhash
 
@@ -32,6 +32,7 @@ _WORKERS = 2
 _WORTH_SAVING = 32
 """Newly hashed files (or MiB) of one directory that make writing its rows pay: reading them back costs as much."""
 _SPARE_ROWS = 10_000
+_MOST_NOTES = 256
 
 _Row: TypeAlias = tuple[int, int, int, int, bytes]
 """size, mtime_ns, ctime_ns, inode, fingerprint"""
@@ -62,6 +63,12 @@ class Fingerprints:
         self._memory = memory
         self._clock = clock
         self._roots: dict[str, _Root] = {}
+        self._notes: dict[str, dict[bytes, str]] = {}
+        """By directory: what follows from which facts (their fingerprint)."""
+        self._noted: set[str] = set()
+        """Directories of which something is to be kept."""
+        self._unasked: set[str] = set()
+        """Directories whose rows were in use without having been asked for."""
         self._lock = threading.Lock()
 
     def digests(self, entries: Sequence[Entry]) -> list[bytes]:
@@ -73,7 +80,7 @@ class Fingerprints:
         misses: list[int] = []
         directory, root = "", None
         for position, entry in enumerate(entries):
-            base = entry.host[: len(entry.host) - len(entry.path)]
+            base = _base(entry)
             if root is None or base != directory:
                 directory, root = base, self._root(base)
             row = root.rows.get(entry.path)
@@ -88,21 +95,58 @@ class Fingerprints:
             found[position] = digest
         return found
 
+    def recall(self, place: Entry, facts: bytes) -> str | None:
+        """What was noted of these facts, in this build or an earlier one, below the tree of `place`."""
+        directory = _tree(place)
+        digest = self._notes_of(directory).get(self._digest(facts))
+        if digest is not None:
+            self._unasked.add(directory)
+        return digest
+
+    def note(self, place: Entry, facts: bytes, digest: str, files: Sequence[Entry]) -> None:
+        """Remembers `digest` for `facts`, which hold what stat says of `files`; not if one of them may change without
+        that changing."""
+        if all(self._root(_base(entry)).is_lasting(entry) for entry in files):
+            directory = _tree(place)
+            self._notes_of(directory)[self._digest(facts)] = digest
+            self._noted.add(directory)
+
     def save(self) -> None:
         """Keep the rows of directories where much was hashed; call it once, at the end. Raises StoreError."""
         if self._memory is None:
             return
+        for directory in self._noted:
+            notes = dict(list(self._notes[directory].items())[-_MOST_NOTES:])
+            self._memory.remember(self._kind + "copies " + shown(directory), marshal.dumps((_FORMAT, notes)))
         for directory, root in self._roots.items():
             if root.hashed_files >= _WORTH_SAVING or root.hashed_bytes >= _WORTH_SAVING << 20:
-                self._memory.remember(self._kind + shown(directory), marshal.dumps((_FORMAT, root.lasting_rows())))
+                rows = root.lasting_rows(directory not in self._unasked)
+                self._memory.remember(self._kind + shown(directory), marshal.dumps((_FORMAT, rows)))
 
     def _root(self, directory: str) -> _Root:
         with self._lock:
             root = self._roots.get(directory)
             if root is None:
-                data = self._memory.recall(self._kind + shown(directory)) if self._memory is not None else None
-                root = self._roots[directory] = _Root(_read_rows(data))
+                root = self._roots[directory] = _Root(self._read(shown(directory)))
             return root
+
+    def _notes_of(self, directory: str) -> dict[bytes, str]:
+        with self._lock:
+            notes = self._notes.get(directory)
+            if notes is None:
+                notes = self._notes[directory] = self._read("copies " + shown(directory))
+            return notes
+
+    def _read(self, name: str) -> dict[Any, Any]:
+        """A table as saved; damage or another format only means that files are hashed again."""
+        data = self._memory.recall(self._kind + name) if self._memory is not None else None
+        if data is None:
+            return {}
+        try:
+            version, table = marshal.loads(data)
+        except (ValueError, EOFError, TypeError):
+            return {}
+        return table if version == _FORMAT and isinstance(table, dict) else {}
 
     def _hash_all(self, files: list[tuple[int, Entry]]) -> Iterator[tuple[int, bytes]]:
         large = [(position, entry) for position, entry in files if entry.stat.st_size >= _LARGE]
@@ -126,7 +170,7 @@ class Fingerprints:
                 os.close(file)
         except OSError as error:
             raise Unreadable(entry.path, error) from error
-        root = self._root(entry.host[: len(entry.host) - len(entry.path)])
+        root = self._root(_base(entry))
         root.hashed_files += 1
         root.hashed_bytes += status.st_size
         if _times(after) == _times(status):
@@ -189,26 +233,33 @@ class _Root:
         self.hashed_files = 0
         self.hashed_bytes = 0
 
-    def lasting_rows(self) -> dict[str, _Row]:
-        """What to keep: everything, until rows of files that no build asks for any more outweigh the others."""
-        if len(self.rows) > 2 * len(self.seen) + _SPARE_ROWS:
+    def is_lasting(self, entry: Entry) -> bool:
+        """Whether the file's row is as stat says and may be kept."""
+        row = self.seen.get(entry.path)
+        return row is not None and row[:4] == _times(entry.stat) and entry.path not in self.racy
+
+    def lasting_rows(self, all_asked: bool) -> dict[str, _Row]:
+        """What to keep: everything, until rows of files that no build asks for any more outweigh the others.
+
+        That can only be told if `all_asked`: whatever the build had use for, it asked for.
+        """
+        if all_asked and len(self.rows) > 2 * len(self.seen) + _SPARE_ROWS:
             return self.seen
         return {path: row for path, row in self.rows.items() if path not in self.racy}
 
 
+def _base(entry: Entry) -> str:
+    """The directory of this machine that the paths of the entry's tree begin at."""
+    return entry.host[: len(entry.host) - len(entry.path)]
+
+
+def _tree(entry: Entry) -> str:
+    """The same, also where the entry is that directory itself."""
+    return _base(entry).rstrip("/") + "/"
+
+
 def _times(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def _read_rows(data: bytes | None) -> dict[str, _Row]:
-    """Rows as saved; damage or another format only means that files are hashed again."""
-    if data is None:
-        return {}
-    try:
-        version, rows = marshal.loads(data)
-    except (ValueError, EOFError, TypeError):
-        return {}
-    return rows if version == _FORMAT and isinstance(rows, dict) else {}
 
 
 def _side_by_side(hash_file: Callable[[Entry], bytes], files: list[tuple[int, Entry]]) -> list[tuple[int, bytes]]:

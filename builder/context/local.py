@@ -114,16 +114,20 @@ class LocalContext:
     def _list(self, path: str) -> list[Entry]:
         """Everything in a directory, sorted by the bytes of the names."""
         prefix = f"{path}/" if path else ""
+        host = self._prefix + prefix
         try:
-            with os.scandir(self._prefix + path) as listing:
-                items = sorted(listing, key=_name)
-            if not all(item.name.isascii() for item in items):
-                items.sort(key=_name_bytes)
+            # Names relative to the open directory: the kernel need not find the way to it again for each of them.
+            fd = os.open(host, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                return [Entry(prefix + item.name, item.path, item.stat(follow_symlinks=False)) for item in items]
-            except FileNotFoundError:
-                there = [item for item in items if os.path.lexists(item.path)]
-                return [Entry(prefix + item.name, item.path, os.lstat(item.path)) for item in there]
+                names = os.listdir(fd)
+                names.sort(key=None if "".join(names).isascii() else os.fsencode)
+                try:
+                    return [Entry(prefix + name, host + name, os.lstat(name, dir_fd=fd)) for name in names]
+                except FileNotFoundError:
+                    return [Entry(prefix + name, host + name, status) for name in names
+                            if (status := _lstat(name, fd)) is not None]
+            finally:
+                os.close(fd)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -184,12 +188,11 @@ class ListedContext(LocalContext):
         return listing.copy()  # whoever walks empties it
 
 
-def _name(item: os.DirEntry[str]) -> str:
-    return item.name
-
-
-def _name_bytes(item: os.DirEntry[str]) -> bytes:
-    return os.fsencode(item.name)
+def _lstat(name: str, directory: int) -> os.stat_result | None:
+    try:
+        return os.lstat(name, dir_fd=directory)
+    except FileNotFoundError:
+        return None
 
 
 def find_ignore_file(context_dir: str, dockerfile_path: str) -> tuple[str, str] | None:

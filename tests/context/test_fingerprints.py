@@ -136,6 +136,28 @@ def test_a_damaged_cache_only_costs_time(root: Path, damage: bytes) -> None:
     assert Fingerprints(b"secret", saved).digests(files(root)) == Fingerprints(b"secret").digests(files(root))
 
 
+def test_rows_of_files_that_were_not_asked_for_one_by_one_stay(root: Path) -> None:
+    saved = Saved()
+    first = Fingerprints(b"secret", saved, clock=later)
+    first.digests(files(root))
+    place = LocalContext(str(root)).lstat("d")
+    assert place is not None
+    first.note(place, b"facts", "digest", files(root))
+    first.save()
+    name = f"{root}/"
+    rows = marshal.loads(saved[name])[1]
+    others = {f"other/{number}": (1, 2, 3, 4, b"x" * 16) for number in range(20_000)}
+    saved[name] = marshal.dumps((1, rows | others))
+    (root / "new").mkdir()
+    for number in range(40):
+        (root / "new" / f"n{number}").write_text("x")
+    second = Fingerprints(b"secret", saved, clock=later)
+    assert second.recall(place, b"facts") == "digest"
+    second.digests([entry for entry in files(root) if entry.path.startswith("new/")])
+    second.save()
+    assert others.keys() | rows.keys() <= set(marshal.loads(saved[name])[1])
+
+
 def test_rows_of_files_that_nobody_asks_for_go_in_the_end(root: Path) -> None:
     saved = Saved()
     stale = {f"gone/{number}": (1, 2, 3, 4, b"x" * 16) for number in range(20_000)}
