@@ -113,8 +113,10 @@ class Buildah:
 
     def build(self, context: Path, tag: str, output: Output, dest: Path) -> list[Command]:
         built = [*self._command, "build", "--layers", "--network", "host", "-t", tag, str(context)]
-        if output is Output.STORE:
+        if output in (Output.STORE, Output.CACHE):
             return [built]
+        if output is Output.PUSHED:
+            return [built, *self.push(tag)]
         return [built, [*self._command, "push", "-q", "--compression-format", output.value, tag,
                         f"oci-archive:{dest}"]]
 
@@ -145,6 +147,10 @@ def _python(folder: Path, source: Path) -> str:
 def _buildx_output(tag: str, output: Output, dest: Path) -> list[str]:
     if output is Output.STORE:
         return ["-t", tag]
+    if output is Output.CACHE:
+        return ["--output", "type=cacheonly"]
+    if output is Output.PUSHED:
+        return ["-t", tag, "--push"]
     return ["--output", f"type=oci,dest={dest},compression={output.value}"]
 
 

@@ -142,13 +142,15 @@ class Bench:
         """One measurement and the size of the archive."""
         tag, dest = self._tag(builder, round_), self._dest(builder)
         commands = builder.build(round_.folder, tag, workload.output, dest)
-        if workload.push:
+        if workload.push and workload.output is Output.PUSHED:
+            measure.run(builder.build(round_.folder, tag, Output.CACHE, dest))
+        elif workload.push:
             measure.run(commands)
             commands = builder.push(tag)
         dest.unlink(missing_ok=True)
         os.sync()
         done = measure.run(commands, daemons=builder.daemons, watch_memory=workload.heavy)
-        size = dest.stat().st_size if workload.output is not Output.STORE else 0
+        size = dest.stat().st_size if dest.exists() else 0
         dest.unlink(missing_ok=True)
         return done, size
 

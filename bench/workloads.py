@@ -22,6 +22,10 @@ class Output(enum.StrEnum):
     GZIP = "gzip"
     """An OCI archive whose new layers are gzip."""
     ZSTD = "zstd"
+    CACHE = "cache"
+    """Nothing but the builder's cache (buildah: its store)."""
+    PUSHED = "pushed"
+    """In the registry."""
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -58,7 +62,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """An equal build goes before the first round, untimed."""
     output: Output = Output.STORE
     push: bool = False
-    """The build is not timed, pushing its result is."""
+    """The build is not timed, pushing its result is; with `output` PUSHED by building it once more to be pushed."""
     runs: int = 3
     heavy: bool = False
     """Memory is watched."""
@@ -199,9 +203,13 @@ WORKLOADS = [
              make=_nothing, renew=_stages),
     Workload(name="W10", title="cold pull and unpack of the base image, RUN true", goal=0.6, make=_nothing,
              renew=_cold_base),
-    Workload(name="W11", title="push of the image of W5", goal=0.4, make=_nothing, push=True, runs=2,
+    Workload(name="W11", title="build --push of W5, of which every step is cached", goal=0.4, make=_nothing, push=True,
+             output=Output.PUSHED, runs=3, renew=lambda r: r.dockerfile(_files_step(r.of(20000)))),
+    Workload(name="W11b", title="build --push of W6, of which every step is cached", goal=0.4, make=_nothing, push=True,
+             output=Output.PUSHED, runs=2, heavy=True, renew=lambda r: r.dockerfile(_gib_step(r.of(1024)))),
+    Workload(name="W11p", title="push of the finished image of W5", make=_nothing, push=True, runs=3,
              renew=lambda r: r.dockerfile(_files_step(r.of(20000)))),
-    Workload(name="W11b", title="push of the image of W6", goal=0.4, make=_nothing, push=True, runs=2, heavy=True,
+    Workload(name="W11q", title="push of the finished image of W6", make=_nothing, push=True, runs=2, heavy=True,
              renew=lambda r: r.dockerfile(_gib_step(r.of(1024)))),
     Workload(name="W12", title="Python application: apt-get, pip, COPY, compile; cold", goal=0.9, make=_python_app,
              renew=_python_app, runs=2, heavy=True),

@@ -59,7 +59,7 @@ class Taken(msgspec.Struct, frozen=True):
         """Differs where anything that is copied differs."""
         if sum(len(match.contents) for matches in self.matches for match in matches) < _MANY:
             return self._digest(contents)
-        place, facts = self.matches[0][0].entry, self._facts()
+        place, facts = next(match.entry for matches in self.matches for match in matches), self._facts()
         digest = contents.recall(place, facts)
         if digest is None:
             digest = self._digest(contents)

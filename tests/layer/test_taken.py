@@ -107,6 +107,13 @@ def test_what_counts_for_nothing_changes_nothing(root: Path) -> None:
     assert digest(root, saved) == before
 
 
+def test_a_pattern_that_matches_nothing_comes_first(root: Path) -> None:
+    sources = tuple(CopySource(input=number, paths=(path,)) for number, path in enumerate(("nothing*", ".")))
+    copy = Copy(sources=sources, destination="/x/", has_parent=False)
+    trees = [LocalContext(str(root))] * 2
+    assert plan_copy(copy, trees, None).taken.digest(Fingerprints(b"secret", Saved(), clock=later))
+
+
 def test_files_that_changed_just_now_are_not_remembered(root: Path) -> None:
     saved = Saved()
     digest(root, saved, time.time_ns)
