@@ -23,6 +23,7 @@ from builder.engine.lineage import base_parts, instruction_of, parents
 from builder.engine.portable import PortableStep, portable_steps, prepare_sources
 from builder.engine.resources import Resources
 from builder.engine.results import Result, Snapshot
+from builder.engine.solver import Outcome
 from builder.errors import BuilderError
 from builder.oci import Digest
 from builder.plan.vertices import Copy, MakeDirectory, Plan, Run
@@ -67,6 +68,13 @@ class PlanSteps(msgspec.Struct, kw_only=True):
     imported: Imported
     results: Mapping[int, Result] = {}
     """Once it is solved."""
+    private: set[int] = msgspec.field(default_factory=set)
+    """Vertices whose result was made by hand: neither they nor what stands on them may be taken for the real thing."""
+
+    def watch(self, outcome: Outcome) -> None:
+        """Is told of each vertex how it ended."""
+        if outcome.state == "mended":
+            self.private.add(outcome.vertex)
 
     def image_steps(self, output: int | None) -> dict[str, int]:
         """For an inline cache: keys of the image's steps, and how many of its layers lie below that of each."""
@@ -90,8 +98,16 @@ class PlanSteps(msgspec.Struct, kw_only=True):
                 new = set(self.plan.vertices[index].inputs) - seen
                 seen |= new
                 todo += new
+        private = self._standing_on_private()
         return [(index, step) for index in sorted(chosen) if (step := self.steps[index]) is not None
-                and isinstance(self.plan.vertices[index].op, Run | Copy | MakeDirectory)]
+                and index not in private and isinstance(self.plan.vertices[index].op, Run | Copy | MakeDirectory)]
+
+    def _standing_on_private(self) -> set[int]:
+        found = set(self.private)
+        for index, vertex in enumerate(self.plan.vertices):
+            if not found.isdisjoint(vertex.inputs):
+                found.add(index)
+        return found
 
     def explanation(self, index: int, step: PortableStep, created: float) -> Explanation:
         """What is kept beside a step's key, to say why a later build misses it."""

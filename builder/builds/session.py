@@ -327,6 +327,8 @@ class BuildSession:
         def record(outcome: Outcome) -> None:
             ended(outcome)
             recorded(outcome)
+            if steps is not None:
+                steps.watch(outcome)
 
         solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first,
                         form=None if self._options.squash else packing.only_form,

@@ -288,3 +288,15 @@ def test_bake_shares_caches(machines: Machines, tmp_path: Path) -> None:
     again = two.run(*args, "--set", f"*.cache-from=type=local,src={tmp_path}/cache",
                     "--set", f"build.cache-from=type=local,src={tmp_path}/cache,tag=build")
     assert ran(again) == []
+
+
+def test_what_was_mended_by_hand_is_kept_nowhere_else(machines: Machines) -> None:
+    dockerfile = "FROM base\nRUN echo 1 > /one\nRUN test -e /fix\nRUN cat /proc/sys/kernel/random/uuid > /after\n"
+    cache = machines.folder / "cache"
+    mended = machines.build("one", "--on-error=debug", "--debug-run", "touch /fix", "--debug-then", "continue",
+                            "--cache-to", f"type=local,dest={cache}", dockerfile=dockerfile)
+    assert mended.returncode == 0, mended.stderr
+    other = machines.build("two", "--cache-from", f"type=local,src={cache}", dockerfile=dockerfile)
+    assert other.returncode == 1
+    assert "RUN echo 1 > /one\n#" in other.stderr
+    assert other.stderr.count("CACHED") == 1
