@@ -41,7 +41,7 @@ class CopyPlan:
         """What the cache key of this copy consists of, besides the kind of the vertex: plain JSON values.
 
         `files` stands for everything that is taken, `parent` for what is seen of the parent. Opens those files that
-        `contents` does not know yet.
+        `contents` does not know yet, also those of the parent that may be what is copied over them.
         """
         op = self.op
         return {
@@ -49,7 +49,7 @@ class CopyPlan:
             "words": [[posixpath.basename(clean(path)) for path in source.paths] for source in op.sources],
             "unpack": [source.unpack for source in op.sources],
             "destination": op.destination,
-            "parent": self._placement.facts,
+            "parent": self._placement.facts(contents),
             "owner": self._owner,
             "mode": op.mode,
             "exclude": list(op.exclude),
@@ -128,7 +128,6 @@ def plan_copy(op: Copy, trees: Sequence[FileTree], parent: FileTree | None) -> C
     for source, tree, found in zip(op.sources, trees, matches, strict=True):
         for match in found:
             placement.copy(source, tree, match)
-    placement.finish()
     return CopyPlan(op, Taken(op.sources, tuple(trees), matches), placement, owner)
 
 
@@ -141,8 +140,9 @@ def plan_mkdir(op: MakeDirectory, parent: FileTree | None) -> MkdirPlan:
     destination = Destination(parent)
     destination.make_directories("", NEW_DIRECTORY_MODE, owner)
     destination.make_directories(destination.resolve(clean(op.path)), NEW_DIRECTORY_MODE, owner)
-    destination.drop_untouched()
-    return MkdirPlan(op, Step(tuple(destination.items.values())), destination.facts, owner)
+    untouched = destination.untouched()
+    items = tuple(item for path, item in destination.items.items() if path not in untouched)
+    return MkdirPlan(op, Step(items), destination.all_facts(), owner)
 
 
 def write_inline(files: Sequence[InlineFile], directory: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -69,7 +70,9 @@ class Destination:
         self.items: dict[str, Item] = {}
         """By path; parents before what is in them."""
         self.facts: dict[str, str] = {}
-        """What the layer takes from its parent, by path, in words; equal facts make equal layers."""
+        """What the layer takes from its parent, by path, in words."""
+        self._covered: dict[str, Entry] = {}
+        """The parent's files, links and devices over which something was put, by path."""
         self._parent = parent
         self._needed = {""}
         """Directories that stay although the layer has nothing in them yet."""
@@ -94,6 +97,7 @@ class Destination:
             found = self.at(prefix)
             if found is None:
                 self._create(prefix, mode if prefix else NEW_DIRECTORY_MODE, owner if prefix else (0, 0))
+                self.touch(posixpath.dirname(prefix))
             elif not found.is_dir:
                 raise CannotCopy(f"mkdir `/{prefix}`: not a directory")
             elif not isinstance(found, Item):
@@ -104,6 +108,8 @@ class Destination:
         found = self.at(item.path)
         if found is not None and found.is_dir:
             raise CannotCopy(f"cannot replace directory `/{item.path}` with a file")
+        if isinstance(found, Entry):
+            self._covered[item.path] = found
         self.items[item.path] = item
 
     def put_directory(self, item: Item) -> None:
@@ -120,36 +126,64 @@ class Destination:
         self.items[item.path] = msgspec.structs.replace(item, below=below)
 
     def imply_directory(self, item: Item, source_mode: int) -> None:
-        """A directory that something below it needs: new ones are as `item`, existing ones only get `source_mode`."""
+        """A directory that something below it needs: new ones are as `item`, existing ones only get `source_mode`.
+
+        What is put into it comes after its time was set.
+        """
         found = self.at(item.path)
         if found is None:
-            self.items[item.path] = item
+            self.items[item.path] = msgspec.structs.replace(item, mtime_ns=None)
             return
         if not found.is_dir:
             raise CannotCopy(f"cannot copy to non-directory: `/{item.path}`")
         if not isinstance(found, Item):
             self._keep(found)
-        self.items[item.path] = msgspec.structs.replace(self.items[item.path], mode=source_mode)
+        self.items[item.path] = msgspec.structs.replace(self.items[item.path], mode=source_mode, mtime_ns=None)
 
-    def set_mtime(self, path: str, mtime_ns: int) -> None:
+    def set_mtime(self, path: str, mtime_ns: int | None) -> None:
         """Of a directory that is planned already."""
         self.items[path] = msgspec.structs.replace(self.items[path], mtime_ns=mtime_ns)
 
-    def drop_untouched(self) -> None:
-        """Forget directories that the layer would hold for nothing: equal to the parent's, with nothing new in them.
+    def touch(self, path: str) -> None:
+        """Something was put into the directory `path`, which is planned already, after it got its time."""
+        if self.items[path].mtime_ns is not None:
+            self.set_mtime(path, None)
 
-        BuildKit's layers leave them out too; the time of such a directory is not changed by a copy.
+    def covering(self) -> Iterator[tuple[Item, Entry]]:
+        """What lies over something of the parent that has the same type, mode, owner, size and device number."""
+        for path, below in self._covered.items():
+            item, status = self.items[path], below.stat
+            assert item.source is not None
+            copied = item.source.stat
+            if (item.mode, item.uid, item.gid, stat.S_IFMT(copied.st_mode), copied.st_size, copied.st_rdev) == (
+                    status.st_mode, status.st_uid, status.st_gid, stat.S_IFMT(status.st_mode), status.st_size,
+                    status.st_rdev):
+                yield item, below
+
+    def untouched(self, left_out: Collection[str] = ()) -> set[str]:
+        """The directories that the layer would hold for nothing, once it does not hold `left_out`: as the parent's,
+        with nothing new in them. BuildKit's layers leave them out too, whatever time the copy gave them.
         """
         needed = self._needed.copy()
-        for path, item in reversed(list(self.items.items())):
+        untouched = set()
+        for path, item in reversed(self.items.items()):
             below = item.below
+            if path in left_out:
+                continue
             if path not in needed and below is not None and (item.mode, item.uid, item.gid) == (
                 below.stat.st_mode, below.stat.st_uid, below.stat.st_gid
             ):
-                self._note(path, f"{self.facts.get(shown(path), '')} unchanged".strip())
-                del self.items[path]
+                untouched.add(path)
             elif path:
                 needed.add(path.rpartition("/")[0])
+        return untouched
+
+    def all_facts(self, same: Collection[str] = ()) -> dict[str, str]:
+        """`facts`, and what lets the layer leave out directories, and the files at `same` if their times are equal."""
+        facts = self.facts | {shown(path): "as it is copied" for path in same}
+        for path in self.untouched(same):
+            facts[shown(path)] = f"{facts.get(shown(path), '')} unchanged".strip()
+        return facts
 
     def _note(self, path: str, fact: str) -> None:
         self.facts[shown(path)] = fact

@@ -11,7 +11,9 @@ import msgspec
 
 from builder.layer.destination import NEW_DIRECTORY_MODE, CannotCopy, Destination, Item
 from builder.layer.selection import Match, clean
+from builder.layer.taken import ContentDigests
 from builder.layer.tree import Entry, FileTree
+from builder.layer.unchanged import has_same_content, is_unchanged
 from builder.plan.vertices import Copy, CopySource
 
 if TYPE_CHECKING:
@@ -33,14 +35,13 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Placement:
-    """Call `copy` for one match after the other, then `finish`; `facts` are complete then, `steps` made when asked for.
+    """Call `copy` for one match after the other, then ask for `facts` and `steps`.
 
     `owner` owns everything that is copied or made; None keeps the owners of the sources.
     """
 
     def __init__(self, op: Copy, parent: FileTree | None, owner: tuple[int, int] | None) -> None:
         self._destination = Destination(parent)
-        self.facts = self._destination.facts
         self._owner = owner
         self._change: ModeChange | None = None
         self._new_mode = NEW_DIRECTORY_MODE
@@ -73,15 +74,29 @@ class Placement:
         else:
             self._copy_file(tree, match, target)
 
-    def finish(self) -> None:
-        if not self._steps:
-            self._destination.drop_untouched()
+    def facts(self, contents: ContentDigests) -> dict[str, str]:
+        """What the layer takes from its parent, by path, in words; equal facts make equal layers.
+
+        Times are no part of it, so files count that only would be left out of the layer if their times were equal too.
+        """
+        if self._steps:
+            return self._destination.facts
+        return self._destination.all_facts(has_same_content(self._destination.covering(), contents))
 
     def steps(self) -> tuple[Step, ...]:
+        """Raises SourceChanged, ContextError."""
         self._place_deferred()
+        if not self._steps:
+            return (Step(self._changes()),)
         if self._stepped < len(self._destination.items):
             self._end_step(None)
         return tuple(self._steps)
+
+    def _changes(self) -> tuple[Item, ...]:
+        """Without what the parent has just so."""
+        same = {item.path for item, below in self._destination.covering() if is_unchanged(item, below)}
+        same |= self._destination.untouched(same)
+        return tuple(item for path, item in self._destination.items.items() if path not in same)
 
     # -- kinds of sources -----------------------------------------------------------------------------------------
 
@@ -91,6 +106,7 @@ class Placement:
             target = posixpath.join(target, match.name)
         self._make_parents(posixpath.dirname(target))
         self._destination.put(self._item(target, tree, match.entry))
+        self._destination.touch(posixpath.dirname(target))
 
     def _copy_directory(self, source: CopySource, tree: FileTree, match: Match, target: str) -> None:
         found = self._destination.at(target)
@@ -102,9 +118,11 @@ class Placement:
         if source.literal and found is None:
             self._make_parents(posixpath.dirname(target))
             self._destination.put_directory(self._item(target, tree, match.entry))
+            self._destination.touch(posixpath.dirname(target))
         else:
             self._make_parents(target)
-            self._destination.set_mtime(target, match.entry.stat.st_mtime_ns)
+            knows_time = bool(match.entry.path) or not tree.root_owned  # the root of a context has no time
+            self._destination.set_mtime(target, match.entry.stat.st_mtime_ns if knows_time else None)
         if not match.contents:
             return
         if self._destination.is_empty(target):

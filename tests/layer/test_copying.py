@@ -226,9 +226,9 @@ def test_directories_of_the_parent_keep_their_attributes(tree: Callable[[str], s
     os.setxattr(f"{below}/a", "user.note", b"kept")
     os.setxattr(f"{below}/a/b", "trusted.overlay.opaque", b"y")
     plan = plan_copy(copy("f", to="/a/b/"), [LocalContext(context)], MergedView([below]))
-    plan.write(layer)
+    plan.write(layer, now_ns=70 * 10**9)
     assert list(dump_tree(MergedView([layer]), mtimes=True)) == [
-        "d 0711 5:6 a @50", "d 3770 7:8 a/b @60", 'f 0644 0:0 a/b/f "x" @100']
+        "d 0711 5:6 a @50", "d 3770 7:8 a/b @70", 'f 0644 0:0 a/b/f "x" @100']
     assert os.getxattr(f"{layer}/a", "user.note") == b"kept"
     assert os.listxattr(f"{layer}/a/b") == []
     facts = keys(plan)["parent"]

@@ -52,8 +52,10 @@ def make_nodes(directory: str, nodes: Nodes) -> None:
         match node:
             case ("file", content):
                 Path(path).write_text(content)
+                os.utime(path, (0, 0))
             case ("link", target):
                 os.symlink(target, path)
+                os.utime(path, (0, 0), follow_symlinks=False)
             case ("dir", mode, owner, inner):
                 os.mkdir(path)
                 make_nodes(path, inner)
