@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from builder.builds.progress import Progress
-from builder.context.local import LocalContext
+from builder.context.local import LocalContext, find_ignore_file
 from builder.errors import BuilderError, ContextError
 from builder.images.resolve import Pull, Resolver
 from builder.language.ignore import IgnoreRules
@@ -92,7 +92,10 @@ class BuildWorld:
     def _directory(self, name: str, path: str) -> ContextTree:
         if not os.path.isdir(path):
             raise ContextError(f"named context `{name}`: no directory `{path}`")
-        self.trees.setdefault(name, LocalContext(path, None))
+        if name not in self.trees:
+            found = find_ignore_file(path, "")
+            rules = IgnoreRules.parse(found[1], os.path.basename(found[0])) if found else None
+            self.trees[name] = LocalContext(path, rules)
         return ContextTree(name)
 
     def _remember(self, name: str, platform: Platform, resolve: Callable[[], ResolvedImage]) -> ResolvedImage:

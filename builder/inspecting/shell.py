@@ -130,9 +130,7 @@ def _source(place: StepPlace, ordinal: int) -> Result:
 
 
 def _rules(build: Build, tree: str) -> IgnoreRules | None:
-    """As the build had them for its own context; named ones have none."""
-    if os.path.realpath(build.context) != tree:
-        return None
-    dockerfile = build.dockerfile if build.dockerfile != "-" else ""
-    found = find_ignore_file(tree, dockerfile)
+    """As the build had them: the Dockerfile's own ones count for the build's own context alone."""
+    is_own = os.path.realpath(build.context) == tree and build.dockerfile != "-"
+    found = find_ignore_file(tree, build.dockerfile if is_own else "")
     return IgnoreRules.parse(found[1]) if found else None

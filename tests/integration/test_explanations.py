@@ -107,3 +107,20 @@ def test_1181_named_contexts_and_the_target_decide(builder: Command) -> None:
                          str(builder.context.parent / "Dockerfile"), str(builder.context)).stdout
     assert "COPY --from=named x /  (line 2): 1 file, 2B from context `named`\n" in listed
     assert "taken by no instruction: 1 file, 1B\n" in listed
+
+
+def test_a_named_folder_has_ignore_rules_of_its_own(builder: Command) -> None:
+    other = builder.context.parent / "other"
+    other.mkdir()
+    for name in ("taken", "hidden"):
+        (other / name).write_text(name)
+    (other / ".dockerignore").write_text("hidden\n")
+    flags = ("--build-context", f"named={other}")
+    out = builder.files("FROM base AS copied\nCOPY --from=named / /copied/\n"
+                        "RUN --mount=from=named,target=/m ls /m > /seen\n"
+                        "FROM named\nCOPY --from=copied /copied /copied\nCOPY --from=copied /seen /\n", *flags)
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == [
+        ".dockerignore", "copied/.dockerignore", "copied/taken", "seen", "taken"]
+    assert (out / "seen").read_text() == "taken\n"
+    missing = builder.build("FROM scratch\nCOPY --from=named hidden /\n", *flags).stderr
+    assert "excluded by `.dockerignore` line 1: `hidden`" in missing
