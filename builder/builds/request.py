@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,7 +13,15 @@ import msgspec
 from builder.builds.options import BuildOptions
 from builder.builds.runsettings import run_settings
 from builder.errors import ContextError, UsageError
-from builder.export.outputs import Annotation, AnnotationTarget, BadOutput, Output, OutputType, parse_output
+from builder.export.outputs import (
+    Annotation,
+    AnnotationTarget,
+    BadOutput,
+    Output,
+    OutputType,
+    parse_annotation,
+    parse_output,
+)
 from builder.golang import parse_bool
 from builder.oci import Platform
 from builder.plan.options import ImageSettings, PlanOptions
@@ -148,21 +155,9 @@ def ssh_access(options: BuildOptions) -> tuple[Callable[[str], str | None], Call
     return agents.socket, agents.close
 
 
-_ANNOTATION = r"(?s)(?:(?P<targets>[a-z,-]+)(?:\[(?P<platform>[^\]]+)\])?:)?(?P<key>[^=:]+)=(?P<value>.*)"
-
-
 def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
-    """`[type[platform]:]key=value` as --annotation has it; the type is `manifest` by default. Raises UsageError."""
-    found = []
-    for text in options.annotations:
-        match = re.fullmatch(_ANNOTATION, text)
-        if match is None:
-            raise UsageError(f"invalid annotation `{text}`", hint="write it as [type:]key=value")
-        platform = parse_platform(match["platform"]) if match["platform"] else None
-        for target in (match["targets"] or "manifest").split(","):
-            if target not in set(AnnotationTarget):
-                raise UsageError(f"unknown annotation type `{target}`", hint=f"one of {', '.join(AnnotationTarget)}")
-            found.append(Annotation(AnnotationTarget(target), platform, match["key"], match["value"]))
+    """Raises UsageError."""
+    found = [annotation for text in options.annotations for annotation in parse_annotation(text)]
     if options.created_annotation:
         epoch = source_date_epoch(options)
         created = rfc3339(int(time.time()) if epoch is None else epoch)

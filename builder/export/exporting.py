@@ -10,10 +10,11 @@ import msgspec
 from builder.errors import UsageError
 from builder.export.documents import descriptor_fields, rfc3339
 from builder.export.image import Assembler, BaseLayers, Image, ImageSource
-from builder.export.outputs import Output, OutputType
+from builder.export.outputs import Annotation, Output, OutputType
 from builder.layer.tree import FileTree
-from builder.oci import Descriptor, Digest
+from builder.oci import Descriptor, Digest, Platform
 from builder.plan.vertices import FromRegistry, ResolvedImage
+from builder.platforms import normalize
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
 
@@ -126,6 +127,9 @@ class Exporter:
         if output.image.rewrite_timestamp and all(s.epoch is None for s in sources) and (
                 output.image.source_date_epoch is None):
             self._note("rewrite-timestamp has no effect without SOURCE_DATE_EPOCH")
+        for platform in _useless(output.image.annotations, [source.platform for source in sources]):
+            self._note(f"annotations for {platform} are left out: " + (
+                "they need an image for several platforms" if len(sources) == 1 else "the image has no such platform"))
         return Assembler(self._store, output.image, self._base_layers).image(sources)
 
     def _push(self, output: Output, image: Image, reference: Reference) -> None:
@@ -178,3 +182,9 @@ def _exported(image: Image, descriptor: Descriptor, references: Sequence[Referen
         metadata["image.name"] = ",".join(names)
     return Exported(digest=descriptor.digest, image_id=config_digest or descriptor.digest, names=names,
                     metadata=metadata)
+
+
+def _useless(annotations: Sequence[Annotation], platforms: Sequence[Platform]) -> list[Platform]:
+    """The platforms that annotations name although no manifest is annotated for them; a single manifest never is."""
+    annotated = {normalize(platform) for platform in platforms} if len(platforms) > 1 else set()
+    return [a.platform for a in annotations if a.platform is not None and normalize(a.platform) not in annotated]

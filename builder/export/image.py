@@ -84,6 +84,9 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return self.descriptor.digest != self.manifests[0].descriptor.digest
 
 
+_OF_INDEX = frozenset({AnnotationTarget.INDEX, AnnotationTarget.INDEX_DESCRIPTOR})
+
+
 class AnnotationRefused(ImageError):
     code = "annotation"
 
@@ -105,8 +108,9 @@ class Assembler:
         Raises AnnotationRefused, StoreError, and what fetching base layers raises.
         """
         is_index = index or len(sources) > 1
-        self._check_annotations(sources, is_index)
-        manifests = tuple(self._manifest(source) for source in sources)
+        if not is_index and any(a.target in _OF_INDEX for a in self._options.annotations):
+            raise AnnotationRefused("an image for a single platform has no index")
+        manifests = tuple(self._manifest(source, source.platform if is_index else None) for source in sources)
         epoch = self._epoch(sources[0])
         if not is_index:
             return Image(descriptor=manifests[0].descriptor, manifests=manifests, epoch=epoch)
@@ -117,7 +121,8 @@ class Assembler:
             size=len(data), annotations=self._annotations(AnnotationTarget.INDEX_DESCRIPTOR))
         return Image(descriptor=descriptor, manifests=manifests, epoch=epoch)
 
-    def _manifest(self, source: ImageSource) -> PlatformManifest:
+    def _manifest(self, source: ImageSource, platform: Platform | None) -> PlatformManifest:
+        """`platform` says whose annotations it gets beside those for all."""
         oci = self._options.oci_mediatypes
         layers = [*self._base(source), *self._new(source)]
         epoch = self._epoch(source)
@@ -130,11 +135,11 @@ class Assembler:
         config_descriptor = Descriptor(media_type=MediaType.OCI_CONFIG if oci else MediaType.DOCKER_CONFIG,
                                        digest=self._store.put_blob(config), size=len(config))
         manifest = manifest_bytes(config_descriptor, descriptors,
-                                  self._annotations(AnnotationTarget.MANIFEST, source.platform), oci=oci)
+                                  self._annotations(AnnotationTarget.MANIFEST, platform), oci=oci)
         descriptor = Descriptor(
             media_type=MediaType.OCI_MANIFEST if oci else MediaType.DOCKER_MANIFEST,
             digest=self._store.put_blob(manifest), size=len(manifest), platform=normalize(source.platform),
-            annotations=self._annotations(AnnotationTarget.MANIFEST_DESCRIPTOR, source.platform))
+            annotations=self._annotations(AnnotationTarget.MANIFEST_DESCRIPTOR, platform))
         return PlatformManifest(descriptor=descriptor, config=config_descriptor, layers=descriptors, base=source.base)
 
     def _base(self, source: ImageSource) -> list[tuple[Descriptor, DiffID]]:
@@ -170,16 +175,11 @@ class Assembler:
         return source.epoch if chosen is None else chosen
 
     def _annotations(self, target: AnnotationTarget, platform: Platform | None = None) -> dict[str, str]:
-        return {a.key: a.value for a in self._options.annotations if a.target is target and (
-            a.platform is None or (platform is not None and normalize(a.platform) == normalize(platform)))}
-
-    def _check_annotations(self, sources: Sequence[ImageSource], is_index: bool) -> None:
-        platforms = [normalize(source.platform) for source in sources]
-        for annotation in self._options.annotations:
-            if annotation.platform and normalize(annotation.platform) not in platforms:
-                raise AnnotationRefused(f"it has no platform {annotation.platform}")
-            if annotation.target in {AnnotationTarget.INDEX, AnnotationTarget.INDEX_DESCRIPTOR} and not is_index:
-                raise AnnotationRefused("an image for a single platform has no index")
+        """Those for one platform come after those for all, which they replace."""
+        wanted = [a for a in self._options.annotations if a.target is target]
+        return {a.key: a.value for a in sorted(wanted, key=lambda a: a.platform is not None)
+                if a.platform is None or target in _OF_INDEX or (
+                    platform is not None and normalize(a.platform) == normalize(platform))}
 
 
 def _inline_cache(steps: Mapping[str, int], layers: Sequence[Descriptor],

@@ -19,7 +19,7 @@ from builder.oci import Compression, Platform
 from builder.platforms import parse_platform
 
 _ANNOTATION = r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)"
-_FLAG = r"(?s)(?:([a-z-]+(?:\[[A-Za-z0-9_/-]+\])?(?:,[a-z-]+(?:\[[A-Za-z0-9_/-]+\])?)*):)?([^=\s]+)=(.*)"
+_TARGET = r"([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?"
 
 
 class OutputType(enum.StrEnum):
@@ -41,7 +41,7 @@ class AnnotationTarget(enum.StrEnum):
 class Annotation(msgspec.Struct, frozen=True):
     target: AnnotationTarget
     platform: Platform | None
-    """Only on the manifest of this platform; None for all."""
+    """Only on the manifest of this platform in an index; None for all."""
     key: str
     value: str
 
@@ -112,20 +112,23 @@ def parse_output(text: str) -> Output:
 
 
 def parse_annotation(text: str) -> tuple[Annotation, ...]:
-    """One `--annotation` value, `[TYPE[PLATFORM],...:]KEY=VALUE`; the default type is `manifest`. Raises BadOutput."""
-    match = re.fullmatch(_FLAG, text)
+    """One `--annotation` value, `[TYPE[PLATFORM],...:]KEY=VALUE`; the default type is `manifest`. Raises UsageError."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f'invalid annotation "{text}", expected key=value')
+    targets, colon, key = name.partition(":")
+    if not colon:
+        targets, key = AnnotationTarget.MANIFEST, name
+    return tuple(Annotation(*_target(word), key, value) for word in targets.split(","))
+
+
+def _target(word: str) -> tuple[AnnotationTarget, Platform | None]:
+    match = re.fullmatch(_TARGET, word)
     if match is None:
-        raise BadOutput(text, "an annotation is written KEY=VALUE or TYPE:KEY=VALUE")
-    found = []
-    for part in (match[1] or "manifest").split(","):
-        name, _, platform = part.rstrip("]").partition("[")
-        if name not in set(AnnotationTarget):
-            raise BadOutput(text, f"unknown type `{name}`", hint=nearest(name, list(AnnotationTarget)))
-        target = AnnotationTarget(name)
-        if platform and target in {AnnotationTarget.INDEX, AnnotationTarget.INDEX_DESCRIPTOR}:
-            raise BadOutput(text, "an index has no platform")
-        found.append(Annotation(target, parse_platform(platform) if platform else None, match[2], match[3]))
-    return tuple(found)
+        raise UsageError(f'invalid annotation type "{word}", expected type and optional platform in square brackets')
+    if match[1] not in set(AnnotationTarget):
+        raise UsageError(f'unknown annotation type "{match[1]}"', hint=nearest(match[1], list(AnnotationTarget)))
+    return AnnotationTarget(match[1]), parse_platform(match[2]) if match[2] else None
 
 
 class _Attributes(Attributes):

@@ -224,10 +224,26 @@ def test_several_platforms_make_an_index(export: Export, store: Store, tmp_path:
         export(f"type=docker,dest={archive}", *sources)
 
 
-@pytest.mark.parametrize("attributes", ["annotation-index.a=b", "annotation[linux/s390x].a=b"])
-def test_annotations_that_fit_nothing(export: Export, store: Store, attributes: str) -> None:
+def test_annotations_of_a_single_manifest(export: Export, store: Store, tmp_path: Path, notes: list[str]) -> None:
+    source, archive = source_of(make_layer(store, a="1")), tmp_path / "a.tar"
     with pytest.raises(AnnotationRefused):
-        export(f"type=image,{attributes}", source_of(make_layer(store, a="1")))
+        export("type=image,annotation-index.a=b", source)
+    export(f"type=oci,dest={archive},annotation[linux/amd64].a=b,annotation.a=c,annotation[linux/s390x].d=e", source)
+    assert documents(archive)[1]["annotations"] == {"a": "c"}
+    assert notes == [f"annotations for linux/{name} are left out: they need an image for several platforms"
+                     for name in ("amd64", "s390x")]
+
+
+def test_annotations_for_one_platform_of_several_win(export: Export, store: Store, tmp_path: Path,
+                                                     notes: list[str]) -> None:
+    sources = [source_of(make_layer(store, a=str(p)), platform=p) for p in (AMD64, ARM64)]
+    archive = tmp_path / "a.tar"
+    done = export(f"type=oci,dest={archive},annotation[linux/arm64].a=b,annotation.a=c,annotation[linux/s390x].d=e",
+                  *sources)
+    files = members(archive)
+    index = json.loads(blob(files, done.digest))
+    assert [json.loads(blob(files, m["digest"]))["annotations"] for m in index["manifests"]] == [{"a": "c"}, {"a": "b"}]
+    assert notes == ["annotations for linux/s390x are left out: the image has no such platform"]
 
 
 def test_an_image_without_layers(export: Export, tmp_path: Path) -> None:

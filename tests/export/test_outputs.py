@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from builder.errors import UsageError
 from builder.export.outputs import (
     Annotation,
     AnnotationTarget,
@@ -103,6 +104,9 @@ def test_bad_outputs(text: str, why: str, hint: str | None) -> None:
     ("index,manifest:org.x/k=v=w", [(AnnotationTarget.INDEX, "", "org.x/k", "v=w"),
                                     (AnnotationTarget.MANIFEST, "", "org.x/k", "v=w")]),
     ("manifest[linux/arm64]:k=v", [(AnnotationTarget.MANIFEST, "linux/arm64", "k", "v")]),
+    ("index[linux/amd64],manifest-descriptor[linux/arm64]:k=v", [
+        (AnnotationTarget.INDEX, "linux/amd64", "k", "v"),
+        (AnnotationTarget.MANIFEST_DESCRIPTOR, "linux/arm64", "k", "v")]),
     ("k=index:v", [(AnnotationTarget.MANIFEST, "", "k", "index:v")]),
 ])
 def test_annotation_flags(text: str, annotations: list[tuple[AnnotationTarget, str, str, str]]) -> None:
@@ -111,7 +115,7 @@ def test_annotation_flags(text: str, annotations: list[tuple[AnnotationTarget, s
         for target, platform, key, value in annotations)
 
 
-@pytest.mark.parametrize("text", ["k", "=v", "nosuch:k=v", "index[linux/amd64]:k=v"])
+@pytest.mark.parametrize("text", ["k", "=v", "nosuch:k=v", "index[linux/amd64:k=v", "index[]:k=v", ":k=v"])
 def test_bad_annotation_flags(text: str) -> None:
-    with pytest.raises(BadOutput):
+    with pytest.raises(UsageError):
         parse_annotation(text)
