@@ -20,7 +20,7 @@ def run() -> int:
     """`main` as all that the process is for: afterwards it ends at once.
 
     Taking the interpreter apart, object by object, costs a tenth of a no-op build, and the kernel takes all of it back
-    anyway. Where a thread still runs, or output cannot be written, the interpreter ends as it always does.
+    anyway. Threads are waited for as ever, and where output cannot be written, the interpreter says so.
     """
     import threading
 
@@ -30,8 +30,9 @@ def run() -> int:
         sys.stderr.flush()
     except (AttributeError, OSError, ValueError):
         return status
-    if threading.active_count() > 1:
-        return status
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join()
     os._exit(status)
 
 
