@@ -82,14 +82,16 @@ class Solver:
         Raises the first BuilderError, after the steps that ran beside it were ended; what was finished stays cached.
         """
         vertices = self._plan.vertices
-        inputs = [set(vertex.inputs) - self._skipped for vertex in vertices]
+        self._take_contexts()
+        inputs = [set(vertex.inputs) - self._skipped - self._results.keys() for vertex in vertices]
         missing = [len(needed) for needed in inputs]
         users: list[list[int]] = [[] for _ in vertices]
         for index in range(len(vertices)):
             if index not in self._skipped:
                 for needed in inputs[index]:
                     users[needed].append(index)
-        ready = deque(index for index, count in enumerate(missing) if count == 0 and index not in self._skipped)
+        ready = deque(index for index, count in enumerate(missing)
+                      if count == 0 and index not in self._skipped and index not in self._results)
         self._pass_over_skipped()
         running = 0
         failure: BaseException | None = None
@@ -128,6 +130,13 @@ class Solver:
             raise failure
         return self._results
 
+    def _take_contexts(self) -> None:
+        """There is nothing to do for them; as vertices that are ready beside the base image they would need threads."""
+        for index, vertex in enumerate(self._plan.vertices):
+            if isinstance(vertex.op, SourceContext) and index not in self._skipped:
+                self._record(Outcome(vertex=index, state="cached"))
+                self._results[index] = LocalFiles(vertex.op.name, self._resources.contexts[vertex.op.name])
+
     def _pass_over_skipped(self) -> None:
         for index in sorted(self._skipped):
             if not isinstance(self._plan.vertices[index].op, SourceContext | SourceImage):
@@ -160,17 +169,13 @@ class Solver:
             assert layer is not None, "what is not found elsewhere needs all of its inputs"
             return Snapshot((*self._base(vertex), layer))
         inputs = tuple(self._results[needed] for needed in vertex.inputs)
-        match vertex.op:
-            case SourceContext(name=name):
-                self._record(Outcome(vertex=index, state="cached"))
-                return LocalFiles(name, self._resources.contexts[name])
-            case SourceImage():
-                started = time.time()
-                image, was_pulled = pull(vertex.op, self._resources, self._first + index)
-                self._record(Outcome(vertex=index, state="run", started=started, seconds=time.time() - started,
-                                     layers=image.layers) if was_pulled else
-                             Outcome(vertex=index, state="cached", layers=image.layers))
-                return image
+        if isinstance(vertex.op, SourceImage):
+            started = time.time()
+            image, was_pulled = pull(vertex.op, self._resources, self._first + index)
+            self._record(Outcome(vertex=index, state="run", started=started, seconds=time.time() - started,
+                                 layers=image.layers) if was_pulled else
+                         Outcome(vertex=index, state="cached", layers=image.layers))
+            return image
         is_last = index == self._plan.output and not any(index in other.inputs for other in self._plan.vertices)
         work = self._imported.works.get(index) if self._imported is not None else None
         work = work or prepare(vertex.op, inputs, self._resources, self._form if is_last else None)
