@@ -76,3 +76,15 @@ def test_everything_else_does(layer: Path, copy: Path, change: Callable[[Path], 
     change(copy)
     assert not same_layer(str(layer), str(copy))
     assert not same_layer(str(copy), str(layer))
+
+
+@pytest.mark.parametrize("changed", [0, 15, 16, 39])
+def test_each_of_many_files_counts(tmp_path: Path, changed: int) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    for number in range(40):
+        (one / f"{number:02}").write_text("text")
+    shutil.copytree(one, other)
+    assert same_layer(str(one), str(other))
+    (other / f"{changed:02}").write_text("Text")
+    assert not same_layer(str(one), str(other))
