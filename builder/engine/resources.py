@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from builder.context.fingerprints import Fingerprints
 from builder.engine.events import Emit, WarningRaised
 from builder.engine.networks import Networks
 from builder.engine.results import LocalFiles, Result, Snapshot
+from builder.errors import BuilderError
 from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
 from builder.plan.vertices import SourceImage
@@ -60,6 +62,12 @@ class Resources:
             if self._sandbox is None:
                 self._sandbox = self._open_sandbox()
             return self._sandbox
+
+    def prepare_sandbox(self) -> None:
+        """A step is going to need the sandbox: it gets ready meanwhile. What goes wrong, the step will meet again."""
+        if not self.cancelled.is_set():
+            with contextlib.suppress(BuilderError, OSError):
+                self.sandbox().prepare()
 
     def cancel(self) -> None:
         """Ends running steps; what waits on them fails. Idempotent."""

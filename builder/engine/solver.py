@@ -232,6 +232,8 @@ class Solver:
 
     def _run(self, index: int, vertex: Vertex, work: Work, parts: Parts, key: CacheKey) -> LayerId:
         resources, number = self._resources, self._first + index
+        if self._leads_to_step(index):
+            resources.prepare_sandbox()
         name, kind = instruction_of(vertex), kind_of(vertex.op)
         parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
         why = _NOT_ASKED if vertex.ignore_cache else self._explain(index, kind, parts, name)
@@ -258,6 +260,17 @@ class Solver:
         """Why the step runs. What a cache elsewhere knows of the very step says more than what is like it here."""
         told = self._imported.explain(index) if self._imported is not None else ""
         return told or self._resources.cache.explain(kind, parts, name)
+
+    def _leads_to_step(self, index: int) -> bool:
+        """Whether the vertex is a RUN, or one rests on it."""
+        vertices = self._plan.vertices
+        resting = {index}
+        for later in range(index, len(vertices)):
+            if later == index or not resting.isdisjoint(vertices[later].inputs):
+                if isinstance(vertices[later].op, Run):
+                    return True
+                resting.add(later)
+        return False
 
     def _same_as_before(self, vertex: Vertex, staged: StagedLayer) -> LayerId | None:
         if not isinstance(vertex.op, Run):

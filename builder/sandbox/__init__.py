@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_sandbox(*, runtime: str = "builtin", state_dir: str, xattr: str = "trusted") -> Sandbox:
-    """A sandbox to be closed by the caller; nothing is started before the first `run`.
+    """A sandbox to be closed by the caller; nothing is started before the first `prepare` or `run`.
 
     `runtime` is `builtin`, or an OCI runtime: `runc`, `crun` or the path of one. `state_dir` is a directory of the
     caller's own, made if missing; nothing but empty directories stays in it. `xattr` says how layer directories mark

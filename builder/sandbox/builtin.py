@@ -23,6 +23,9 @@ class BuiltinSandbox:
         self._userxattr = userxattr
         self._copies = False
 
+    def prepare(self) -> None:
+        self._spawner.start()
+
     def run(self, container: Container, output: Output, stdin: BinaryIO | None = None) -> Exit:
         if not self._copies:
             try:

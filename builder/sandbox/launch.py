@@ -39,6 +39,12 @@ class SpawnerProcess:
         self._closed = False
         self._pid = 0
 
+    def start(self) -> None:
+        """Starts the process, which gets ready while the caller goes on; `run` does so too. Idempotent."""
+        with self._lock:
+            if self._requests is None and not self._closed:
+                self._requests = self._start()
+
     def run(self, document: bytes, session: Session) -> Exit:
         """Has the container that `document` describes run, and serves its session until the end."""
         memory = os.memfd_create("container")

@@ -52,6 +52,9 @@ class OciSandbox:
         self._single_id = host.groups_denied()
         self._spawner = SpawnerProcess(state_dir, userxattr=userxattr)
 
+    def prepare(self) -> None:
+        self._spawner.start()
+
     def run(self, container: Container, output: Output, stdin: BinaryIO | None = None) -> Exit:
         import json
 

@@ -171,3 +171,21 @@ def test_a_step_takes_milliseconds(runner: Runner) -> None:
         assert runner.start(container).status == 0
     # 4 to 6 ms each when nothing else runs; the bound only catches what has gone wrong by an order of magnitude.
     assert (time.perf_counter() - start) / 40 < 0.1
+
+
+def test_a_prepared_sandbox_runs_containers_and_leaves_nothing(runner: Runner, tmp_path: Path) -> None:
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = set(children.read_text().split())
+    sandbox = open_sandbox(state_dir=str(tmp_path / "state"))
+    sandbox.prepare()
+    sandbox.prepare()
+    [spawner] = set(children.read_text().split()) - before
+    assert sandbox.run(runner.container("exit 3"), lambda stream, data: None).status == 3
+    sandbox.close()
+    sandbox.prepare()
+    assert spawner not in children.read_text().split(), "the spawner is still there"
+    assert set(children.read_text().split()) == before
+    unused = open_sandbox(state_dir=str(tmp_path / "state"))
+    unused.prepare()
+    unused.close()
+    assert set(children.read_text().split()) == before
