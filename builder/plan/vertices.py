@@ -186,8 +186,9 @@ class BindMount(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):
 class CacheMount(msgspec.Struct, frozen=True, kw_only=True, tag="cache"):
     """A directory that survives builds. Only `target` is keyed: BuildKit leaves the id out of the key.
 
-    `mode`, `uid` and `gid` None: as the initial content has it; without one 0755, and the owner of the target in the
-    image, or else of its closest parent there.
+    With `mode`, `uid` or `gid` and without a source it is a directory of its own, by default 0755 of root. Without them
+    it is as the initial content has it; without that 0755, of the owner of the target in the image, or else of its
+    closest parent there.
     """
 
     target: str

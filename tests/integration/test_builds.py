@@ -112,9 +112,25 @@ def test_a_new_cache_mount_is_as_its_initial_content(builder: Command) -> None:
     out = builder.files("FROM base AS seed\nRUN mkdir -m 750 /s && echo x > /s/f && chown -R 5:6 /s\nFROM base\n"
                         "RUN --mount=type=cache,target=/c,from=seed,source=/s stat -c '%a %u:%g' /c /c/f > /seen\n"
                         "RUN --mount=type=cache,target=/d,from=seed,source=/s,mode=711,uid=7 "
-                        "stat -c '%a %u:%g' /d > /e\n")
+                        "--mount=type=cache,target=/g,from=seed,source=/s/f stat -c '%a %u:%g' /d /g > /e\n")
     assert (out / "seen").read_text() == "750 5:6\n644 5:6\n"
-    assert (out / "e").read_text() == "711 7:6\n"
+    assert (out / "e").read_text() == "750 5:6\n644 5:6\n"
+    missing = builder.build("FROM base\nRUN --mount=type=cache,target=/c,source=/s true\n").stderr
+    assert "`/s` to be mounted at `/c` was not found" in missing
+
+
+def test_a_cache_mount_with_a_mode_or_an_owner_is_one_of_its_own(builder: Command) -> None:
+    mount = "RUN --mount=type=cache,id=i,target=/home/app"
+    out = builder.files(f"FROM base AS seed\nRUN mkdir -m 700 /cache && touch /cache/f\nFROM base\n"
+                        "RUN chown 1000 /home/app\n"
+                        f"{mount} touch /home/app/one; stat -c '%a %u' /home/app > /seen\n"
+                        f"{mount},mode=1777 ls /home/app >> /seen; stat -c '%a %u' /home/app >> /seen\n"
+                        f"{mount},uid=7 --mount=type=cache,from=base,mode=711,gid=2,target=/c "
+                        "stat -c '%a %u:%g' /home/app /c >> /seen\n"
+                        f"{mount},from=seed,mode=711 stat -c '%n %a' /home/app /home/app/* >> /seen\n"
+                        f"{mount},mode=0777 touch /home/app/two\n{mount},mode=777 ls /home/app >> /seen\n")
+    assert (out / "seen").read_text().splitlines() == [
+        "755 1000", "777 0", "755 7:0", "711 0:2", "/home/app 700", "/home/app/f 644", "two"]
 
 
 def test_a_mounted_link_is_what_it_points_to_and_its_content_counts(builder: Command) -> None:

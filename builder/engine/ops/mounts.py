@@ -29,6 +29,8 @@ from builder.plan.vertices import (
 )
 from builder.sandbox.container import Bind, ContainerMount, File, Overlay, OverlayMount, Socket, Tmpfs
 
+_MADE = "/cache"
+"""The directory of `from` that a cache mount with a mode or an owner stands for: made where it is absent."""
 _STRICTNESS = (Sharing.SHARED, Sharing.PRIVATE, Sharing.LOCKED)
 
 
@@ -159,30 +161,44 @@ class RunMounts:
         return {identity: self._open_cache(identity, mount, stack) for identity, mount in sorted(wanted.items())}
 
     def _cache_id(self, mount: CacheMount) -> str:
+        """Another beginning makes another cache, as in BuildKit."""
         source = None if mount.input is None else self._inputs[mount.input]
+        identity = mount.id
         if isinstance(source, Snapshot):
-            return f"{mount.id}@{','.join(source.layers)}{mount.source}"
-        return mount.id
+            identity = f"{mount.id}@{','.join(source.layers)}{mount.source}"
+        if not _is_made(mount):
+            return identity
+        uid, gid, mode = _made_with(mount)
+        return f"{identity} mode={mode:o},uid={uid},gid={gid}"
 
     def _open_cache(self, identity: str, mount: CacheMount, stack: contextlib.ExitStack) -> str:
-        """The cache's directory; a new one gets what `from` has, owner and mode before anybody sees it."""
+        """The cache's directory, or a file in it; a new one gets what `from` has, owner and mode before it is seen."""
         resources = self._resources
+        origin = _MADE if _is_made(mount) else mount.source
+        tree = None if mount.input is None else resources.tree(self._inputs[mount.input])
+        entry = None if tree is None else tree.lstat(origin)
+        if entry is None and origin != "/" and not _is_made(mount):
+            raise ContextError(f"`{origin}` to be mounted at `{mount.target}` was not found",
+                               hint="source= of a cache is a path in what from= names")
 
         def fill(path: str) -> None:
             uid, gid, mode = *self._owner(mount.target), 0o755
-            if mount.input is not None:
-                take = CopySource(input=0, paths=(mount.source,))
-                tree = resources.tree(self._inputs[mount.input])
+            if tree is not None and entry is not None:
+                take = CopySource(input=0, paths=(origin,))
                 plan_copy(Copy(sources=(take,), destination="/", has_parent=False), [tree], None).write(path)
-                if (entry := tree.lstat(mount.source)) is not None and entry.is_dir:
+                if entry.is_dir:
                     mode = stat.S_IMODE(entry.stat.st_mode)
                     uid, gid = (0, 0) if tree.root_owned else (entry.stat.st_uid, entry.stat.st_gid)
-            os.chown(path, uid if mount.uid is None else mount.uid, gid if mount.gid is None else mount.gid)
-            os.chmod(path, mode if mount.mode is None else mount.mode)
+            elif _is_made(mount):
+                uid, gid, mode = _made_with(mount)
+            os.chown(path, uid, gid)
+            os.chmod(path, mode)
 
         opened = stack.enter_context(resources.store.cache_mount(
             identity, sharing=mount.sharing, fill=fill, cancelled=resources.cancelled))
-        return opened.path
+        if entry is None or entry.is_dir:
+            return opened.path
+        return os.path.join(opened.path, posixpath.basename(entry.path))
 
     def _owner(self, target: str) -> tuple[int, int]:
         """Who owns the directory at `target` in the image, or else its closest parent there."""
@@ -225,3 +241,13 @@ def selection_of(mount: BindMount | CacheMount) -> Copy:
     """What a bind mount takes, said as a copy to `/m`: a directory's contents, or one file."""
     source = CopySource(input=0, paths=(posixpath.normpath(mount.source),), literal=True)
     return Copy(sources=(source,), destination="/m", has_parent=False)
+
+
+def _is_made(mount: CacheMount) -> bool:
+    """Whether mode and owner count: only where no source= says what is mounted."""
+    return mount.source == "/" and (mount.mode, mount.uid, mount.gid) != (None, None, None)
+
+
+def _made_with(mount: CacheMount) -> tuple[int, int, int]:
+    """Owner, group and mode; BuildKit drops the sticky bit and its like."""
+    return mount.uid or 0, mount.gid or 0, 0o755 if mount.mode is None else mount.mode & 0o777
