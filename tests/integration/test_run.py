@@ -83,7 +83,7 @@ def test_a_secret_that_is_too_short_to_be_told_from_text_is_shown(builder: Comma
 
 @pytest.mark.parametrize(("target", "options", "owner"), [
     ("/home/app/.cache/deep", "", "1000:1000:755"), ("/home/app", "", "1000:1000:755"), ("/cache", "", "0:0:755"),
-    ("/home/app/x", ",uid=5,mode=700", "5:1000:700"), ("/home/app/y", ",uid=0,gid=0", "0:0:755"),
+    ("/home/app/x", ",uid=5,mode=700", "5:0:700"), ("/home/app/y", ",uid=0,gid=0", "0:0:755"),
 ])
 def test_a_cache_belongs_to_who_has_its_target(builder: Command, target: str, options: str, owner: str) -> None:
     before = "RUN chown 1000:1000 /home/app\n"
