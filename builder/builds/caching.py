@@ -18,7 +18,7 @@ from builder.cache.document import CachedLayer
 from builder.cache.key import Parts
 from builder.context.fingerprints import Sha256Digests
 from builder.engine import events
-from builder.engine.imported import Imported, found_layers, skipped_vertices
+from builder.engine.imported import Imported, blind_vertices, found_layers, skipped_vertices, unseen_images
 from builder.engine.lineage import base_parts, instruction_of, parents
 from builder.engine.portable import PortableStep, portable_steps, prepare_sources
 from builder.engine.resources import Resources
@@ -26,13 +26,14 @@ from builder.engine.results import Result, Snapshot
 from builder.engine.solver import Outcome
 from builder.errors import BuilderError
 from builder.oci import Digest
-from builder.plan.vertices import Copy, MakeDirectory, Plan, Run
+from builder.plan.vertices import AnyOp, Copy, MakeDirectory, Plan, Run, SourceImage
 from builder.remotecache.explanations import Explanation, masked, why_missed
 from builder.remotecache.exporting import packed, write_steps
 from builder.remotecache.importing import RemoteSteps, StepLayers, fetch_blob, read_steps
 from builder.remotecache.places import ExportPlace, ImportPlace, PlaceType, parse_export, parse_import
 
 if TYPE_CHECKING:
+    from builder.images.pull import LayerSource
     from builder.registry.access import RegistryAccess
     from builder.store import Store
 
@@ -122,8 +123,9 @@ class PlanSteps(msgspec.Struct, kw_only=True):
 class RemoteCaches:
     """Of one run; a context manager, which ends downloads."""
 
-    def __init__(self, store: Store, registries: RegistryAccess, progress: Progress) -> None:
+    def __init__(self, store: Store, registries: RegistryAccess, layers: LayerSource, progress: Progress) -> None:
         self._store = store
+        self._layers = layers
         self._registries = registries
         self._progress = progress
         self._remotes: list[RemoteSteps] = []
@@ -146,10 +148,12 @@ class RemoteCaches:
                   self._progress.internal(f"importing cache manifest from {place}")):
                 self._remotes.append(read_steps(place, self._store, self._registries))
 
-    def look_up(self, plan: Plan, resources: Resources, first: int, outputs: Collection[int] = ()) -> PlanSteps:
+    def look_up(self, plan: Plan, resources: Resources, first: int, outputs: Collection[int] = (), *,
+                only_images: bool) -> PlanSteps:
         """What the places know of a plan whose vertices are numbered from `first`.
 
-        `outputs` are vertices that are wanted although others stand on them.
+        `outputs` are vertices that are wanted although others stand on them. `only_images`: nobody wants their files,
+        so a base image need not be fetched to make an image on it.
         """
         sources = prepare_sources(plan, resources)
         steps = portable_steps(plan, resources.contexts, self._contents, sources)
@@ -158,12 +162,19 @@ class RemoteCaches:
             found |= {index: (remote, layer) for index, layer in found_layers(plan, steps, remote.steps).items()}
         skipped = skipped_vertices(plan, outputs, found)
         needed = {index: what for index, what in found.items() if index not in skipped}
+        unseen = frozenset(filter(lambda index: self._is_absent(plan.vertices[index].op),
+                                  unseen_images(plan, skipped, needed))) if only_images else frozenset[int]()
         layers = StepLayers(needed, lambda index: _told(resources, first + index), resources.cancelled)
-        imported = Imported({index: layer for index, (_, layer) in needed.items()}, skipped, layers.layer, sources,
-                            lambda index: self._explain(known, index))
+        imported = Imported(
+            layers={index: layer for index, (_, layer) in needed.items()}, skipped=skipped, unseen=unseen,
+            blind=blind_vertices(plan, skipped, unseen, needed), fetch=layers.layer, works=sources,
+            explain=lambda index: self._explain(known, index))
         known = PlanSteps(plan=plan, steps=steps, imported=imported)
         self._looked_up.append((layers, imported))
         return known
+
+    def _is_absent(self, op: AnyOp) -> bool:
+        return isinstance(op, SourceImage) and not all(self._layers.find_layers(op))
 
     def _explain(self, known: PlanSteps, index: int) -> str:
         step = known.steps[index]

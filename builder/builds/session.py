@@ -313,14 +313,16 @@ class BuildSession:
             return None
         from builder.builds.caching import RemoteCaches
 
-        caches = stack.enter_context(RemoteCaches(self._tools.store, self._tools.registries, self._progress))
+        caches = stack.enter_context(RemoteCaches(self._tools.store, self._tools.registries, self._tools.layers,
+                                                   self._progress))
         caches.read(self.cache_places.imports)
         return caches
 
     def _solve(self, planned: Plan, resources: Resources, build: BuildId, packing: Packing,
                caches: RemoteCaches | None) -> Solved:
         first = self._progress.name_plan(planned)
-        steps = None if caches is None else caches.look_up(planned, resources, first)
+        steps = None if caches is None else caches.look_up(
+            planned, resources, first, only_images=packing.only_blobs and not self._options.squash)
         ended = packing.watch(planned)
         recorded = self._recording.steps(build, planned, first, resources.contexts)
 

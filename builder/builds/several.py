@@ -98,7 +98,8 @@ class SeveralBuilds:
             return None
         from builder.builds.caching import RemoteCaches
 
-        caches = stack.enter_context(RemoteCaches(self._tools.store, self._tools.registries, self._progress))
+        caches = stack.enter_context(RemoteCaches(self._tools.store, self._tools.registries, self._tools.layers,
+                                                   self._progress))
         caches.read(place for places in named for place in places.imports)
         return caches
 
@@ -129,7 +130,8 @@ class SeveralBuilds:
 
             wanted = {outcome for target in self._targets.values() for outcome in target.outcomes
                       if outcome is not None}
-            steps = None if caches is None else caches.look_up(plan, resources, first, wanted)
+            steps = None if caches is None else caches.look_up(plan, resources, first, wanted,
+                                                                  only_images=packing.only_blobs)
             results = Solver(plan, resources, jobs=jobs, first=first, record=record,
                              imported=None if steps is None else steps.imported).solve()
         if steps is not None:

@@ -10,7 +10,7 @@ from builder.cache.document import CachedLayer
 from builder.engine.lineage import has_parent
 from builder.engine.ops.work import Work
 from builder.engine.portable import PortableStep
-from builder.plan.vertices import Plan
+from builder.plan.vertices import FromRegistry, Plan, SourceImage
 from builder.store.layers import LayerId
 
 Fetch = Callable[[int], LayerId]
@@ -22,6 +22,10 @@ class Imported(msgspec.Struct, frozen=True):
 
     layers: Mapping[int, CachedLayer]
     skipped: frozenset[int]
+    unseen: frozenset[int]
+    """Images from registries that only lie below what was found: their layers are not even fetched."""
+    blind: frozenset[int]
+    """Vertices to be taken without a look at what they stand on, which is not there."""
     fetch: Fetch
     works: Mapping[int, Work]
     """Works that were needed to find out; the solver goes on with them."""
@@ -48,7 +52,7 @@ def found_layers(plan: Plan, steps: Sequence[PortableStep | None],
 def skipped_vertices(plan: Plan, outputs: Collection[int], found: Collection[int]) -> frozenset[int]:
     """The vertices that nothing needs when the layers of `found` need not be made; `outputs` are needed anyway.
 
-    What lies below a layer is still needed: it is part of the file system.
+    What lies below a layer is still needed: it is part of the file system, though perhaps an unseen one.
     """
     used = {needed for vertex in plan.vertices for needed in vertex.inputs}
     todo = [index for index in range(len(plan.vertices)) if index in outputs or index not in used]
@@ -61,3 +65,31 @@ def skipped_vertices(plan: Plan, outputs: Collection[int], found: Collection[int
         vertex = plan.vertices[index]
         todo += vertex.inputs if index not in found else vertex.inputs[:1] if has_parent(vertex) else ()
     return frozenset(range(len(plan.vertices))) - wanted
+
+
+def unseen_images(plan: Plan, skipped: Collection[int], found: Collection[int]) -> frozenset[int]:
+    """The images from registries that are needed, but that no step looks into."""
+    todo = [needed for index, vertex in enumerate(plan.vertices) if index not in skipped and index not in found
+            for needed in vertex.inputs]
+    seen: set[int] = set()
+    while todo:
+        index = todo.pop()
+        if index not in seen:
+            seen.add(index)
+            todo += [needed for needed in plan.vertices[index].inputs if needed not in skipped]
+    return frozenset(index for index, vertex in enumerate(plan.vertices) if index not in seen and index not in skipped
+                     and isinstance(vertex.op, SourceImage) and isinstance(vertex.op.origin, FromRegistry))
+
+
+def blind_vertices(plan: Plan, skipped: Collection[int], unseen: Collection[int],
+                   found: Collection[int]) -> frozenset[int]:
+    """The vertices of `found` that take from what is skipped, or stand on an image that is unseen."""
+    above = set(unseen)
+    blind = set()
+    for index, vertex in enumerate(plan.vertices):
+        if not above.isdisjoint(vertex.inputs):
+            above.add(index)
+            blind.add(index)
+        elif not set(skipped).isdisjoint(vertex.inputs):
+            blind.add(index)
+    return frozenset(blind & set(found))

@@ -164,12 +164,14 @@ class Solver:
             return error
 
     def _solve(self, index: int, vertex: Vertex) -> Result:
-        if not self._skipped.isdisjoint(vertex.inputs):  # it is known by its portable key alone
+        if self._imported is not None and index in self._imported.blind:  # it is known by its portable key alone
             layer = self._import(index)
             assert layer is not None, "what is not found elsewhere needs all of its inputs"
             return Snapshot((*self._base(vertex), layer))
         inputs = tuple(self._results[needed] for needed in vertex.inputs)
         if isinstance(vertex.op, SourceImage):
+            if self._imported is not None and index in self._imported.unseen:
+                return self._unseen(index, vertex.op)
             started = time.time()
             image, was_pulled = pull(vertex.op, self._resources, self._first + index)
             self._record(Outcome(vertex=index, state="run", started=started, seconds=time.time() - started,
@@ -183,6 +185,13 @@ class Solver:
             return Snapshot((*self._base(vertex), self._layer(index, vertex, work)))
         finally:
             work.close()
+
+    def _unseen(self, index: int, op: SourceImage) -> Snapshot:
+        """The image, by the names that its layers will have once somebody fetches them."""
+        layers = tuple(map(self._resources.store.id_of_content, op.diff_ids))
+        self._resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
+        self._record(Outcome(vertex=index, state="cached", layers=layers))
+        return Snapshot(layers)
 
     def _base(self, vertex: Vertex) -> tuple[LayerId, ...]:
         below = self._results[vertex.inputs[0]] if has_parent(vertex) else None

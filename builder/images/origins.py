@@ -10,7 +10,7 @@ from builder.images.manifest import find_platform
 from builder.images.pull import LayerSource
 from builder.images.resolve import LOCAL_ORIGINS
 from builder.oci import Descriptor, Digest
-from builder.plan.vertices import FromRegistry, ResolvedImage
+from builder.plan.vertices import FromRegistry, ImageOrigin, ResolvedImage
 from builder.platforms import host_platform
 from builder.reference import Reference
 from builder.store import Store
@@ -28,6 +28,12 @@ def blob_fetcher(store: Store, layers: LayerSource) -> Callable[[Descriptor], No
         layers.fetch_blob(known[blob.digest], blob)
 
     return fetch
+
+
+def origin_of(store: Store, digest: Digest) -> ImageOrigin | None:
+    """Where a layer of a stored image can be fetched again; None if no image with it came from a registry."""
+    image = _pulled_layers(store).get(digest)
+    return image.origin if image is not None else None
 
 
 def neighbours(store: Store, target: Reference) -> dict[Digest, tuple[str, ...]]:

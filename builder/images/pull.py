@@ -77,7 +77,12 @@ class LayerSource:
 
                 return OciLayout(Path(path)).open_blob(descriptor)
             case FromStore():
-                raise LayerNotStored(name, descriptor.digest)
+                from builder.images.origins import origin_of
+
+                elsewhere = origin_of(self._store, descriptor.digest)
+                if elsewhere is None:
+                    raise LayerNotStored(name, descriptor.digest)
+                return self.open_remote(name, elsewhere, descriptor)
 
     def _find(self, diff_ids: Sequence[DiffID], position: int) -> LayerId | None:
         return self._store.find_layer(diff_ids[position]) or self._store.find_content(layer_content(diff_ids, position))

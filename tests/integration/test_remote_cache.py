@@ -44,9 +44,13 @@ class Machines:
 
     def build(self, name: str, *args: str, dockerfile: str = STAGES) -> Ran:
         """A build on the machine of that name; its output is on its standard error."""
+        return self.command(name).build(dockerfile, *args)
+
+    def command(self, name: str) -> Command:
+        """The command of that machine."""
         machine = Command.__new__(Command)
         machine.root, machine.context, machine.base = self.folder / name, self.context, self._base
-        return machine.build(dockerfile, *args)
+        return machine
 
     def image(self, name: str, *args: str, dockerfile: str = STAGES) -> str:
         done = self.build(name, "-q", *args, dockerfile=dockerfile)
@@ -300,3 +304,25 @@ def test_what_was_mended_by_hand_is_kept_nowhere_else(machines: Machines) -> Non
     assert other.returncode == 1
     assert "RUN echo 1 > /one\n#" in other.stderr
     assert other.stderr.count("CACHED") == 1
+
+
+def test_a_base_that_no_step_looks_into_is_not_fetched(machines: Machines, registry: str) -> None:  # noqa: F811
+    base, cache = f"{registry}/lazy/base:1", f"{registry}/lazy/cache:1"
+    machines.image("maker", "-t", base, "--push", dockerfile="FROM base\nRUN echo base > /base\n")
+    stages = ("AS build\nRUN echo 1 > /one", "\nCOPY --from=build /one /\nRUN cat /base > /two")
+    dockerfile = "".join(f"FROM {base} {stage}\n" for stage in stages)
+    first = machines.image("one", "--cache-to", cache, dockerfile=dockerfile)
+    name = f"{registry}/lazy/app:1"
+    assert machines.image("two", "-t", name, "--push", "--cache-from", cache, dockerfile=dockerfile) == first
+    assert len(list((machines.folder / "two/layers").iterdir())) == 2
+    command = machines.command("two")
+    assert command.run("fsck").stdout == "no damage found\n"
+    assert command.run("save", "-o", str(machines.folder / "app.tar"), name).returncode == 0
+    assert command.run("cat", f"{name}:/base").stdout == "base\n"
+    assert command.run("cat", f"{name}:/two").stdout == "base\n"
+    on_top = machines.image("two", "--cache-from", cache, dockerfile=f"{dockerfile}RUN cat /base /two > /three\n")
+    assert on_top != first
+    files = machines.folder / "files"
+    machines.image("three", "--output", str(files), "--cache-from", cache, dockerfile=dockerfile)
+    assert (files / "base").read_text() == (files / "two").read_text() == "base\n"
+    assert machines.command("four").run("run", "--rm", name, "cat", "/two").stdout == "base\n"
