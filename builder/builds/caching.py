@@ -18,7 +18,14 @@ from builder.cache.document import CachedLayer
 from builder.cache.key import Parts
 from builder.context.fingerprints import Sha256Digests
 from builder.engine import events
-from builder.engine.imported import Imported, blind_vertices, found_layers, skipped_vertices, unseen_images
+from builder.engine.imported import (
+    Imported,
+    blind_vertices,
+    found_layers,
+    seen_vertices,
+    skipped_vertices,
+    unseen_images,
+)
 from builder.engine.lineage import base_parts, instruction_of, parents
 from builder.engine.portable import PortableStep, portable_steps, prepare_sources
 from builder.engine.resources import Resources
@@ -162,9 +169,10 @@ class RemoteCaches:
             found |= {index: (remote, layer) for index, layer in found_layers(plan, steps, remote.steps).items()}
         skipped = skipped_vertices(plan, outputs, found)
         needed = {index: what for index, what in found.items() if index not in skipped}
-        unseen = frozenset(filter(lambda index: self._is_absent(plan.vertices[index].op),
-                                  unseen_images(plan, skipped, needed))) if only_images else frozenset[int]()
-        layers = StepLayers(needed, lambda index: _told(resources, first + index), resources.cancelled)
+        seen = seen_vertices(plan, skipped, needed) if only_images else frozenset(range(len(plan.vertices)))
+        unseen = frozenset(index for index in unseen_images(plan, skipped, seen)
+                           if self._is_absent(plan.vertices[index].op))
+        layers = StepLayers(needed, seen, lambda index: _told(resources, first + index), resources.cancelled)
         imported = Imported(
             layers={index: layer for index, (_, layer) in needed.items()}, skipped=skipped, unseen=unseen,
             blind=blind_vertices(plan, skipped, unseen, needed), fetch=layers.layer, works=sources,

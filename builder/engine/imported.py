@@ -67,8 +67,8 @@ def skipped_vertices(plan: Plan, outputs: Collection[int], found: Collection[int
     return frozenset(range(len(plan.vertices))) - wanted
 
 
-def unseen_images(plan: Plan, skipped: Collection[int], found: Collection[int]) -> frozenset[int]:
-    """The images from registries that are needed, but that no step looks into."""
+def seen_vertices(plan: Plan, skipped: Collection[int], found: Collection[int]) -> frozenset[int]:
+    """The vertices whose files some step looks into, because it is not found and stands on them or takes from them."""
     todo = [needed for index, vertex in enumerate(plan.vertices) if index not in skipped and index not in found
             for needed in vertex.inputs]
     seen: set[int] = set()
@@ -77,6 +77,11 @@ def unseen_images(plan: Plan, skipped: Collection[int], found: Collection[int]) 
         if index not in seen:
             seen.add(index)
             todo += [needed for needed in plan.vertices[index].inputs if needed not in skipped]
+    return frozenset(seen)
+
+
+def unseen_images(plan: Plan, skipped: Collection[int], seen: Collection[int]) -> frozenset[int]:
+    """The images from registries that are needed, but that no step looks into."""
     return frozenset(index for index, vertex in enumerate(plan.vertices) if index not in seen and index not in skipped
                      and isinstance(vertex.op, SourceImage) and isinstance(vertex.op.origin, FromRegistry))
 

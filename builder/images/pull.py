@@ -47,6 +47,17 @@ class LayerSource:
             return cast("tuple[LayerId, ...]", tuple(found))
         return self._pull(image, found, progress, cancelled or threading.Event())
 
+    def ensure_packed(self, image: SourceImage, *, progress: Progress, cancelled: threading.Event) -> LayerId:
+        """The only layer of `image`, which need not be unpacked before somebody looks into it. Raises as above."""
+        if (found := self.find_layers(image)[0]) is not None:
+            return found
+        from contextlib import ExitStack
+
+        from builder.images.transfer import Transfer
+
+        with ExitStack() as staging:
+            return Transfer(self._store, image, self.open_remote, staging, progress, cancelled).packed(0)
+
     def find_layers(self, image: SourceImage) -> list[LayerId | None]:
         """The image's layers, bottom first, None for those that would have to be fetched or unpacked."""
         return [self._find(image.diff_ids, position) for position in range(len(image.diff_ids))]

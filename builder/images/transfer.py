@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from builder.store import Store
     from builder.store.layers import LayerId, StagedLayer
 
+_CHUNK = 256 << 10
 _PROGRESS_SECONDS = 0.1
 _CREATED = "buildkit/createdat"
 
@@ -74,8 +76,35 @@ class Transfer:
             self._progress(descriptor.digest, descriptor.size, descriptor.size, True)
             if implied:
                 return _Unpacked(staged, implied)
-            return staged.commit(diff_id=diff_id, description=f"pulled from {self._image.name}",
-                                 created=parse_rfc3339(descriptor.annotations.get(_CREATED, "")))
+            return self._commit(staged, descriptor, diff_id)
+
+    def packed(self, position: int) -> LayerId:
+        """Keeps the layer as a blob, whose diff id is proven once somebody looks into it."""
+        descriptor, diff_id = self._image.descriptors[position], self._image.diff_ids[position]
+        compression = layer_compression(self._image.name, descriptor)
+        with self._store.lock(f"layer {diff_id}", self._cancelled):
+            if layer := self._store.find_layer(diff_id):
+                return layer
+            if not self._store.has_blob(descriptor.digest):
+                with self._store.stage_blob() as blob, contextlib.closing(
+                        self._open_remote(self._image.name, self._image.origin, descriptor)) as source:
+                    stream = self._stream(source, descriptor, blob.file)
+                    while stream.read(_CHUNK):
+                        pass
+                    blob.commit(descriptor.digest)
+            self._store.add_layer_blob(diff_id, compression, descriptor)
+            self._progress(descriptor.digest, descriptor.size, descriptor.size, True)
+            with self._store.stage_layer() as staged:
+                staged.use_blob(diff_id, None)
+                return self._commit(staged, descriptor, diff_id)
+
+    def _commit(self, staged: StagedLayer, descriptor: Descriptor, diff_id: DiffID) -> LayerId:
+        return staged.commit(diff_id=diff_id, description=f"pulled from {self._image.name}",
+                             created=parse_rfc3339(descriptor.annotations.get(_CREATED, "")))
+
+    def _stream(self, source: Readable, descriptor: Descriptor, copy: object) -> _Stream:
+        return _Stream(source, descriptor, cast(IO[bytes], copy) if copy else None, self._progress,
+                       (self._cancelled, self._failed))
 
     def commit(self, result: LayerId | _Unpacked, position: int, below: list[LayerId]) -> LayerId:
         if not isinstance(result, _Unpacked):
@@ -94,8 +123,7 @@ class Transfer:
                 staged = stack.enter_context(self._store.stage_blob())
                 source = self._open_remote(self._image.name, self._image.origin, descriptor)
             stack.callback(source.close)
-            copy = cast(IO[bytes], staged.file) if staged else None
-            stream = _Stream(source, descriptor, copy, self._progress, (self._cancelled, self._failed))
+            stream = self._stream(source, descriptor, staged.file if staged else None)
             unpacked = unpack_layer(stream, target_dir, xattr_prefix=self._store.xattr_prefix,
                                     expected_diff_id=diff_id, what=f"layer {descriptor.digest} of {self._image.name}")
             if staged:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,10 +141,14 @@ def read_steps(place: ImportPlace, store: Store, registries: RegistryAccess) -> 
 class StepLayers:
     """Fetches what was found, once a layer of it is wanted: all of it, several at a time."""
 
-    def __init__(self, found: Mapping[int, tuple[RemoteSteps, CachedLayer]], progress: Callable[[int], Progress],
-                 cancelled: threading.Event) -> None:
-        """What was found for each vertex; `progress` gives what is told of a vertex' download."""
+    def __init__(self, found: Mapping[int, tuple[RemoteSteps, CachedLayer]], seen: Collection[int],
+                 progress: Callable[[int], Progress], cancelled: threading.Event) -> None:
+        """What was found for each vertex, and into which of it steps will look.
+
+        `progress` gives what is told of a vertex' download.
+        """
         self._found = found
+        self._seen = seen
         self._progress = progress
         self._cancelled = cancelled
         self._lock = threading.Lock()
@@ -166,8 +170,11 @@ class StepLayers:
         remote, layer = self._found[vertex]
         image = SourceImage(diff_ids=(layer.diff_id,), name=str(remote.place), digest=layer.blob.digest,
                             descriptors=(layer.blob,), origin=remote.origin)
+        progress = self._progress(vertex)
         try:
-            return remote.layers.ensure_layers(image, progress=self._progress(vertex), cancelled=self._cancelled)[0]
+            if vertex in self._seen:
+                return remote.layers.ensure_layers(image, progress=progress, cancelled=self._cancelled)[0]
+            return remote.layers.ensure_packed(image, progress=progress, cancelled=self._cancelled)
         except BuilderError as error:
             if self._cancelled.is_set():
                 raise

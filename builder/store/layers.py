@@ -235,7 +235,8 @@ class StagedLayer:
         """Empty: overlayfs' work directory, thrown away."""
         self._diff_id: DiffID | None = None
         self._tar_size: int | None = None
-        """Of the blob that holds the files instead of `diff`."""
+        self._is_packed = False
+        """Whether a blob holds the files, and not `diff`."""
         os.mkdir(self.diff)
         os.chmod(self.diff, 0o755)
         os.mkdir(self.work, 0o700)
@@ -248,7 +249,7 @@ class StagedLayer:
         `size` its bytes on disk, `created` when it was made elsewhere (seconds since the epoch). With `fresh` it takes
         the place of layers with the same `content` instead.
         """
-        if self._tar_size is not None:
+        if self._is_packed:
             os.rename(self.diff, os.path.join(self._folder, _ROOT))
         remove_tree(self.work)
         trace.point("layer-staged")
@@ -262,12 +263,12 @@ class StagedLayer:
         self.discard()
         return layer
 
-    def use_blob(self, diff_id: DiffID, tar_size: int) -> None:
+    def use_blob(self, diff_id: DiffID, tar_size: int | None) -> None:
         """The files are in a stored blob (`add_layer_blob`), and there alone until somebody looks at them.
 
         `diff` stays empty: it gives the layer's `/` its attributes. The blob must be pinned by a lease.
         """
-        self._diff_id, self._tar_size = diff_id, tar_size
+        self._diff_id, self._tar_size, self._is_packed = diff_id, tar_size, True
 
     def reopen(self) -> None:
         """Makes it fit for another container, which goes on with the files of the one that has ended."""
