@@ -18,7 +18,6 @@ from builder.export.outputs import (
     AnnotationTarget,
     BadOutput,
     Output,
-    OutputType,
     parse_annotation,
     parse_output,
 )
@@ -41,17 +40,23 @@ def platforms_of(options: BuildOptions) -> tuple[Platform, ...]:
 
 
 def outputs_of(options: BuildOptions) -> list[Output]:
-    """What is to be made of the result, under the names of `--tag` where an output names none. Raises UsageError."""
+    """What is to be made of the result: under the names of `--tag` where there are any, else under each output's own.
+
+    Raises UsageError.
+    """
+    annotations = tuple(annotation for text in options.annotations for annotation in parse_annotation(text))
     found = []
-    for text in options.outputs:
+    for text in options.outputs or ("type=image",):
         output = parse_output(text)
-        output = msgspec.structs.replace(output, names=output.names or options.tags)
+        image = msgspec.structs.replace(output.image, omit_history=options.omit_history,
+                                        annotations=(*output.image.annotations, *annotations))
+        output = msgspec.structs.replace(output, names=options.tags or output.names, image=image)
         if output.push and not output.names:
-            raise BadOutput(text, "there is no name to push to", hint="add name=REPOSITORY:TAG, or --tag")
+            raise BadOutput(text, "tag is needed when pushing to registry", hint="add --tag, or name=REPOSITORY:TAG")
         if output.push_by_digest and any(":" in name.rpartition("/")[2] for name in output.names):
             raise BadOutput(text, "a name with a tag cannot be pushed by digest")
         found.append(output)
-    return found or [Output(type=OutputType.IMAGE, names=options.tags)]
+    return found
 
 
 def plan_options(options: BuildOptions, platform: Platform | None, *, several: bool = False,
@@ -155,14 +160,13 @@ def ssh_access(options: BuildOptions) -> tuple[Callable[[str], str | None], Call
     return agents.socket, agents.close
 
 
-def annotations_of(options: BuildOptions) -> tuple[Annotation, ...]:
-    """Raises UsageError."""
-    found = [annotation for text in options.annotations for annotation in parse_annotation(text)]
-    if options.created_annotation:
-        epoch = source_date_epoch(options)
-        created = rfc3339(int(time.time()) if epoch is None else epoch)
-        found.append(Annotation(AnnotationTarget.MANIFEST, None, "org.opencontainers.image.created", created))
-    return tuple(found)
+def created_annotation(options: BuildOptions) -> tuple[Annotation, ...]:
+    """The time of the build, where it is asked for; SOURCE_DATE_EPOCH must be settled."""
+    if not options.created_annotation:
+        return ()
+    epoch = source_date_epoch(options)
+    created = rfc3339(int(time.time()) if epoch is None else epoch)
+    return (Annotation(AnnotationTarget.MANIFEST, None, "org.opencontainers.image.created", created),)
 
 
 def is_on(text: str) -> bool:

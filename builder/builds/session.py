@@ -20,7 +20,7 @@ from builder.builds.parsing import parsed
 from builder.builds.progress import Progress
 from builder.builds.recording import Recording
 from builder.builds.request import (
-    annotations_of,
+    created_annotation,
     outputs_of,
     plan_options,
     platforms_of,
@@ -197,8 +197,7 @@ class BuildSession:
             exported = Exported()
             for output in outputs:
                 image = msgspec.structs.replace(
-                    output.image, omit_history=options.omit_history,
-                    annotations=(*output.image.annotations, *annotations_of(options)))
+                    output.image, annotations=(*output.image.annotations, *created_annotation(options)))
                 output = msgspec.structs.replace(output, image=image)
                 one = exporter.export(output, sources, lambda position: MergedView(
                     [tools.store.layer_dir(layer) for layer in solved[position].snapshot.layers]))

@@ -145,13 +145,12 @@ class _Attributes(Attributes):
         return output
 
     def _image(self, kind: OutputType) -> Output:
-        output = Output(
+        for containerd_only in ("unpack", "dangling-name-prefix", "danging-name-empty-only"):
+            self.take(containerd_only)
+        return Output(
             type=kind, image=self._image_options(), names=self._names(), push=self.flag("push", False),
             push_by_digest=self.flag("push-by-digest", False), insecure=self.flag("registry.insecure", False),
             name_canonical=self.flag("name-canonical", False), store=self.flag("store", True))
-        for containerd_only in ("unpack", "dangling-name-prefix", "danging-name-empty-only"):
-            self.take(containerd_only)
-        return output
 
     def _archive(self, kind: OutputType) -> Output:
         output = Output(type=kind, image=self._image_options(), names=self._names(), tar=self.flag("tar", True),
