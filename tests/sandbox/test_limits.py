@@ -48,8 +48,24 @@ def test_parent(runner: Runner) -> None:
     ran = runner.run("grep -c /builder-test-parent/builder- /proc/self/cgroup; cat /proc/self/cgroup",
                      cgroup_parent="../builder-test-parent", pids_limit=100)
     assert int(ran.out.split()[0]) >= 1
-    for path in Path("/sys/fs/cgroup").rglob("builder-test-parent"):
-        path.rmdir()
+    _remove_groups("builder-test-parent")
+
+
+def test_a_new_parent_without_limits(runner: Runner) -> None:
+    """All hierarchies take part; version 1's cpusets are born empty, and nothing may join them like that."""
+    _need("cpuset")
+    try:
+        ran = runner.run("grep -c builder-test-new/deep/builder- /proc/self/cgroup",
+                         cgroup_parent="/builder-test-new/deep")
+    finally:
+        _remove_groups("builder-test-new")
+    assert int(ran.out) >= 1
+
+
+def _remove_groups(name: str) -> None:
+    for top in Path("/sys/fs/cgroup").rglob(name):
+        for path in sorted((top, *(path for path in top.rglob("*") if path.is_dir())), reverse=True):
+            path.rmdir()
 
 
 def test_a_limit_that_cannot_be_set_is_an_error(runner: Runner) -> None:

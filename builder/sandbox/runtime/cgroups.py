@@ -81,7 +81,7 @@ class Group:
             if not self._dirs:
                 for hierarchy in found:
                     if "devices" not in hierarchy.controllers:
-                        self._make(_parent_dir(container["cgroup_parent"], hierarchy), name)
+                        self._make(_parent_dir(container["cgroup_parent"], hierarchy), name, hierarchy)
         except OSError:
             self.remove()
             raise
@@ -92,20 +92,19 @@ class Group:
         parent_dir = _parent_dir(container["cgroup_parent"], owner)
         if not owner.name:
             _enable(parent_dir, controller)
-        path = self._make(parent_dir, name)
-        if controller == "cpuset" and owner.name:
-            for key in ("cpuset.cpus", "cpuset.mems"):
-                _write(f"{path}/{key}", _read(f"{parent_dir}/{key}"))
+        path = self._make(parent_dir, name, owner)
         if controller == "memory":
             self._memory_dir = path
         for key, value in values:
             _write(f"{path}/{key}", value)
 
-    def _make(self, parent_dir: str, name: str) -> str:
+    def _make(self, parent_dir: str, name: str, hierarchy: Hierarchy) -> str:
         path = f"{parent_dir}/{name}"
         if path not in self._dirs:
             os.makedirs(path, exist_ok=True)
             self._dirs.append(path)
+            if hierarchy.name and "cpuset" in hierarchy.controllers:
+                _inherit_cpuset(path, hierarchy.mount_dir)
             if self._guard is not None:
                 self._guard.extend(path)
         return path
@@ -130,6 +129,20 @@ class Group:
         """Removes the group; its processes must have ended."""
         remove(self._dirs)
         self._dirs.clear()
+
+
+def _inherit_cpuset(path: str, mount_dir: str) -> None:
+    """Gives a group, and those above it that are as empty, the processors and memory of their parents.
+
+    Version 1 makes groups without any, and no process may join such a one.
+    """
+    if path == mount_dir:
+        return
+    parent_dir = os.path.dirname(path)
+    for key in ("cpuset.cpus", "cpuset.mems"):
+        if not _read(f"{path}/{key}").strip():
+            _inherit_cpuset(parent_dir, mount_dir)
+            _write(f"{path}/{key}", _read(f"{parent_dir}/{key}"))
 
 
 def remove(group_dirs: Iterable[str]) -> None:
@@ -208,7 +221,7 @@ def remove_of_runtime(path: str) -> None:
 
 def _parent_dir(parent: str, hierarchy: Hierarchy) -> str:
     if parent:
-        inside = os.path.normpath("/" + parent)
+        inside = os.path.normpath("/" + parent.lstrip("/"))
         return f"{hierarchy.mount_dir}{inside if inside != '/' else ''}"
     own_dir = hierarchy.own_dir().rstrip("/")
     if hierarchy.name or own_dir == hierarchy.mount_dir:
