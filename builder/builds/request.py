@@ -42,7 +42,7 @@ def platforms_of(options: BuildOptions) -> tuple[Platform, ...]:
 def outputs_of(options: BuildOptions) -> list[Output]:
     """What is to be made of the result: under the names of `--tag` where there are any, else under each output's own.
 
-    Raises UsageError.
+    Raises UsageError, and DestinationRefused for what could not be written once everything is built.
     """
     annotations = tuple(annotation for text in options.annotations for annotation in parse_annotation(text))
     found = []
@@ -55,8 +55,21 @@ def outputs_of(options: BuildOptions) -> list[Output]:
             raise BadOutput(text, "tag is needed when pushing to registry", hint="add --tag, or name=REPOSITORY:TAG")
         if output.push_by_digest and any(":" in name.rpartition("/")[2] for name in output.names):
             raise BadOutput(text, "a name with a tag cannot be pushed by digest")
+        if output.dest:
+            _check_destination(output)
         found.append(output)
+    if sum(output.to_stdout for output in found) > 1:
+        raise UsageError("multiple outputs configured to write to stdout", hint="give all but one a dest=PATH")
     return found
+
+
+def _check_destination(output: Output) -> None:
+    from builder.export.destination import check_file, check_folder
+
+    if output.to_folder:
+        check_folder(output.dest)
+    else:
+        check_file(output.dest)
 
 
 def plan_options(options: BuildOptions, platform: Platform | None, *, several: bool = False,

@@ -34,6 +34,8 @@ class UnknownSecurityOption(UsageError):
 def run_settings(options: BuildOptions) -> RunSettings:
     """Raises UsageError for values that make no sense."""
     network, namespace = _network(options.network or "default")
+    for text in options.mounts:
+        _check_mount(text)
     return RunSettings(
         network=network, namespace=namespace, extra_hosts=tuple(map(_host, options.add_hosts)),
         hosts_file=not options.no_hosts, dns=_dns(options),
@@ -41,6 +43,17 @@ def run_settings(options: BuildOptions) -> RunSettings:
         ulimits=tuple(map(_ulimit, options.ulimits)), shm_size=options.shm_size,
         cgroup_parent=options.cgroup_parent, limits=_limits(options.resources), confinement=_confinement(options),
         volumes=tuple(map(_volume, options.volumes)), mounts=options.mounts)
+
+
+def _check_mount(text: str) -> None:
+    """What is wrong with it whatever its variables are: no RUN is to be blamed for that."""
+    from builder.language.mounts import InvalidMount, parse_mount
+
+    if "$" not in text:
+        try:
+            parse_mount(text, lambda word: word)
+        except InvalidMount as error:
+            raise UsageError(f"--mount `{text}`: {error.message}", hint=error.hint) from None
 
 
 def _network(mode: str) -> tuple[Network, str]:
@@ -66,7 +79,9 @@ def _host(text: str) -> tuple[str, str]:
 
 
 def _dns(options: BuildOptions) -> Dns:
-    for address in options.dns:
+    if "none" in options.dns and (len(options.dns) > 1 or options.dns_search or options.dns_options):
+        raise UsageError("--dns none cannot be used with other DNS settings")
+    for address in options.dns if options.dns != ("none",) else ():
         _check_address(address, f"--dns: `{address}` is not an IP address")
     return Dns(servers=options.dns, search=options.dns_search, options=options.dns_options)
 

@@ -136,10 +136,10 @@ class BuildSession:
 
     def prepare(self, stack: ExitStack) -> Planned:
         """All that comes before solving; `stack` gives back what it takes. A lease must be held."""
+        platforms = self._platforms()
         with self._recording.phases.measure("load"):
             inputs, dockerfile, world = self._read(stack)
         with self._recording.phases.measure("resolve"):
-            platforms = self._platforms()
             return Planned(inputs, world, tuple(
                 self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1) for platform in platforms))
 

@@ -76,7 +76,8 @@ _MORE = (
     Flag("profile", "Print where the time went, at the end", Kind.BOOL),
     Flag("source-date-epoch", "Shorthand for the build argument SOURCE_DATE_EPOCH", metavar="seconds"),
 )
-_WITHOUT_EFFECT = tuple(Flag(name, "", Kind.BOOL, hidden=True) for name in ("compress", "force-rm", "layers", "rm"))
+_WITHOUT_EFFECT = tuple(
+    Flag(name, "", Kind.BOOL, hidden=True) for name in ("compress", "force-rm", "layers", "no-layers", "rm"))
 """True here whatever is asked for: finished steps are kept, containers of steps never are."""
 
 _KANIKO = (

@@ -43,7 +43,7 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         ulimits=tuple(map(check_ulimit, flags.all("ulimit"))), shm_size=size(flags.text("shm-size", "0"), "shm-size"),
         cgroup_parent=flags.text("cgroup-parent"),
         resources={name: _resource(name, flags.text(name)) for name in RESOURCES if flags.given(name)},
-        jobs=number(flags.text("jobs", "0"), "jobs"))
+        jobs=number(flags.text("jobs", "0"), "jobs", least=0))
     return msgspec.structs.replace(options, **buildah_options(flags))
 
 

@@ -103,8 +103,8 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
             from builder.sandbox.rootless import enter
 
             enter()
-        return Builder(self.flags.text("root") or None, runtime=self.flags.text("runtime", "builtin"),
-                       registry_settings=registries)
+        runtime = self.flags.text("runtime") or os.environ.get("BUILDAH_RUNTIME") or "builtin"
+        return Builder(self.flags.text("root") or None, runtime=runtime, registry_settings=registries)
 
 
 def find_command(words: list[str]) -> tuple[str, list[str]]:
@@ -128,7 +128,7 @@ def load(name: str) -> Command:
 def invoke(name: str, given: list[str], arguments: list[str]) -> int:
     """Runs the command with `given` (global flags, from before its name) and its own arguments."""
     command = load(name)
-    values, rest = parse((*command.flags, *GLOBAL_FLAGS, _HELP), [*given, *arguments],
+    values, rest = parse((_HELP, *command.flags, *GLOBAL_FLAGS), [*given, *arguments],
                          interspersed=command.interspersed)
     if values.on("help"):
         print(help_of(name, command))
@@ -162,7 +162,8 @@ def overview() -> str:
         "Run 'builder COMMAND --help' for more information on a command."))
 
 
-_HELP = Flag("help", "Print this text", Kind.BOOL, hidden=True)
+_HELP = Flag("help", "Print this text", Kind.BOOL, "h", hidden=True)
+"""First in every command, so that another flag may have its letter."""
 
 
 def _width() -> int:

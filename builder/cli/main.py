@@ -65,7 +65,7 @@ def _dispatch(words: list[str]) -> int:
     from builder.cli import commands
     from builder.cli.flags import Flag, FlagError, Kind, parse
 
-    own = (Flag("help", "", Kind.BOOL), Flag("version", "", Kind.BOOL, "v"))
+    own = (Flag("help", "", Kind.BOOL, "h"), Flag("version", "", Kind.BOOL, "v"))
     values, rest = parse((*commands.GLOBAL_FLAGS, *own), words, interspersed=False)
     if values.on("version"):
         print(f"builder version {builder.__version__}")

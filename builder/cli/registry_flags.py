@@ -62,10 +62,18 @@ def _insecure(flags: Values) -> frozenset[str]:
 
 
 def _mirrors(flags: Values) -> dict[str, tuple[str, ...]]:
-    mirrors = {host: tuple(value.split(";")) for host, value in key_values(flags.all("registry-map")).items()}
+    mirrors = {host: tuple(value.split(";")) for host, value in _by_host(flags, "registry-map", "MIRROR[;...]").items()}
     if flags.given("registry-mirror"):
         mirrors[_HUB] = (*flags.all("registry-mirror"), *mirrors.get(_HUB, ()))
     return mirrors
+
+
+def _by_host(flags: Values, name: str, notation: str) -> dict[str, str]:
+    """What the flag says of each host. Raises InvalidValue."""
+    for text in flags.all(name):
+        if not all(text.partition("=")):
+            raise InvalidValue(f"--{name} `{text}`: write it as HOST={notation}")
+    return key_values(flags.all(name))
 
 
 def _credentials(text: str) -> dict[str, tuple[str, str]]:
@@ -78,7 +86,7 @@ def _credentials(text: str) -> dict[str, tuple[str, str]]:
 
 
 def _certificates(flags: Values) -> dict[str, str]:
-    found = key_values(flags.all("registry-certificate"))
+    found = _by_host(flags, "registry-certificate", "FILE")
     path = os.path.join(flags.text("cert-dir"), "ca.crt")
     if flags.given("cert-dir") and os.path.exists(path):
         found.setdefault("*", path)
@@ -87,7 +95,7 @@ def _certificates(flags: Values) -> dict[str, str]:
 
 def _client_certificates(flags: Values) -> dict[str, tuple[str, str]]:
     found = {}
-    for host, value in key_values(flags.all("registry-client-cert")).items():
+    for host, value in _by_host(flags, "registry-client-cert", "CERT,KEY").items():
         certificate, comma, key = value.partition(",")
         if not comma:
             raise InvalidValue(f"--registry-client-cert `{host}={value}`: write it as HOST=CERT,KEY")

@@ -64,10 +64,12 @@ def size(text: str, flag: str) -> int:
         raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: {error.message}') from None
 
 
-def number(text: str, flag: str) -> int:
+def number(text: str, flag: str, *, least: int | None = None) -> int:
     """Raises FlagError."""
     if not text.removeprefix("-").isdecimal() or not text.isascii():
         raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: not a number')
+    if least is not None and int(text) < least:
+        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: less than {least}')
     return int(text)
 
 

@@ -52,7 +52,7 @@ class Attributes:
     def level(self, compression: Compression) -> int | None:
         """`compression-level`; None for the default."""
         text = self.take("compression-level")
-        if text is None:
+        if text is None or (compression is Compression.UNCOMPRESSED and text.isdecimal()):
             return None
         levels = _LEVELS[compression]
         if not text.isdecimal() or int(text) not in levels:
@@ -94,4 +94,4 @@ def nearest(word: str, known: list[str]) -> str | None:
     import difflib
 
     close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
+    return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}" if known else None

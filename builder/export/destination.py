@@ -21,6 +21,20 @@ class DestinationRefused(BuilderError):
         super().__init__(f"cannot write the result to `{path}`: {why}", hint=hint)
 
 
+def check_file(dest: str) -> None:
+    """Whether a file could be written there, before the work that makes it. Raises DestinationRefused."""
+    if os.path.isdir(dest):
+        raise DestinationRefused(dest, "it is a directory")
+    if dest != "-" and not os.path.isdir(parent := os.path.dirname(os.path.realpath(dest))):
+        raise DestinationRefused(dest, f"there is no directory `{parent}`")
+
+
+def check_folder(dest: str) -> None:
+    """Whether a folder could be there, before the work that makes it. Raises DestinationRefused."""
+    if os.path.exists(dest) and not os.path.isdir(dest):
+        raise DestinationRefused(dest, "it is a file")
+
+
 class Destination:
     """A context manager around the file `dest` (`-` or "" for standard output).
 

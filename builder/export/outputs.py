@@ -80,6 +80,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     delete: bool = False
     """Of local, `mode=delete`: remove what is in the folder and not in the result."""
 
+    @property
+    def to_folder(self) -> bool:
+        return self.type is OutputType.LOCAL or not self.tar
+
+    @property
+    def to_stdout(self) -> bool:
+        return self.dest == "-" or (self.dest == "" and self.type in {OutputType.TAR, OutputType.OCI} and self.tar)
+
 
 class BadOutput(UsageError):
     def __init__(self, text: str, why: str, hint: str | None = None) -> None:

@@ -264,7 +264,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dns(msgspec.Struct, frozen=True, kw_only=True):
-    """--dns, --dns-search and --dns-option: each replaces what the host has of its kind."""
+    """--dns, --dns-search and --dns-option: each replaces what the host has of its kind.
+
+    The server `none` leaves /etc/resolv.conf to the image.
+    """
 
     servers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()

@@ -85,6 +85,7 @@ def test_labels_contexts_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options("--platform", "linux/amd64,linux/arm/v7").platforms == ("linux/amd64", "linux/arm/v7")
     assert complaint("--build-context", "foo") == "invalid context value: foo, expected key=value"
     assert complaint("--annotation", "foo") == 'invalid annotation "foo", expected key=value'
+    assert complaint("--jobs", "-3") == 'invalid argument "-3" for "--jobs" flag: less than 0'
 
 
 @pytest.mark.parametrize(("arguments", "outputs"), [

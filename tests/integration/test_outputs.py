@@ -43,6 +43,9 @@ def test_a_push_beside_a_folder(builder: Command, registry: MiniRegistry) -> Non
     (("-o", "type=image,push=true,push-by-digest=true,name=r/app:1"), "cannot be pushed by digest"),
     (("-o", "type=registry"), "tag is needed when pushing to registry"),
     (("-o", "type=image,push=true,push-by-digest=true", "-t", "r/app:1"), "cannot be pushed by digest"),
+    (("-o", "-", "-o", "type=oci"), "multiple outputs configured to write to stdout"),
+    (("--platform", "lnux"), "unknown operating system or architecture"),
+    (("--mount", "type=cache,target=/x,nosuch=1"), "--mount `type=cache,target=/x,nosuch=1`: unexpected key 'nosuch'"),
     (("--annotation", "nosuch:a=b"), "unknown annotation type"),
     (("--annotation", "index[:a=b"), "invalid annotation type")])
 def test_bad_outputs_are_told_before_anything_runs(builder: Command, flags: tuple[str, ...], words: str) -> None:
@@ -50,3 +53,15 @@ def test_bad_outputs_are_told_before_anything_runs(builder: Command, flags: tupl
     assert done.returncode == 2
     assert words in done.stderr
     assert "COPY" not in done.stderr
+
+
+@pytest.mark.parametrize("output", ["FILE", "type=oci,tar=false,dest=FILE", "type=oci,dest=FOLDER",
+                                    "type=tar,dest=FOLDER/nosuch/x.tar"])
+def test_a_result_that_would_find_no_place_is_not_built(builder: Command, output: str) -> None:
+    file = builder.context / "file"
+    file.write_text("mine\n")
+    done = builder.build(SMALL, "-o", output.replace("FILE", str(file)).replace("FOLDER", str(builder.context)))
+    assert done.returncode == 1
+    assert "cannot write the result to" in done.stderr
+    assert "COPY" not in done.stderr
+    assert file.read_text() == "mine\n"

@@ -242,7 +242,10 @@ def test_hosts_and_dns(builder: Command) -> None:
         "nameserver 10.0.0.1\nnameserver 10.0.0.2\nsearch a.example\noptions ndots:2\n")
     assert prints(builder, "cat /etc/hosts > /out", "--no-hosts", before="COPY hosts /etc/hosts\n") == "own\n" \
         if (builder.context / "hosts").write_text("own\n") else False
+    assert prints(builder, "cat /etc/resolv.conf > /out", "--dns", "none",
+                  before="COPY hosts /etc/resolv.conf\n") == "own\n"
     assert "`x` is not an IP address" in fails(builder, "true", "--dns", "x")
+    assert "cannot be used with other DNS settings" in fails(builder, "true", "--dns", "none", "--dns", "10.0.0.1")
     assert "invalid IP address in add-host: `x`" in fails(builder, "true", "--add-host", "a:x")
 
 

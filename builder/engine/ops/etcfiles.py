@@ -14,8 +14,10 @@ from builder.sandbox.resolver import resolv_conf
 def etc_files(hostname: str, extra_hosts: Sequence[tuple[str, str]] = (), *, dns: Dns = Dns(),  # noqa: B008
               hosts_file: bool = True, private: bool = False) -> list[ContainerMount]:
     """`private` says that the step's network is not the host's."""
-    files: list[ContainerMount] = [
-        File(target="/etc/resolv.conf", content=resolv_conf(dns, private=private, forwarder=DNS_FORWARD), mode=0o644)]
+    files: list[ContainerMount] = []
+    if dns.servers != ("none",):
+        resolver = resolv_conf(dns, private=private, forwarder=DNS_FORWARD)
+        files.append(File(target="/etc/resolv.conf", content=resolver, mode=0o644))
     if hosts_file:
         files.append(File(target="/etc/hosts", content=_hosts(hostname, extra_hosts, private=private).encode(),
                           mode=0o644))
