@@ -39,14 +39,15 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     rules: IgnoreRules | None
 
 
-def open_inputs(context: str, dockerfile: str, stdin: BinaryIO | None, scratch: str) -> Inputs:
-    """Finds and reads the inputs. `scratch` is an empty directory for a context that comes as a stream.
+def open_inputs(context: str, dockerfile: str, stdin: BinaryIO | None, scratch: str, subdir: str = "") -> Inputs:
+    """Finds and reads the inputs. `scratch` is an empty directory for a context that comes as a stream, of which
+    `subdir` may be the part that counts.
 
     Raises ContextError.
     """
     stream = stdin or sys.stdin.buffer
     if context == "-":
-        return _from_stream(dockerfile, stream, scratch)
+        return _from_stream(dockerfile, stream, scratch, subdir)
     if not os.path.isdir(context):
         raise NoContext(context)
     if dockerfile == "-":
@@ -55,11 +56,12 @@ def open_inputs(context: str, dockerfile: str, stdin: BinaryIO | None, scratch: 
     return _with_rules(Source(os.path.basename(path), _read(path, dockerfile or "Dockerfile")), context, path)
 
 
-def open_fetched_inputs(dockerfile: str, stdin: BinaryIO | None, scratch: str) -> Inputs:
-    """Reads the inputs from a remote context that was fetched into `scratch`; `dockerfile` is a path inside it.
+def open_fetched_inputs(dockerfile: str, stdin: BinaryIO | None, scratch: str, subdir: str = "") -> Inputs:
+    """Reads the inputs from a remote context that was fetched into `scratch`, or from its `subdir`.
 
-    An absolute path and `-` mean this machine's. Raises ContextError.
+    `dockerfile` is a path inside it; an absolute path and `-` mean this machine's. Raises ContextError.
     """
+    scratch = _inside(scratch, subdir)
     if dockerfile == "-":
         return _without_rules("Dockerfile", _decode((stdin or sys.stdin.buffer).read(MAX_DOCKERFILE + 1)), scratch)
     if os.path.isabs(dockerfile):
@@ -67,7 +69,7 @@ def open_fetched_inputs(dockerfile: str, stdin: BinaryIO | None, scratch: str) -
     return _from_scratch(dockerfile, scratch)
 
 
-def _from_stream(dockerfile: str, stream: BinaryIO, scratch: str) -> Inputs:
+def _from_stream(dockerfile: str, stream: BinaryIO, scratch: str, subdir: str) -> Inputs:
     from builder.context.stdin import read_stream
 
     text = read_stream(stream, scratch)
@@ -76,7 +78,17 @@ def _from_stream(dockerfile: str, stream: BinaryIO, scratch: str) -> Inputs:
     if dockerfile == "-":
         raise ContextError("standard input cannot hold both the context and the Dockerfile",
                            hint="give one of the two as a path")
-    return _from_scratch(dockerfile, scratch)
+    return _from_scratch(dockerfile, _inside(scratch, subdir))
+
+
+def _inside(folder: str, subdir: str) -> str:
+    """A folder of a context that came from elsewhere: a link must not lead out of it."""
+    if not subdir:
+        return folder
+    entry = LocalContext(folder, None).lstat(os.path.normpath(subdir).strip("/"))
+    if entry is None or not entry.is_dir:
+        raise ContextError(f"the context has no directory `{subdir}`")
+    return entry.host
 
 
 def _from_scratch(dockerfile: str, scratch: str) -> Inputs:

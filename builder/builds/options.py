@@ -28,6 +28,8 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     context: str = "."
     """A directory; `-`: standard input holds a tar of the context, or a Dockerfile; a git or an HTTP URL, s3://, gs://,
     https://ACCOUNT.blob.core.windows.net/..., or dir:// and tar://."""
+    context_subdir: str = ""
+    """The folder of the context that is the context (kaniko's --context-sub-path)."""
     dockerfile: str = ""
     """Path of the Dockerfile, `-` for standard input; "" is `Dockerfile` (or `Containerfile`) in the context."""
     tags: tuple[str, ...] = ()

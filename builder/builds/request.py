@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -108,16 +109,22 @@ def source_date_epoch(options: BuildOptions) -> int | None:
         raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}", hint="seconds since 1970, such as 1700000000") from None
 
 
+_REF_AND_COMMIT = re.compile(r"(git://[^#]+)#[^#]+#([0-9a-f]{40})")
+
+
 def with_local_context(options: BuildOptions, stack: ExitStack) -> BuildOptions:
-    """kaniko's notations of a context on this machine in docker's: `dir://PATH`, and `tar://PATH` or `tar://stdin`.
+    """kaniko's notations of contexts in docker's: `dir://PATH`, `tar://PATH` or `tar://stdin`, `git://...#REF#COMMIT`.
 
     What has to be opened for it is closed by `stack`. Raises ContextError.
     """
-    context = options.context
-    if context.startswith("dir://"):
-        return msgspec.structs.replace(options, context=context.removeprefix("dir://"))
+    context = options.context.removeprefix("dir://")
+    if options.context_subdir and os.path.isdir(context):
+        return msgspec.structs.replace(options, context=os.path.join(context, options.context_subdir),
+                                       context_subdir="")
+    if match := _REF_AND_COMMIT.fullmatch(context):
+        return msgspec.structs.replace(options, context=f"{match[1]}#{match[2]}")
     if not context.startswith("tar://"):
-        return options
+        return msgspec.structs.replace(options, context=context)
     path = context.removeprefix("tar://")
     if path == "stdin":
         return msgspec.structs.replace(options, context="-")

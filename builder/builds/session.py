@@ -243,9 +243,9 @@ class BuildSession:
         shown = os.path.basename(options.dockerfile) if options.dockerfile not in {"", "-"} else "Dockerfile"
         with self._progress.internal(f"[internal] load build definition from {shown}") as self._definition:
             if remote is not None:
-                inputs = open_fetched_inputs(file or settled, options.stdin, scratch)
+                inputs = open_fetched_inputs(file or settled, options.stdin, scratch, options.context_subdir)
             else:
-                inputs = open_inputs(options.context, file, options.stdin, scratch)
+                inputs = open_inputs(options.context, file, options.stdin, scratch, options.context_subdir)
         if self._shared is not None:
             inputs = msgspec.structs.replace(inputs, context=self._shared.open_context(inputs.context))
         dockerfile = parsed(self._tools.store, inputs.dockerfile)

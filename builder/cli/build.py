@@ -11,7 +11,8 @@ import msgspec
 
 from builder.cli.build_flags import FLAGS
 from builder.cli.commands import Command, Invocation
-from builder.cli.flags import Values
+from builder.cli.flags import FlagError, Values
+from builder.cli.kaniko_flags import digest_files
 from builder.cli.registry_flags import registry_settings
 from builder.cli.values import InvalidValue
 from builder.engine.events import AnyEvent, BuildStarted, WarningRaised
@@ -41,7 +42,7 @@ def run(invocation: Invocation) -> int:
 
     from builder.cli.build_options import build_options
 
-    options = build_options(flags, invocation.arguments[0])
+    options = build_options(flags, _context(invocation))
     if flags.given("print"):
         return _print(invocation, options)
     if flags.given("dry-run"):
@@ -53,6 +54,14 @@ def run(invocation: Invocation) -> int:
 
         return call_dockerfile(invocation, options, call)
     return _build(invocation, options, mode)
+
+
+def _context(invocation: Invocation) -> str:
+    """The argument; kaniko's --context takes its place."""
+    given = invocation.arguments
+    if len(given) + invocation.flags.given("context") != 1:
+        raise FlagError("'builder build' requires 1 argument")
+    return given[0] if given else ""
 
 
 def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
@@ -110,6 +119,8 @@ def _write_results(invocation: Invocation, result: BuildResult, findings: list[W
         write_atomically(path, (result.image_id or result.digest).removeprefix("sha256:").encode())
     if path := invocation.flags.text("iidfile"):
         write_atomically(path, (result.image_id or result.digest).encode())
+    for path, text in digest_files(invocation.flags, result.digest, result.names).items():
+        write_atomically(path, text.encode())
     if path := invocation.flags.text("metadata-file"):
         write_metadata(path, result.metadata, findings)
 
@@ -194,4 +205,4 @@ def _progress_mode(flags: Values) -> str:
     return mode
 
 
-COMMAND = Command(usage="build [OPTIONS] PATH | URL | -", run=run, flags=FLAGS, arguments=(1, 1))
+COMMAND = Command(usage="build [OPTIONS] PATH | URL | -", run=run, flags=FLAGS, arguments=(0, None))

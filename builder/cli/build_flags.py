@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.cli.buildah_flags import BUILDAH_FLAGS
 from builder.cli.flags import Flag, Kind
+from builder.cli.kaniko_flags import KANIKO_FLAGS
 from builder.cli.refused_flags import REFUSED
 from builder.cli.registry_flags import REGISTRY_FLAGS
 
@@ -80,20 +81,7 @@ _WITHOUT_EFFECT = tuple(
     Flag(name, "", Kind.BOOL, hidden=True) for name in ("compress", "force-rm", "layers", "no-layers", "rm"))
 """True here whatever is asked for: finished steps are kept, containers of steps never are."""
 
-_KANIKO = (
-    Flag("cache-repo", "A registry's cache, read and written (as --cache-from and --cache-to with mode=max)",
-         metavar="name", hidden=True),
-    Flag("destination", "Name to build under and push to", Kind.LIST, "d", metavar="name", hidden=True),
-    Flag("dockerfile", "", hidden=True),
-    Flag("no-push", "Push to no --destination", Kind.BOOL, hidden=True),
-    Flag("no-push-cache", "Only read the --cache-repo", Kind.BOOL, hidden=True),
-    *(Flag(name, "", Kind.OPTIONAL, hidden=True) for name in (
-        "cleanup", "force", "kaniko-dir", "ignore-var-run", "snapshot-mode", "use-new-run", "compressed-caching",
-        "cache-copy-layers", "cache-run-layers", "skip-push-permission-check")),
-)
-"""kaniko's names of the same, and what has no meaning where no step can touch the builder's own files."""
-
-FLAGS = (*_BUILDX, *_MORE, *BUILDAH_FLAGS, *REGISTRY_FLAGS, *_KANIKO, *_WITHOUT_EFFECT, *REFUSED)
+FLAGS = (*_BUILDX, *_MORE, *BUILDAH_FLAGS, *REGISTRY_FLAGS, *KANIKO_FLAGS, *_WITHOUT_EFFECT, *REFUSED)
 
 _OF_DESCRIPTIONS = frozenset({"build-arg", "build-arg-file", "build-context", "file", "no-cache", "no-cache-filter",
                               "platform", "pull", "target"})

@@ -9,8 +9,9 @@ import msgspec
 
 from builder.api import BuildOptions, SecretSource, SshSource
 from builder.cli.build_flags import RESOURCES
-from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args
+from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args, timestamp
 from builder.cli.flags import FlagError, Values
+from builder.cli.kaniko_flags import cache_repo, kaniko_context, kaniko_dockerfile, kaniko_outputs
 from builder.cli.refused_flags import BARE, REASONS
 from builder.cli.values import InvalidValue, check_host, check_ulimit, csv_fields, key_values, lines_of, number, size
 from builder.errors import UsageError
@@ -30,12 +31,14 @@ class NotSupported(UsageError):
 def build_options(flags: Values, context: str) -> BuildOptions:
     """Raises UsageError for the first flag that makes no sense or is not supported."""
     _refuse(flags)
+    context = kaniko_context(flags, context)
     options = BuildOptions(
-        context=context, dockerfile=flags.text("file") or flags.text("dockerfile"), tags=_tags(flags),
+        context=context, context_subdir=flags.text("context-sub-path"),
+        dockerfile=flags.text("file") or kaniko_dockerfile(flags, context), tags=_tags(flags),
         target=flags.text("target"), build_args=_build_args(flags), labels=_labels(flags, context),
         annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
         platforms=_platforms(flags),
-        outputs=_outputs(flags), cache_from=(*flags.all("cache-from"), *_cache_repo(flags)), cache_to=_cache_to(flags),
+        outputs=_outputs(flags), cache_from=(*flags.all("cache-from"), *cache_repo(flags)), cache_to=_cache_to(flags),
         no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
         pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(secret_of, flags.all("secret"))),
         ssh=tuple(map(ssh_of, flags.all("ssh"))), network=_network(flags.text("network", "default")),
@@ -58,7 +61,7 @@ def _labels(flags: Values, context: str) -> dict[str, str]:
 
 def _platforms(flags: Values) -> tuple[str, ...]:
     chosen = platform_of(flags) or os.environ.get("DOCKER_DEFAULT_PLATFORM", "")
-    return flags.all("platform") or tuple(word for word in chosen.split(",") if word)
+    return (*flags.all("platform"), *flags.all("custom-platform")) or tuple(word for word in chosen.split(",") if word)
 
 
 def _refuse(flags: Values) -> None:
@@ -86,8 +89,9 @@ def _build_args(flags: Values) -> dict[str, str]:
     for path in flags.all("build-arg-file"):
         args |= key_values(lines_of(path, "build-arg-file"), from_environment=True)
     args |= key_values(flags.all("build-arg"), from_environment=True)
-    epoch = flags.text("source-date-epoch") or flags.text("timestamp") or os.environ.get("SOURCE_DATE_EPOCH", "")
-    if epoch and (flags.given("source-date-epoch") or flags.given("timestamp") or "SOURCE_DATE_EPOCH" not in args):
+    asked = flags.text("source-date-epoch") or timestamp(flags)
+    epoch = asked or os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch and (asked or "SOURCE_DATE_EPOCH" not in args):
         args["SOURCE_DATE_EPOCH"] = epoch
     return args
 
@@ -124,7 +128,7 @@ def _contexts(flags: Values) -> dict[str, str]:
 
 
 def _outputs(flags: Values) -> tuple[str, ...]:
-    outputs = [_output(item) for item in flags.all("output") if item]
+    outputs = [*(_output(item) for item in flags.all("output") if item), *kaniko_outputs(flags)]
     if flags.given("iidfile") and any(_is_type(item, "local", "tar") for item in outputs):
         raise UsageError("local and tar exporters are incompatible with image ID file")
     if flags.on("push") or (flags.given("destination") and not flags.on("no-push")):
@@ -141,14 +145,8 @@ def _outputs(flags: Values) -> tuple[str, ...]:
                  for item in outputs)
 
 
-def _cache_repo(flags: Values) -> tuple[str, ...]:
-    """kaniko's --cache-repo."""
-    repository = flags.text("cache-repo")
-    return (f"type=registry,ref={repository}",) if repository else ()
-
-
 def _cache_to(flags: Values) -> tuple[str, ...]:
-    written = () if flags.on("no-push-cache") else _cache_repo(flags)
+    written = () if flags.on("no-push-cache") else cache_repo(flags)
     return (*flags.all("cache-to"), *(f"{place},mode=max" for place in written))
 
 

@@ -72,6 +72,11 @@ def buildah_options(flags: Values) -> dict[str, object]:
         "unused_stages": not flags.on("skip-unused-stages", True)}
 
 
+def timestamp(flags: Values) -> str:
+    """What --timestamp, or kaniko's --reproducible, asks for; "" for nothing."""
+    return flags.text("timestamp") or ("0" if flags.on("reproducible") else "")
+
+
 def platform_of(flags: Values) -> str:
     """What --os, --arch and --variant ask for together; "" for nothing."""
     if not any(flags.given(name) for name in ("os", "arch", "variant")):
@@ -99,7 +104,8 @@ def output_fields(flags: Values) -> tuple[str, ...]:
         if kind not in _FORMATS:
             raise InvalidValue(f"--format `{kind}` is not known", hint="there are oci and docker")
         fields.append(f"oci-mediatypes={'true' if kind == 'oci' else 'false'}")
-    compression = "uncompressed" if flags.on("disable-compression") else flags.text("compression-format")
+    compression = "uncompressed" if flags.on("disable-compression") else (
+        flags.text("compression-format") or flags.text("compression"))
     if compression:
         if not _COMPRESSIONS.get(compression):
             raise InvalidValue(f"--compression-format `{compression}` is not supported",
@@ -109,7 +115,7 @@ def output_fields(flags: Values) -> tuple[str, ...]:
         fields.append(f"compression-level={number(flags.text('compression-level'), 'compression-level')}")
     if flags.on("force-compression"):
         fields.append("force-compression=true")
-    if flags.on("rewrite-timestamp") or flags.given("timestamp"):
+    if flags.on("rewrite-timestamp") or timestamp(flags):
         fields.append("rewrite-timestamp=true")
     return tuple(fields)
 
@@ -126,5 +132,5 @@ def _check(flags: Values) -> None:
         raise UsageError("--squash and --squash-all cannot be used together")
     if flags.given("platform") and platform_of(flags):
         raise UsageError("--platform and --os, --arch or --variant cannot be used together")
-    if flags.given("timestamp") and flags.given("source-date-epoch"):
+    if timestamp(flags) and flags.given("source-date-epoch"):
         raise UsageError("--timestamp and --source-date-epoch cannot be used together")

@@ -16,7 +16,6 @@ _REASONS = {
     "cw": "confidential workloads are not supported",
     "decryption-key": "encrypted images are not supported",
     "device": "this builder has no CDI devices; --volume binds what a step needs",
-    "digest-file": "use --metadata-file, whose `containerimage.digest` it is",
     "group-add": "steps have the groups that the image gives their user",
     "hooks-dir": "OCI hooks are not run",
     "ignore-path": "all that a step writes is part of its layer; use a cache or tmpfs mount for what is not to stay",

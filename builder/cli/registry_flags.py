@@ -32,9 +32,12 @@ REGISTRY_FLAGS = (
     Flag("skip-tls-verify-pull", "", Kind.BOOL, hidden=True),
     Flag("skip-tls-verify-registry", "", Kind.LIST, hidden=True),
     Flag("image-download-retry", "", hidden=True),
+    Flag("image-fs-extract-retry", "", hidden=True),
+    Flag("push-ignore-immutable-tag-errors", "", Kind.BOOL, hidden=True),
     Flag("push-retry", "", hidden=True),
 )
 _HUB = "docker.io"
+_RETRIES = ("retry", "image-download-retry", "image-fs-extract-retry", "push-retry")
 
 
 def registry_settings(flags: Values) -> RegistrySettings | None:
@@ -51,6 +54,7 @@ def registry_settings(flags: Values) -> RegistrySettings | None:
         insecure=_insecure(flags), mirrors=_mirrors(flags), mirrors_only=flags.on("skip-default-registry-fallback"),
         credentials=_credentials(flags.text("creds")), authfile=authfile, certificates=_certificates(flags),
         client_certificates=_client_certificates(flags),
+        keep_immutable_tags=flags.on("push-ignore-immutable-tag-errors"),
         retries=_retries(flags, given.retries), retry_delay=_seconds(flags.text("retry-delay"), given.retry_delay))
 
 
@@ -111,7 +115,7 @@ def _client_certificates(flags: Values) -> dict[str, tuple[str, str]]:
 
 
 def _retries(flags: Values, default: int) -> int:
-    given = [flags.text(name) for name in ("retry", "image-download-retry", "push-retry") if flags.given(name)]
+    given = [flags.text(name) for name in _RETRIES if flags.given(name)]
     try:
         return max(map(int, given), default=default)
     except ValueError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
-from builder.errors import UsageError
+from builder.errors import RegistryError, UsageError
 from builder.export.documents import descriptor_fields, rfc3339
 from builder.export.image import Assembler, BaseLayers, Image, ImageSource
 from builder.export.outputs import Annotation, Output, OutputType
@@ -137,8 +137,14 @@ class Exporter:
 
         self._step(f"pushing {reference}")
         client = (self._registries.insecure(reference.domain) if output.insecure else self._registries).client
-        push_image(self._store, client, image.descriptor, reference, fetch=self._fetch(image),
-                   mount_from=_neighbours(image, reference), by_digest=output.push_by_digest)
+        try:
+            push_image(self._store, client, image.descriptor, reference, fetch=self._fetch(image),
+                       mount_from=_neighbours(image, reference), by_digest=output.push_by_digest)
+        except RegistryError as error:
+            # registries have words for it, but no code: "the repository is immutable", "has enabled tag immutability"
+            if not self._registries.settings.keep_immutable_tags or "immutab" not in f"{error.message} {error.cause}":
+                raise
+            self._note(f"`{reference.familiar}` stays as it is: {error.message}")
 
     def _fetch(self, image: Image) -> Callable[[Descriptor], None]:
         from builder.store.blobs import BlobMissing

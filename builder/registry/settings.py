@@ -41,6 +41,8 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     """CA files to trust beside the system's; `*` as above, and for the next."""
     client_certificates: dict[str, tuple[str, str]] = {}
     """(certificate, key) files."""
+    keep_immutable_tags: bool = False
+    """A tag that its registry lets nobody move stays as it is, and pushing to it is no failure."""
     retries: int = 4
     """Further attempts after a failure that may pass."""
     retry_delay: float = 0.5

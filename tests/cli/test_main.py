@@ -15,7 +15,7 @@ VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli
 HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {"builder.cli.commands", "builder.cli.flags", "builder.errors", "builder.source"}
 BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
     "builder.cli.build", "builder.cli.build_flags", "builder.cli.buildah_flags", "builder.cli.diagnostics",
-    "builder.cli.refused_flags", "builder.cli.registry_flags",
+    "builder.cli.kaniko_flags", "builder.cli.refused_flags", "builder.cli.registry_flags",
     "builder.cli.excerpt", "builder.cli.values", "builder.engine", "builder.engine.events", "builder.oci",
     "builder.reference", "builder.ui", "builder.ui.colors", "builder.ui.progress", "builder.ui.text",
     "builder.ui.units",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator
 
 import pytest
-from registry.servers import MiniRegistry
+from registry.servers import Handler, MiniRegistry, sha
 
 from tests.integration.conftest import Command
 
@@ -65,3 +66,55 @@ def test_a_result_that_would_find_no_place_is_not_built(builder: Command, output
     assert "cannot write the result to" in done.stderr
     assert "COPY" not in done.stderr
     assert file.read_text() == "mine\n"
+
+
+def test_files_that_tell_the_digest(builder: Command, registry: MiniRegistry) -> None:
+    folder, name = builder.context.parent, f"{registry.domain}/app"
+    done = builder.build(SMALL, "--destination", f"{name}:1", "--destination", f"{name}:2",
+                         "--digest-file", str(folder / "digest"),
+                         "--image-name-with-digest-file", str(folder / "names"),
+                         "--image-name-tag-with-digest-file", str(folder / "tags"))
+    assert done.returncode == 0, done.stderr
+    _, pushed = registry.manifests["app", "1"]
+    digest = (folder / "digest").read_text()
+    assert digest == sha(pushed)
+    assert (folder / "names").read_text() == f"{name}@{digest}\n" * 2
+    assert (folder / "tags").read_text() == f"{name}:1@{digest}\n{name}:2@{digest}\n"
+
+
+def test_files_have_no_digest(builder: Command) -> None:
+    done = builder.build(SMALL, "-o", str(builder.context / "out"), "--digest-file", str(builder.context / "digest"))
+    assert done.returncode == 2
+    assert "a result that is no image has no digest" in done.stderr
+
+
+def test_kaniko_archives(builder: Command) -> None:
+    folder = builder.context.parent
+    done = builder.build(SMALL, "--no-push", "-d", "app:1", "--tar-path", str(folder / "app.tar"), "--reproducible",
+                         "--oci-layout-path", str(folder / "layout"), "--compression", "zstd")
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(folder / "app.tar") as tar:
+        names = json.loads(tar.extractfile("manifest.json").read())[0]["RepoTags"]  # type: ignore[union-attr]
+    assert names == ["app:1"]
+    index = json.loads((folder / "layout" / "index.json").read_text())
+    blobs = folder / "layout" / "blobs" / "sha256"
+    manifest = json.loads((blobs / index["manifests"][0]["digest"].removeprefix("sha256:")).read_text())
+    assert manifest["layers"][0]["mediaType"].endswith("tar+zstd")
+    assert json.loads((blobs / manifest["config"]["digest"].removeprefix("sha256:")).read_text())["created"] == (
+        "1970-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize(("flags", "status"), [((), 1), (("--push-ignore-immutable-tag-errors",), 0)])
+def test_a_tag_that_nobody_may_move(builder: Command, registry: MiniRegistry, flags: tuple[str, ...],
+                                    status: int) -> None:
+    def refuse(handler: Handler) -> bool:
+        if handler.command != "PUT" or "/manifests/" not in handler.path:
+            return False
+        handler.answer(400, b'{"errors":[{"code":"TAG_INVALID","message":"The image tag `1` already exists and cannot'
+                            b' be overwritten because the repository is immutable."}]}')
+        return True
+
+    registry.faults.append(refuse)
+    done = builder.build(SMALL, "--push", "-t", f"{registry.domain}/app:1", *flags)
+    assert done.returncode == status, done.stderr
+    assert "immutable" in done.stderr
