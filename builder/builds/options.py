@@ -45,6 +45,8 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Caches elsewhere to look steps up in, the first ones preferred: `type=registry,ref=...`, `type=local,src=...`."""
     cache_to: tuple[str, ...] = ()
     """Where to keep the steps for other machines: `type=registry,ref=...`, `type=local,dest=...`, `type=inline`."""
+    cache_ttl: float | None = None
+    """Steps that ran more than this many seconds ago run again (--cache-ttl)."""
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     pull: str = "missing"

@@ -292,7 +292,8 @@ class BuildSession:
         tools = self._tools
         ssh_socket, on_close = ssh_access(self._options)
         return Resources(
-            store=tools.store, cache=Cache(tools.store), sandbox=tools.sandbox, fingerprints=fingerprints,
+            store=tools.store, cache=Cache(tools.store, max_age=self._options.cache_ttl),
+            sandbox=tools.sandbox, fingerprints=fingerprints,
             contexts=trees, secret=secret_reader(self._options), ssh_socket=ssh_socket,
             fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
             intervene=self._intervene, on_close=on_close)

@@ -8,6 +8,7 @@ the list before.
 from __future__ import annotations
 
 import contextlib
+import time
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -34,8 +35,10 @@ class _Pieces(msgspec.Struct, frozen=True):
 class Cache:
     """The records of one store; usable from several threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, max_age: float | None = None) -> None:
+        """Records that were made more than `max_age` seconds before now are not taken."""
         self._store = store
+        self._oldest = 0.0 if max_age is None else time.time() - max_age
 
     def lookup(self, key: CacheKey) -> Record | None:
         """The record of a key whose layer is there, and stays while a lease is held.
@@ -43,12 +46,17 @@ class Cache:
         A record whose layer was lost is a miss from then on.
         """
         record = self._store.get_record(key)
-        if record is None or record.layer is None:
+        if record is None or record.layer is None or record.created < self._oldest:
             return None
         if not self._store.has_layer(record.layer):
             self._store.forget_layer(record.layer, "damaged")
             return None
         return record
+
+    def is_too_old(self, key: CacheKey) -> bool:
+        """Whether the key would be found but for its age: what is made again then takes the place of the old."""
+        record = self._store.get_record(key) if self._oldest else None
+        return record is not None and record.layer is not None and record.created < self._oldest
 
     def save(self, key: CacheKey, kind: str, parts: Parts, layer: LayerId, *, name: str, build: str = "",
              seconds: float = 0.0) -> None:
@@ -62,6 +70,8 @@ class Cache:
         from builder.cache.explain import Earlier, explain
 
         key = key_of(kind, parts)
+        if self.is_too_old(key):
+            return "its earlier result is older than --cache-ttl allows"
         own = self._store.get_record(key)
         records = self._store.recent_records(kind, _CANDIDATES, name) + self._store.recent_records(kind, _CANDIDATES)
         earlier = {record.key: record for record in ([own] if own else []) + records}

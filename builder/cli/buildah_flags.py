@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 from builder.cli.flags import Flag, Kind, Values
-from builder.cli.values import InvalidValue, key_values, number
+from builder.cli.values import InvalidValue, duration, key_values, number
 from builder.errors import UsageError
 
 BUILDAH_FLAGS = (
     Flag("arch", "Architecture of the image, instead of --platform"),
+    Flag("cache-ttl", "Run steps again that ran longer ago than this (24h, 90m)", metavar="duration"),
     Flag("cap-add", "Capability that RUN steps get beside the usual ones", Kind.COMMAS),
     Flag("cap-drop", "Capability that RUN steps do without", Kind.COMMAS),
     Flag("compression-format", 'Compression of new layers ("gzip", "zstd" or "uncompressed")', metavar="string"),
@@ -68,6 +69,7 @@ def buildah_options(flags: Values) -> dict[str, object]:
         "unset_env": flags.all("unsetenv"), "inherit_labels": flags.on("inherit-labels", True),
         "unset_labels": flags.all("unsetlabel"), "omit_history": flags.on("omit-history"),
         "squash": "all" if flags.on("squash-all") else "new" if squash else "",
+        "cache_ttl": duration(flags.text("cache-ttl"), "cache-ttl") if flags.given("cache-ttl") else None,
         "created_annotation": flags.on("created-annotation"),
         "unused_stages": not flags.on("skip-unused-stages", True)}
 

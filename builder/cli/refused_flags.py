@@ -10,7 +10,6 @@ from builder.cli.flags import Flag, Kind
 _REASONS = {
     "annotation-file": "give each with --annotation",
     "cache-dir": "the cache is in the state folder (--root)",
-    "cache-ttl": "steps are kept until `builder prune`; --no-cache-filter runs some again",
     "cgroupns": "steps see the control groups of this process",
     "cpp-flag": "Dockerfiles are not preprocessed",
     "cw": "confidential workloads are not supported",

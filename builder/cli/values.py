@@ -73,6 +73,19 @@ def number(text: str, flag: str, *, least: int | None = None) -> int:
     return int(text)
 
 
+def duration(text: str, flag: str) -> float:
+    """Seconds, from Go's notation; not negative. Raises FlagError."""
+    from builder.golang import parse_duration
+
+    try:
+        seconds = parse_duration(text) / 1e9
+    except ValueError as error:
+        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: {error}') from None
+    if seconds < 0:
+        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: less than 0')
+    return seconds
+
+
 def check_ulimit(text: str) -> str:
     """`name=soft[:hard]`, as it was given. Raises FlagError."""
     name, equals, limits = text.partition("=")

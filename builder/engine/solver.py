@@ -254,7 +254,8 @@ class Solver:
             # Named after its key: made again after a prune it has the same id, and what was built on it is still found.
             content = f"key {key}" if outcome.state == "run" else None
             layer = self._same_as_before(vertex, staged) or staged.commit(
-                content=content, fresh=vertex.ignore_cache, description=vertex.name)
+                content=content, fresh=vertex.ignore_cache or resources.cache.is_too_old(key),
+                description=vertex.name)
         outcome = msgspec.structs.replace(outcome, layer=layer, seconds=time.time() - outcome.started)
         if outcome.state == "mended":
             resources.emit(events.WarningRaised(time=time.time(), rule="", vertex=number, message=_MENDED))

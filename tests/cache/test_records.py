@@ -53,6 +53,17 @@ def test_saving_again_replaces(store: Store) -> None:
     assert record is not None and record.layer == second
 
 
+def test_records_that_are_too_old_are_not_taken(store: Store) -> None:
+    key, _ = saved(Cache(store), store, RUN)
+    assert Cache(store, max_age=3600).lookup(key) is not None
+    strict = Cache(store, max_age=0)
+    assert strict.lookup(key) is None
+    assert strict.is_too_old(key)
+    assert strict.explain("run", RUN, "RUN make") == "its earlier result is older than --cache-ttl allows"
+    saved(strict, store, RUN)
+    assert strict.lookup(key) is not None
+
+
 def test_lost_layer_is_a_miss_for_good(store: Store) -> None:
     cache = Cache(store)
     key, layer = saved(cache, store, RUN)

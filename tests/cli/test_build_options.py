@@ -85,6 +85,7 @@ def test_labels_contexts_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options("--platform", "linux/amd64,linux/arm/v7").platforms == ("linux/amd64", "linux/arm/v7")
     assert complaint("--build-context", "foo") == "invalid context value: foo, expected key=value"
     assert complaint("--annotation", "foo") == 'invalid annotation "foo", expected key=value'
+    assert complaint("--cache-ttl", "x") == 'invalid argument "x" for "--cache-ttl" flag: time: invalid duration "x"'
     assert complaint("--jobs", "-3") == 'invalid argument "-3" for "--jobs" flag: less than 0'
 
 
@@ -199,7 +200,7 @@ DONE: list[tuple[list[str], dict[str, object]]] = [
     (["--unsetenv", "A,B", "--unsetlabel", "c"], {"unset_env": ("A", "B"), "unset_labels": ("c",)}),
     (["--inherit-labels=false"], {"inherit_labels": False}), (["--omit-history"], {"omit_history": True}),
     (["--squash"], {"squash": "new"}), (["--squash-all"], {"squash": "all"}),
-    (["--created-annotation"], {"created_annotation": True}),
+    (["--created-annotation"], {"created_annotation": True}), (["--cache-ttl", "1h30m"], {"cache_ttl": 5400.0}),
     (["--skip-unused-stages=false"], {"unused_stages": True}), (["--skip-unused-stages"], {}),
     (["--format", "docker"], {"outputs": ("type=image,oci-mediatypes=false",)}),
     (["--disable-compression", "-o", "type=oci,dest=x"], {"outputs": ("type=oci,dest=x,compression=uncompressed",)}),

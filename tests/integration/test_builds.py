@@ -44,6 +44,16 @@ def test_second_build_is_all_cached_and_a_change_says_why(builder: Command) -> N
     assert "VERSION" in builder.run("why").stdout
 
 
+def test_steps_run_again_when_they_are_too_old(builder: Command) -> None:
+    dockerfile = "FROM base\nRUN cat /proc/sys/kernel/random/uuid > /id\nRUN cat /id\n"
+    assert builder.build(dockerfile).returncode == 0
+    assert "CACHED" in builder.build(dockerfile, "--cache-ttl", "1h").stderr
+    again = builder.build(dockerfile, "--cache-ttl", "0")
+    assert "miss: its earlier result is older than --cache-ttl allows" in again.stderr
+    assert "miss: the step before it produced a different layer" in again.stderr
+    assert "miss" not in builder.build(dockerfile).stderr
+
+
 def test_the_image_runs(builder: Command) -> None:
     (builder.context / "a.txt").write_text("hello\n")
     assert builder.build(TWO_STAGES, "-t", "app:1").returncode == 0
