@@ -39,6 +39,8 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     annotations: tuple[str, ...] = ()
     named_contexts: dict[str, str] = {}
     platforms: tuple[str, ...] = ()
+    all_platforms: bool = False
+    """For every platform that the base images are there for."""
     outputs: tuple[str, ...] = ()
     """Each in buildx' syntax (`type=oci,dest=image.tar`); without any the result stays in the store."""
     cache_from: tuple[str, ...] = ()

@@ -136,12 +136,18 @@ class BuildSession:
 
     def prepare(self, stack: ExitStack) -> Planned:
         """All that comes before solving; `stack` gives back what it takes. A lease must be held."""
-        platforms = self._platforms()
+        platforms: list[Platform | None] = list(platforms_of(self._options)) or [None]
         with self._recording.phases.measure("load"):
             inputs, dockerfile, world = self._read(stack)
         with self._recording.phases.measure("resolve"):
+            if self._options.all_platforms:
+                from builder.builds.offered import offered_platforms
+
+                platforms = [*offered_platforms(dockerfile, self._options, world)] or [None]
+            # as in BuildKit the checks speak of the first of several platforms alone
             return Planned(inputs, world, tuple(
-                self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1) for platform in platforms))
+                self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1,
+                           checked=platform == platforms[0]) for platform in platforms))
 
     def plans(self) -> tuple[Plan, ...]:
         """The plans of the build, one for each platform, without solving them."""
@@ -267,14 +273,9 @@ class BuildSession:
             epoch = "" if time is None else str(time)
             self._options = msgspec.structs.replace(self._options, build_args={**args, "SOURCE_DATE_EPOCH": epoch})
 
-    def _platforms(self) -> list[Platform | None]:
-        return list(platforms_of(self._options)) or [None]
-
     def _plan(self, dockerfile: Dockerfile, world: BuildWorld, inputs: Inputs, platform: Platform | None, *,
-              several: bool) -> Plan:
-        # as in BuildKit the checks speak of the first of several platforms alone
-        is_first = platform == self._platforms()[0]
-        linter = Linter(checking.lint_config(dockerfile, self._options) if is_first else LintConfig(skip_all=True))
+              several: bool, checked: bool) -> Plan:
+        linter = Linter(checking.lint_config(dockerfile, self._options) if checked else LintConfig(skip_all=True))
         try:
             options = plan_options(self._options, platform, several=several)
             return plan(dockerfile, options, world, linter, epoch=source_date_epoch(self._options))

@@ -50,6 +50,10 @@ class BuildWorld:
         return self._remember(str(reference), platform,
                               lambda: self._resolver.resolve(reference, platform, pull=self._pull))
 
+    def offered(self, reference: Reference) -> tuple[Platform, ...]:
+        """The platforms that the image is there for. Raises as `image` does."""
+        return self._resolver.platforms(reference, pull=self._pull)
+
     def named_context(self, name: str, platform: Platform) -> NamedContext | None:
         if name.lower() in {"scratch", "context"}:
             return None

@@ -9,6 +9,7 @@ from builder.cli.values import InvalidValue, duration, key_values, number
 from builder.errors import UsageError
 
 BUILDAH_FLAGS = (
+    Flag("all-platforms", "Build for every platform that all base images are there for", Kind.BOOL),
     Flag("arch", "Architecture of the image, instead of --platform"),
     Flag("cache-ttl", "Run steps again that ran longer ago than this (24h, 90m)", metavar="duration"),
     Flag("cap-add", "Capability that RUN steps get beside the usual ones", Kind.COMMAS),
@@ -69,6 +70,7 @@ def buildah_options(flags: Values) -> dict[str, object]:
         "unset_env": flags.all("unsetenv"), "inherit_labels": flags.on("inherit-labels", True),
         "unset_labels": flags.all("unsetlabel"), "omit_history": flags.on("omit-history"),
         "squash": "all" if flags.on("squash-all") else "new" if squash else "",
+        "all_platforms": flags.on("all-platforms"),
         "cache_ttl": duration(flags.text("cache-ttl"), "cache-ttl") if flags.given("cache-ttl") else None,
         "created_annotation": flags.on("created-annotation"),
         "unused_stages": not flags.on("skip-unused-stages", True)}
@@ -132,6 +134,8 @@ def _check(flags: Values) -> None:
         raise UsageError("`--inherit-annotations` is not supported: as in BuildKit, an image has only its own")
     if flags.on("squash") and flags.on("squash-all"):
         raise UsageError("--squash and --squash-all cannot be used together")
+    if flags.on("all-platforms") and (flags.given("platform") or platform_of(flags)):
+        raise UsageError("--all-platforms and --platform cannot be used together")
     if flags.given("platform") and platform_of(flags):
         raise UsageError("--platform and --os, --arch or --variant cannot be used together")
     if timestamp(flags) and flags.given("source-date-epoch"):

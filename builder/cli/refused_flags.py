@@ -41,7 +41,6 @@ _REASONS = {
     "uts": "steps have a UTS namespace of their own",
 }
 BARE = {
-    "all-platforms": "name the platforms with --platform",
     "compat-volumes": "what steps write below a volume stays, as in BuildKit",
     "save-stages": "stages are kept in the cache; build one with --target and --tag to have its image",
     "stdin": "steps have an empty standard input; --on-error=debug opens a shell in one that failed",

@@ -106,6 +106,22 @@ def find_platform(name: str, root: Descriptor, platform: Platform, fetch: Fetch)
     return found
 
 
+def platforms_of(name: str, root: Descriptor, fetch: Fetch, depth: int = MAX_DEPTH) -> tuple[Platform, ...]:
+    """The platforms that there are images of at or below `root`, in its order. Raises as find_platform does."""
+    data = fetch(root)
+    if manifest_type(name, data, root.media_type) in MANIFEST_TYPES:
+        return (normalize(_image(name, root, data, fetch).config.platform),)
+    found: list[Platform] = []
+    for entry in decode_index(data).manifests:
+        if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES or is_attestation(entry):
+            continue
+        if entry.platform is not None:
+            found.append(normalize(entry.platform))
+        elif depth > 1:
+            found += platforms_of(name, _checked(entry), fetch, depth - 1)
+    return tuple(dict.fromkeys(found))
+
+
 def is_attestation(entry: Descriptor) -> bool:
     """Whether an index entry holds what BuildKit says about an image rather than an image."""
     unknown = entry.platform is not None and entry.platform.os == entry.platform.architecture == "unknown"

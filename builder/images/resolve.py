@@ -16,7 +16,7 @@ import msgspec
 
 from builder.errors import RegistryError, StoreError
 from builder.images.errors import NotAnImage, NotInStore
-from builder.images.manifest import find_platform, manifest_type
+from builder.images.manifest import find_platform, manifest_type, platforms_of
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Platform
 from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage
 from builder.reference import Reference
@@ -30,6 +30,7 @@ LOCAL_ORIGINS = frozenset({"built", "loaded", "imported", "tagged"})
 MAX_DOCUMENT = 4 << 20
 
 Note = Callable[[str], None]
+_Fetch = Callable[[Descriptor], bytes]
 
 
 class Pull(enum.StrEnum):
@@ -58,6 +59,16 @@ class Resolver:
 
     def resolve(self, reference: Reference, platform: Platform, *, pull: Pull = Pull.MISSING) -> ResolvedImage:
         """The image that the reference names. Raises RegistryError, ImageError, StoreError."""
+        name, descriptor, origin, fetch = self._rooted(reference, pull)
+        return self._describe(name, descriptor, platform, origin, fetch)
+
+    def platforms(self, reference: Reference, *, pull: Pull = Pull.MISSING) -> tuple[Platform, ...]:
+        """What the image is there for: the platforms of its index, or its only one. Raises as `resolve` does."""
+        name, descriptor, _, fetch = self._rooted(reference, pull)
+        return platforms_of(name, descriptor, lambda document: self._document(name, document, fetch))
+
+    def _rooted(self, reference: Reference, pull: Pull) -> tuple[str, Descriptor, ImageOrigin, _Fetch]:
+        """The full name, what it stands for, and where its documents come from."""
         reference = reference.with_default_tag()
         name = str(reference)
         with self._one_at_a_time(name):
@@ -66,8 +77,7 @@ class Resolver:
                 root = self._roots[name, pull] = self._root(reference, pull)
         descriptor, origin = root
         local = isinstance(origin, FromStore) or pull is Pull.NEVER
-        fetch = self._nowhere(name) if local else self._from_registry(reference)
-        return self._describe(name, descriptor, platform, origin, fetch)
+        return name, descriptor, origin, self._nowhere(name) if local else self._from_registry(reference)
 
     def resolve_layout(self, path: str, tag: str, digest: Digest | None, platform: Platform) -> ResolvedImage:
         """The image in an OCI layout folder. Raises ImageError."""

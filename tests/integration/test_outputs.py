@@ -34,6 +34,35 @@ def test_tags_name_what_is_pushed(builder: Command, registry: MiniRegistry, flag
     assert json.loads(pushed)["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
 
 
+def test_all_platforms_are_those_of_all_base_images(builder: Command, registry: MiniRegistry) -> None:
+    def image(name: str, *platforms: str) -> str:
+        full = f"{registry.domain}/{name}:1"
+        done = builder.build(SMALL, "--push", "-t", full, *(f"--platform={platform}" for platform in platforms))
+        assert done.returncode == 0, done.stderr
+        return full
+
+    def built(dockerfile: str) -> list[str]:
+        done = builder.build(dockerfile, "--all-platforms", "-o", f"type=oci,tar=false,dest={folder}")
+        assert done.returncode == 0, done.stderr
+        top = json.loads((folder / "index.json").read_text())["manifests"][0]
+        index = json.loads((folder / "blobs" / "sha256" / top["digest"].removeprefix("sha256:")).read_text())
+        entries = index.get("manifests", [top])
+        return [entry["platform"]["architecture"] for entry in entries]
+
+    folder = builder.context.parent / "layout"
+    three = image("three", "linux/s390x", "linux/arm64", "linux/amd64")
+    two = image("two", "linux/amd64", "linux/s390x")
+    alone = image("alone", "linux/ppc64le")
+    assert built(f"FROM {three}\nCOPY --from={two} /f /g\n") == ["s390x", "amd64"]
+    assert built(f"FROM --platform=$BUILDPLATFORM base AS tools\nFROM {two}\nCOPY --from=tools /etc/passwd /\n") == [
+        "amd64", "s390x"]
+    assert built(f"FROM {alone}\n") == ["ppc64le"]
+    refused = builder.build(f"FROM {three}\nCOPY --from={alone} /f /g\n", "--all-platforms")
+    assert refused.returncode == 2
+    assert "the base images have no platform in common" in refused.stderr
+    assert "/alone:1` is for linux/ppc64le" in refused.stderr
+
+
 def test_a_push_beside_a_folder(builder: Command, registry: MiniRegistry) -> None:
     out = builder.files(SMALL, "--push", "-t", f"{registry.domain}/app:1", "-t", f"{registry.domain}/app:2")
     assert (out / "f").read_text() == "hello\n"
