@@ -41,6 +41,8 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     platforms: tuple[str, ...] = ()
     all_platforms: bool = False
     """For every platform that the base images are there for."""
+    manifest: str = ""
+    """Name of the list in the store that the image is added to (--manifest)."""
     outputs: tuple[str, ...] = ()
     """Each in buildx' syntax (`type=oci,dest=image.tar`); without any the result stays in the store."""
     cache_from: tuple[str, ...] = ()

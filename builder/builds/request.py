@@ -19,6 +19,7 @@ from builder.export.outputs import (
     AnnotationTarget,
     BadOutput,
     Output,
+    OutputType,
     parse_annotation,
     parse_output,
 )
@@ -47,11 +48,16 @@ def outputs_of(options: BuildOptions) -> list[Output]:
     """
     annotations = tuple(annotation for text in options.annotations for annotation in parse_annotation(text))
     found = []
-    for text in options.outputs or ("type=image",):
+    texts = options.outputs or ("type=image",)
+    if options.manifest and not any(parse_output(text).type is OutputType.IMAGE for text in texts):
+        texts = (*texts, "type=image")
+    for text in texts:
         output = parse_output(text)
         image = msgspec.structs.replace(output.image, omit_history=options.omit_history,
                                         annotations=(*output.image.annotations, *annotations))
         output = msgspec.structs.replace(output, names=options.tags or output.names, image=image)
+        if output.type is OutputType.IMAGE:
+            output = msgspec.structs.replace(output, list_name=options.manifest)
         if output.push and not output.names:
             raise BadOutput(text, "tag is needed when pushing to registry", hint="add --tag, or name=REPOSITORY:TAG")
         if output.push_by_digest and any(":" in name.rpartition("/")[2] for name in output.names):

@@ -13,9 +13,18 @@ from builder.cli.buildah_flags import buildah_options, output_fields, platform_o
 from builder.cli.flags import FlagError, Values
 from builder.cli.kaniko_flags import cache_repo, kaniko_context, kaniko_dockerfile, kaniko_outputs
 from builder.cli.refused_flags import BARE, REASONS
-from builder.cli.values import InvalidValue, check_host, check_ulimit, csv_fields, key_values, lines_of, number, size
+from builder.cli.values import (
+    InvalidValue,
+    check_host,
+    check_ulimit,
+    csv_fields,
+    image_name,
+    key_values,
+    lines_of,
+    number,
+    size,
+)
 from builder.errors import UsageError
-from builder.reference import InvalidReference, Reference
 
 _PULL = {"true": "always", "1": "always", "false": "missing", "0": "missing"}
 _ENTITLEMENTS = ("network.host", "security.insecure", "device")
@@ -157,7 +166,7 @@ def _with_fields(item: str, fields: tuple[str, ...]) -> str:
 
 
 def _tags(flags: Values) -> tuple[str, ...]:
-    return tuple(map(_tag, (*flags.all("tag"), *flags.all("destination"))))
+    return tuple(map(image_name, (*flags.all("tag"), *flags.all("destination"))))
 
 
 def _output(item: str) -> str:
@@ -175,14 +184,6 @@ def _output(item: str) -> str:
 
 def _is_type(item: str, *types: str) -> bool:
     return any(field.lower().strip() == f"type={name}" for field in csv_fields(item) for name in types)
-
-
-def _tag(text: str) -> str:
-    try:
-        Reference.parse(text)
-    except InvalidReference as error:
-        raise InvalidValue(f'invalid tag "{text}": {error.message.rpartition(": ")[2]}') from error
-    return text
 
 
 def _annotation(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from builder.cli.flags import Flag, Kind, Values
-from builder.cli.values import InvalidValue, duration, key_values, number
+from builder.cli.values import InvalidValue, duration, image_name, key_values, number
 from builder.errors import UsageError
 
 BUILDAH_FLAGS = (
@@ -29,6 +29,7 @@ BUILDAH_FLAGS = (
     Flag("iidfile-raw", "Write the image ID to a file, without `sha256:`"),
     Flag("inherit-labels", "Keep the labels of the base image (default true)", Kind.BOOL),
     Flag("isolation", 'Accepted: what the machine allows is found out ("default", "oci", "rootless" or "chroot")'),
+    Flag("manifest", "List of images to add the image to; it is made if it does not exist", metavar="name"),
     Flag("mount", "Mount for all RUN steps, as RUN's --mount has it", Kind.LIST, metavar="stringArray"),
     Flag("no-hosts", "Let RUN steps see the image's own /etc/hosts", Kind.BOOL),
     Flag("omit-history", "Leave the history out of the image", Kind.BOOL),
@@ -68,7 +69,9 @@ def buildah_options(flags: Values) -> dict[str, object]:
         "security_opts": flags.all("security-opt"), "volumes": flags.all("volume"), "mounts": flags.all("mount"),
         "base": flags.text("from"), "env": key_values(flags.all("env"), from_environment=True),
         "unset_env": flags.all("unsetenv"), "inherit_labels": flags.on("inherit-labels", True),
-        "unset_labels": flags.all("unsetlabel"), "omit_history": flags.on("omit-history"),
+        "unset_labels": flags.all("unsetlabel"),
+        "manifest": image_name(flags.text("manifest")) if flags.given("manifest") else "",
+        "omit_history": flags.on("omit-history"),
         "squash": "all" if flags.on("squash-all") else "new" if squash else "",
         "all_platforms": flags.on("all-platforms"),
         "cache_ttl": duration(flags.text("cache-ttl"), "cache-ttl") if flags.given("cache-ttl") else None,

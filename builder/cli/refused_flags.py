@@ -23,7 +23,6 @@ _REASONS = {
     "layer-label": "there are no intermediate images that could carry labels; --label labels the image",
     "logfile": "progress goes to standard error, which the shell can send to a file",
     "logsplit": "`builder logs` prints the output of each step",
-    "manifest": "several --platform make an image list by themselves; --tag names it",
     "os-feature": "images have the features of their base",
     "os-version": "images have the version of their base",
     "pid": "steps have a PID namespace of their own",

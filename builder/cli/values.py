@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from builder.cli.flags import FlagError
 from builder.errors import UsageError
+from builder.reference import InvalidReference, Reference
 from builder.ui.units import InvalidSize, parse_bytes
 
 _ULIMITS = frozenset({"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
@@ -84,6 +85,15 @@ def duration(text: str, flag: str) -> float:
     if seconds < 0:
         raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: less than 0')
     return seconds
+
+
+def image_name(text: str) -> str:
+    """A name that an image can be given, as it was given. Raises InvalidValue."""
+    try:
+        Reference.parse(text)
+    except InvalidReference as error:
+        raise InvalidValue(f'invalid tag "{text}": {error.message.rpartition(": ")[2]}') from error
+    return text
 
 
 def check_ulimit(text: str) -> str:

@@ -74,6 +74,12 @@ class Exporter:
                 if output.name_canonical and not reference.digest:
                     canonical = f"{reference.name}@{image.descriptor.digest}"
                     self._store.tag(canonical, image.descriptor, origin="built")
+        if output.list_name:
+            from builder.export.lists import add_to_list
+
+            (name,) = _references((output.list_name,))
+            self._step(f"adding to {name}")
+            add_to_list(self._store, name, [manifest.descriptor for manifest in image.manifests])
         if output.push:
             for reference in references:
                 self._push(output, image, reference)

@@ -68,6 +68,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     image: ImageOptions = ImageOptions()
     tar: bool = True
     """For oci and docker: an archive; else a layout folder."""
+    list_name: str = ""
+    """Of image: the list that the manifests are added to (--manifest)."""
     push: bool = False
     push_by_digest: bool = False
     insecure: bool = False

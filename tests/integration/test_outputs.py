@@ -147,3 +147,26 @@ def test_a_tag_that_nobody_may_move(builder: Command, registry: MiniRegistry, fl
     done = builder.build(SMALL, "--push", "-t", f"{registry.domain}/app:1", *flags)
     assert done.returncode == status, done.stderr
     assert "immutable" in done.stderr
+
+
+def test_builds_of_one_list(builder: Command, registry: MiniRegistry) -> None:
+    name = f"{registry.domain}/list:1"
+
+    def listed() -> list[tuple[str, str]]:
+        assert builder.run("push", "-q", name).returncode == 0
+        entries = json.loads(registry.manifests["list", "1"][1])["manifests"]
+        return [(entry["platform"]["architecture"], entry["digest"]) for entry in entries]
+
+    for platform in ("linux/amd64", "linux/arm64"):
+        assert builder.build(SMALL, "--manifest", name, "--platform", platform, "-t", "one").returncode == 0
+    first = listed()
+    assert [architecture for architecture, _ in first] == ["amd64", "arm64"]
+    changed = builder.build(SMALL.replace("hello", "changed"), "--manifest", name, "--platform", "linux/amd64",
+                            "-o", str(builder.context / "out"))
+    assert changed.returncode == 0, changed.stderr
+    second = listed()
+    assert [architecture for architecture, _ in second] == ["arm64", "amd64"]
+    assert second[0] == first[1] and second[1] != first[0]
+    refused = builder.build(SMALL, "--manifest", "one")
+    assert refused.returncode == 1
+    assert "`one:latest` is an image for one platform, not a list" in refused.stderr
