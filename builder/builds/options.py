@@ -84,9 +84,18 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     unset_env: tuple[str, ...] = ()
     inherit_labels: bool = True
     unset_labels: tuple[str, ...] = ()
+    inherit_annotations: bool = False
+    """Keep the annotations of the base image's manifest, without `unset_annotations`."""
+    unset_annotations: tuple[str, ...] = ()
     omit_history: bool = False
     created_annotation: bool = False
     """Annotate the manifest with the time of the build, or SOURCE_DATE_EPOCH."""
+    save_stages: bool = False
+    """The stages that the target needs become images too, without names."""
+    stage_labels: bool = False
+    """These, and the image, say in labels which stages they are, and of what."""
+    layer_labels: dict[str, str] = {}
+    """Labels of these."""
     unused_stages: bool = False
     """Build the stages that the target does not need, too."""
     squash: str = ""

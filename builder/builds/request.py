@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,10 @@ from builder.export.outputs import (
     parse_output,
 )
 from builder.golang import parse_bool
-from builder.oci import Platform
+from builder.oci import Digest, Platform, decode_manifest
 from builder.plan.options import ImageSettings, PlanOptions
 from builder.plan.stage import rfc3339
+from builder.plan.vertices import Plan
 from builder.platforms import host_platform, parse_platform
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def plan_options(options: BuildOptions, platform: Platform | None, *, several: b
         build_args=dict(args), run=run_settings(options), image=_image_settings(options), base=options.base,
         no_cache=options.no_cache, no_cache_filter=frozenset(name.lower() for name in options.no_cache_filter),
         cache_namespace=args.get("BUILDKIT_CACHE_MOUNT_NS", ""), allow=_entitlements(options),
-        all_stages=all_stages, unused_stages=options.unused_stages)
+        all_stages=all_stages, unused_stages=options.unused_stages, save_stages=options.save_stages)
 
 
 def _image_settings(options: BuildOptions) -> ImageSettings:
@@ -193,6 +194,17 @@ def created_annotation(options: BuildOptions) -> tuple[Annotation, ...]:
     epoch = source_date_epoch(options)
     created = rfc3339(int(time.time()) if epoch is None else epoch)
     return (Annotation(AnnotationTarget.MANIFEST, None, "org.opencontainers.image.created", created),)
+
+
+def inherited_annotations(options: BuildOptions, plans: Iterable[Plan],
+                          read: Callable[[Digest], bytes]) -> tuple[Annotation, ...]:
+    """Those of each base image's manifest, for its platform, if they are to be kept; `read` gives a stored document."""
+    if not options.inherit_annotations:
+        return ()
+    return tuple(Annotation(AnnotationTarget.MANIFEST, plan.platform, key, value)
+                 for plan in plans if plan.base is not None
+                 for key, value in decode_manifest(read(plan.base.digest)).annotations.items()
+                 if key not in options.unset_annotations)
 
 
 def is_on(text: str) -> bool:

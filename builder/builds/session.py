@@ -21,6 +21,7 @@ from builder.builds.progress import Progress
 from builder.builds.recording import Recording
 from builder.builds.request import (
     created_annotation,
+    inherited_annotations,
     outputs_of,
     plan_options,
     platforms_of,
@@ -51,7 +52,7 @@ from builder.lint.linter import LintConfig, Linter
 from builder.lint.report import Report
 from builder.oci import Platform
 from builder.plan.planner import plan
-from builder.plan.vertices import Plan, SourceImage
+from builder.plan.vertices import Plan, SavedStage, SourceImage
 from builder.registry.access import RegistryAccess
 from builder.source import Location
 from builder.store import Store
@@ -104,6 +105,8 @@ class Solved(msgspec.Struct, frozen=True):
     """What caches elsewhere call the steps, where any are used."""
     output: int | None = None
     """The vertex of `steps.plan` whose layers these are."""
+    results: Mapping[int, Result] = {}
+    """Of all vertices, where stages are to be saved."""
 
 
 class BuildSession:
@@ -199,16 +202,26 @@ class BuildSession:
         with self._progress.internal("exporting to image") as vertex:
             exporter = Exporter(tools.store, tools.registries, tools.layers, now=time.time(), note=self._note,
                                 step=lambda text: self._progress.say(vertex, text))
+            if options.save_stages:
+                solved = self._with_saved_stages(solved, lambda text: self._progress.say(vertex, text))
             sources = [self._source(one) for one in solved]
             exported = Exported()
+            inherited = inherited_annotations(options, (one.plan for one in solved), tools.store.read_blob)
             for output in outputs:
                 image = msgspec.structs.replace(
-                    output.image, annotations=(*output.image.annotations, *created_annotation(options)))
+                    output.image, annotations=(*inherited, *output.image.annotations, *created_annotation(options)))
                 output = msgspec.structs.replace(output, image=image)
                 one = exporter.export(output, sources, lambda position: MergedView(
                     [tools.store.layer_dir(layer) for layer in solved[position].snapshot.layers]))
                 exported = one if one.digest or not exported.digest else exported
             return exported
+
+    def _with_saved_stages(self, solved: Sequence[Solved], say: Callable[[str], None]) -> list[Solved]:
+        from builder.builds.savedstages import save_stages
+
+        plans = save_stages([(one.plan, functools.partial(_snapshot, one.results)) for one in solved], self._options,
+                            self._tools.store, self._tools.layers, say)
+        return [msgspec.structs.replace(one, plan=plan) for one, plan in zip(solved, plans, strict=True)]
 
     def export_cache(self, caches: RemoteCaches, solved: Sequence[Solved]) -> None:
         """Keeps the steps wherever --cache-to says."""
@@ -339,7 +352,8 @@ class BuildSession:
         results = solver.solve()
         if steps is not None:
             steps.results = results
-        return Solved(planned, image_of(planned.output, results), steps, planned.output)
+        return Solved(planned, image_of(planned.output, results), steps, planned.output,
+                      results if self._options.save_stages else {})
 
     @property
     def warnings(self) -> int:
@@ -360,6 +374,10 @@ def image_of(output: int | None, results: Mapping[int, Result]) -> Snapshot:
     result = results[output]
     assert isinstance(result, Snapshot), "the planner gives local trees a layer"
     return result
+
+
+def _snapshot(results: Mapping[int, Result], stage: SavedStage) -> Snapshot | None:
+    return image_of(stage.output, results) if stage.output is None or stage.output in results else None
 
 
 def _name(options: BuildOptions) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+import builder
 from builder.api import BuildOptions, SecretSource, SshSource
 from builder.cli.build_flags import RESOURCES
 from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args, timestamp
@@ -27,6 +28,8 @@ from builder.cli.values import (
 from builder.errors import UsageError
 
 _PULL = {"true": "always", "1": "always", "false": "missing", "0": "missing"}
+_IDENTITY = "io.builder.version"
+"""As Buildah's `io.buildah.version`."""
 _ENTITLEMENTS = ("network.host", "security.insecure", "device")
 
 
@@ -60,7 +63,8 @@ def build_options(flags: Values, context: str) -> BuildOptions:
 
 
 def _labels(flags: Values, context: str) -> dict[str, str]:
-    labels = key_values(flags.all("label"))
+    labels = {_IDENTITY: builder.__version__} if flags.on("identity-label") else {}
+    labels |= key_values(flags.all("label"))
     if os.environ.get("BUILDX_GIT_LABELS"):
         from builder.cli.gitlabels import git_labels
 
@@ -83,9 +87,9 @@ def _refuse(flags: Values) -> None:
     for value in flags.all("attest"):
         if "disabled=true" not in csv_fields(value):
             raise NotSupported("attest", f"attestations are not supported yet, so `{value}` is not either")
-    builder = flags.text("builder") or os.environ.get("BUILDX_BUILDER", "")
-    if builder not in ("", "default"):
-        raise InvalidValue(f'no builder "{builder}" found', hint='the only builder is "default"')
+    name = flags.text("builder") or os.environ.get("BUILDX_BUILDER", "")
+    if name not in ("", "default"):
+        raise InvalidValue(f'no builder "{name}" found', hint='the only builder is "default"')
     if os.environ.get("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"):
         raise UsageError("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY: source policies are not supported yet",
                          hint="without it the build would use sources that the policy may forbid")

@@ -26,33 +26,36 @@ BUILDAH_FLAGS = (
     Flag("format", 'Format of the manifest and config ("oci" or "docker")', metavar="string"),
     Flag("from", "Image to use instead of what the first FROM names", metavar="image"),
     Flag("http-proxy", "Pass the proxy variables of the environment to RUN steps", Kind.BOOL),
+    Flag("identity-label", "Label the image with the version of this builder", Kind.BOOL),
     Flag("iidfile-raw", "Write the image ID to a file, without `sha256:`"),
+    Flag("inherit-annotations", "Keep the annotations of the base image", Kind.BOOL),
     Flag("inherit-labels", "Keep the labels of the base image (default true)", Kind.BOOL),
     Flag("isolation", 'Accepted: what the machine allows is found out ("default", "oci", "rootless" or "chroot")'),
+    Flag("layer-label", "With --save-stages: set a label of the images of stages", Kind.LIST, metavar="stringArray"),
     Flag("manifest", "List of images to add the image to; it is made if it does not exist", metavar="name"),
     Flag("mount", "Mount for all RUN steps, as RUN's --mount has it", Kind.LIST, metavar="stringArray"),
     Flag("no-hosts", "Let RUN steps see the image's own /etc/hosts", Kind.BOOL),
     Flag("omit-history", "Leave the history out of the image", Kind.BOOL),
     Flag("os", "Operating system of the image, instead of --platform"),
     Flag("rewrite-timestamp", "Set times of files that are later than SOURCE_DATE_EPOCH to it", Kind.BOOL),
+    Flag("save-stages", "Keep an image of each stage that the target needs, without a name", Kind.BOOL),
     Flag("security-opt", "Security option of the RUN steps (seccomp=unconfined, no-new-privileges, mask=, unmask=)",
          Kind.LIST, metavar="stringArray"),
     Flag("skip-unused-stages", "Leave out stages that the target does not need (default true)", Kind.BOOL),
+    Flag("stage-labels", "With --save-stages: label the images with the stage's name and base", Kind.BOOL),
     Flag("squash", "Make one layer of all new ones", Kind.BOOL),
     Flag("squash-all", "Make one layer of all, those of the base included", Kind.BOOL),
     Flag("timestamp", "Shorthand for --source-date-epoch with --rewrite-timestamp", metavar="seconds"),
+    Flag("unsetannotation", "With --inherit-annotations: leave one of them out", Kind.COMMAS),
     Flag("unsetenv", "Leave an environment variable out of the image", Kind.COMMAS),
     Flag("unsetlabel", "Leave a label of the base image out", Kind.COMMAS),
     Flag("variant", "Variant of the architecture, with --arch"),
     Flag("volume", "Bind a path of this machine into all RUN steps (/host/path:/path[:ro])", Kind.LIST, "v",
          metavar="stringArray"),
     Flag("disable-content-trust", "", Kind.BOOL, hidden=True),
-    Flag("identity-label", "", Kind.BOOL, hidden=True),
-    Flag("inherit-annotations", "", Kind.BOOL, hidden=True),
     Flag("no-hostname", "", Kind.BOOL, hidden=True),
     Flag("quiet-pull", "", Kind.BOOL, hidden=True),
     Flag("single-snapshot", "", Kind.BOOL, hidden=True),
-    Flag("unsetannotation", "", Kind.COMMAS, hidden=True),
 )
 _FORMATS = ("oci", "docker")
 _COMPRESSIONS = {"gzip": "gzip", "zstd": "zstd", "zstd:chunked": "", "uncompressed": "uncompressed"}
@@ -69,9 +72,11 @@ def buildah_options(flags: Values) -> dict[str, object]:
         "security_opts": flags.all("security-opt"), "volumes": flags.all("volume"), "mounts": flags.all("mount"),
         "base": flags.text("from"), "env": key_values(flags.all("env"), from_environment=True),
         "unset_env": flags.all("unsetenv"), "inherit_labels": flags.on("inherit-labels", True),
-        "unset_labels": flags.all("unsetlabel"),
+        "unset_labels": flags.all("unsetlabel"), "inherit_annotations": flags.on("inherit-annotations"),
+        "unset_annotations": flags.all("unsetannotation"),
         "manifest": image_name(flags.text("manifest")) if flags.given("manifest") else "",
-        "omit_history": flags.on("omit-history"),
+        "save_stages": flags.on("save-stages"), "stage_labels": flags.on("stage-labels"),
+        "layer_labels": key_values(flags.all("layer-label")), "omit_history": flags.on("omit-history"),
         "squash": "all" if flags.on("squash-all") else "new" if squash else "",
         "all_platforms": flags.on("all-platforms"),
         "cache_ttl": duration(flags.text("cache-ttl"), "cache-ttl") if flags.given("cache-ttl") else None,
@@ -131,10 +136,9 @@ def _check(flags: Values) -> None:
     if flags.text("isolation", "default") not in _ISOLATIONS:
         raise InvalidValue(f"--isolation `{flags.text('isolation')}` is not known",
                            hint=f"there are {', '.join(_ISOLATIONS)}")
-    if flags.on("identity-label"):
-        raise UsageError("`--identity-label` is not supported: images do not say what built them")
-    if flags.on("inherit-annotations"):
-        raise UsageError("`--inherit-annotations` is not supported: as in BuildKit, an image has only its own")
+    for name in ("stage-labels", "layer-label"):
+        if (flags.given(name) if name == "layer-label" else flags.on(name)) and not flags.on("save-stages"):
+            raise UsageError(f"--{name} needs --save-stages: there are no other images to label")
     if flags.on("squash") and flags.on("squash-all"):
         raise UsageError("--squash and --squash-all cannot be used together")
     if flags.on("all-platforms") and (flags.given("platform") or platform_of(flags)):

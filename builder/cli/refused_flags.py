@@ -20,7 +20,6 @@ _REASONS = {
     "ignore-path": "all that a step writes is part of its layer; use a cache or tmpfs mount for what is not to stay",
     "ignorefile": "name it after the Dockerfile: `<Dockerfile>.dockerignore`",
     "ipc": "steps have an IPC namespace of their own",
-    "layer-label": "there are no intermediate images that could carry labels; --label labels the image",
     "logfile": "progress goes to standard error, which the shell can send to a file",
     "logsplit": "`builder logs` prints the output of each step",
     "os-feature": "images have the features of their base",
@@ -30,7 +29,6 @@ _REASONS = {
     "runtime-flag": "runtimes are called with their usual flags",
     "sign-by": "images are signed by tools like cosign, after the push",
     "source-policy-file": "source policies are not supported yet",
-    "stage-labels": "there are no images of stages; `builder builds show` lists their steps",
     **dict.fromkeys((
         "sbom-image-output", "sbom-image-purl-output", "sbom-merge-strategy", "sbom-output", "sbom-purl-output",
         "sbom-scanner-command", "sbom-scanner-image"), "bills of materials are not supported yet"),
@@ -41,7 +39,6 @@ _REASONS = {
 }
 BARE = {
     "compat-volumes": "what steps write below a volume stays, as in BuildKit",
-    "save-stages": "stages are kept in the cache; build one with --target and --tag to have its image",
     "stdin": "steps have an empty standard input; --on-error=debug opens a shell in one that failed",
 }
 """Those that take no value; switching them off is fine."""

@@ -32,3 +32,19 @@ class GraphBuilder:
                 vertex.op, tuple(numbers[needed] for needed in vertex.inputs), name=vertex.name,
                 location=vertex.location, stage=vertex.stage, ignore_cache=vertex.ignore_cache))
         return None if plan.output is None else numbers[plan.output]
+
+
+def reached(vertices: list[Vertex], output: int | None) -> tuple[tuple[Vertex, ...], dict[int, int]]:
+    """The vertices that `output` needs, in the same order, and their new numbers by their old ones."""
+    if output is None:
+        return (), {}
+    wanted, stack = set(), [output]
+    while stack:
+        index = stack.pop()
+        if index not in wanted:
+            wanted.add(index)
+            stack += vertices[index].inputs
+    renumbered = {old: new for new, old in enumerate(sorted(wanted))}
+    kept = tuple(msgspec.structs.replace(vertices[old], inputs=tuple(renumbered[n] for n in vertices[old].inputs))
+                 for old in sorted(wanted))
+    return kept, renumbered

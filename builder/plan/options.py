@@ -77,6 +77,8 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     all_stages: bool = False
     """Look also at the bases of stages that the target does not need (for checks)."""
     unused_stages: bool = False
+    save_stages: bool = False
+    """The plan tells how the stages become images, too."""
     """Plan and keep also what the target does not need."""
 
 

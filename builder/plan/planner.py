@@ -19,7 +19,7 @@ from builder.oci import ContainerConfig, ImageConfig, Platform
 from builder.plan import vertices as v
 from builder.plan.copying import CopyPlanner
 from builder.plan.errors import BlankBaseName, NoStages, PlanError, UnknownTarget
-from builder.plan.graph import GraphBuilder
+from builder.plan.graph import GraphBuilder, reached
 from builder.plan.imagesettings import inherited, with_settings
 from builder.plan.metadata import MetadataPlanner
 from builder.plan.options import ContextTree, EmptyTree, PlanOptions, World
@@ -347,20 +347,35 @@ class Planner:
     def _finish(self, target: StageNode) -> v.Plan:
         options = self._options
         target.config = with_settings(target.config, options.image)
+        config, platform = self._image_config(target)
+        keep, numbers = tuple(self._graph.vertices), dict(enumerate(range(len(self._graph.vertices))))
+        if not options.unused_stages:
+            keep, numbers = reached(self._graph.vertices, target.root)
+        stages = [node for node in self._stages.nodes if node.stage is not None and node.planned
+                  and node.named_context is None] if options.save_stages else []
+        return v.Plan(
+            vertices=keep, output=None if target.root is None else numbers[target.root], config=config,
+            history=tuple(target.history), platform=platform, base=target.image, epoch=self._epoch,
+            stages=tuple(self._saved(node, numbers) for node in stages if node is not target),
+            target=self._saved(target, numbers) if options.save_stages else None)
+
+    def _saved(self, node: StageNode, numbers: dict[int, int]) -> v.SavedStage:
+        return v.SavedStage(
+            index=node.index, name=node.name or str(node.index), base=node.base_name,
+            base_stage=node.base.index if node.base else None, output=None if node.root is None else numbers[node.root],
+            config=self._image_config(node)[0], history=tuple(node.history), image=node.image)
+
+    def _image_config(self, target: StageNode) -> tuple[ImageConfig, Platform]:
+        options = self._options
         platform = target.image.config.platform if target.image else options.platform
         if options.explicit_platform:
             same = (options.platform.os, options.platform.architecture) == (platform.os, platform.architecture)
             platform = platform if same and not options.platform.variant else options.platform
         platform = normalize(platform)
         base = target.image.config if target.image else ImageConfig()
-        config = ImageConfig(
+        return ImageConfig(
             author=target.author, architecture=platform.architecture, os=platform.os, variant=platform.variant,
-            os_version=base.os_version, os_features=base.os_features, config=target.config)
-        keep, output = tuple(self._graph.vertices), target.root
-        if not options.unused_stages:
-            keep, output = _reached(self._graph.vertices, target.root)
-        return v.Plan(vertices=keep, output=output, config=config, history=tuple(target.history), platform=platform,
-                      base=target.image, epoch=self._epoch)
+            os_version=base.os_version, os_features=base.os_features, config=target.config), platform
 
 
 def _count_steps(node: StageNode) -> int:
@@ -368,19 +383,3 @@ def _count_steps(node: StageNode) -> int:
     own = sum(isinstance(c.statement.instruction, i.Run | i.Copy | i.Add | i.Workdir) or c.is_onbuild
               for c in node.commands)
     return own + has_base
-
-
-def _reached(vertices: list[v.Vertex], output: int | None) -> tuple[tuple[v.Vertex, ...], int | None]:
-    """The vertices that `output` needs, renumbered in the same order."""
-    if output is None:
-        return (), None
-    wanted, stack = set(), [output]
-    while stack:
-        index = stack.pop()
-        if index not in wanted:
-            wanted.add(index)
-            stack += vertices[index].inputs
-    renumbered = {old: new for new, old in enumerate(sorted(wanted))}
-    kept = tuple(msgspec.structs.replace(vertices[old], inputs=tuple(renumbered[n] for n in vertices[old].inputs))
-                 for old in sorted(wanted))
-    return kept, renumbered[output]

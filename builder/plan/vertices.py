@@ -337,6 +337,23 @@ class Vertex(msgspec.Struct, frozen=True, kw_only=True):
     """Run it even on a hit (--no-cache, --no-cache-filter); the fresh result replaces the recorded one."""
 
 
+class SavedStage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage as an image of its own (--save-stages); the fields that Plan has too mean the same."""
+
+    index: int
+    name: str
+    """Its position if it has none."""
+    base: str
+    """As its FROM names it, variables expanded."""
+    base_stage: int | None
+    """The index of the stage that it continues."""
+    output: int | None
+    config: ImageConfig
+    history: tuple[History, ...]
+    image: ResolvedImage | None
+    """Plan's `base`."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A Dockerfile with its options, for one platform, down to one image."""
 
@@ -352,3 +369,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The image that the target stage ultimately starts from."""
     epoch: int | None = None
     """SOURCE_DATE_EPOCH, seconds."""
+    stages: tuple[SavedStage, ...] = ()
+    """The others that the target needs, in order, if they are to be saved."""
+    target: SavedStage | None = None
+    """The target itself, if stages are to be saved."""
