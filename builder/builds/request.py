@@ -116,7 +116,7 @@ def source_date_epoch(options: BuildOptions) -> int | None:
         raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}", hint="seconds since 1970, such as 1700000000") from None
 
 
-_REF_AND_COMMIT = re.compile(r"(git://[^#]+)#[^#]+#([0-9a-f]{40})")
+_REF_AND_COMMIT = r"(git://[^#]+)#[^#]+#([0-9a-f]{40})"
 
 
 def with_local_context(options: BuildOptions, stack: ExitStack) -> BuildOptions:
@@ -128,7 +128,7 @@ def with_local_context(options: BuildOptions, stack: ExitStack) -> BuildOptions:
     if options.context_subdir and os.path.isdir(context):
         return msgspec.structs.replace(options, context=os.path.join(context, options.context_subdir),
                                        context_subdir="")
-    if match := _REF_AND_COMMIT.fullmatch(context):
+    if match := context.startswith("git://") and re.fullmatch(_REF_AND_COMMIT, context):
         return msgspec.structs.replace(options, context=f"{match[1]}#{match[2]}")
     if not context.startswith("tar://"):
         return msgspec.structs.replace(options, context=context)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from builder.cli.flags import FlagError
 from builder.errors import UsageError
-from builder.reference import InvalidReference, Reference
 from builder.ui.units import InvalidSize, parse_bytes
 
 _ULIMITS = frozenset({"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
@@ -89,6 +88,8 @@ def duration(text: str, flag: str) -> float:
 
 def image_name(text: str) -> str:
     """A name that an image can be given, as it was given. Raises InvalidValue."""
+    from builder.reference import InvalidReference, Reference
+
     try:
         Reference.parse(text)
     except InvalidReference as error:
