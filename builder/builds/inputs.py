@@ -20,9 +20,9 @@ DEFAULT_NAMES = ("Dockerfile", "dockerfile", "Containerfile")
 class NoDockerfile(ContextError):
     code = "no-dockerfile"
 
-    def __init__(self, path: str, cause: str) -> None:
+    def __init__(self, path: str, cause: str, hint: str | None = None) -> None:
         super().__init__(f"failed to read dockerfile: open {path}: {cause}",
-                         hint="name it with -f, or write one called `Dockerfile`")
+                         hint=hint or "name it with -f, or write one called `Dockerfile`")
 
 
 class NoContext(ContextError):
@@ -124,8 +124,19 @@ def _read(path: str, shown: str) -> str:
         with open(path, "rb") as file:
             data = file.read(MAX_DOCKERFILE + 1)
     except OSError as error:
-        raise NoDockerfile(shown, (error.strerror or "unreadable").lower()) from error
+        raise NoDockerfile(shown, (error.strerror or "unreadable").lower(), _near(path)) from error
     return _decode(data)
+
+
+def _near(path: str) -> str | None:
+    """A hint with the file of the folder whose name is most like that of `path`."""
+    from builder.language.suggestions import did_you_mean
+
+    folder, name = os.path.split(path)
+    try:
+        return did_you_mean(name, os.listdir(folder or "."), prefix=f"{folder}/" if folder else "", as_known=True)
+    except OSError:
+        return None
 
 
 def _decode(data: bytes) -> str:

@@ -151,8 +151,16 @@ class Catalog:
         if len(found) > 1:
             raise AmbiguousId(text)
         if not found:
-            raise NotInStore(text)
+            raise NotInStore(text, self._near(text))
         return next(iter(found.values()))
+
+    def _near(self, text: str) -> str:
+        from difflib import get_close_matches
+
+        implied = "" if ":" in text else ":latest"
+        names = [Reference.parse(image.name).familiar.removesuffix(implied) for image in self._store.images()
+                 if not image.name.startswith("sha256:")]
+        return (get_close_matches(text, names, 1, 0.75) or [""])[0]
 
     def _config_digests(self, image: ImageRow) -> list[str]:
         try:

@@ -11,8 +11,10 @@ class NotInStore(ImageError):
 
     code = "image-not-stored"
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"image `{name}` is not in the store: not found", hint=f"fetch it: builder pull {name}")
+    def __init__(self, name: str, near: str = "") -> None:
+        """`near` is a name like it that is stored."""
+        super().__init__(f"image `{name}` is not in the store: not found",
+                         hint=f"did you mean `{near}`?" if near else f"fetch it: builder pull {name}")
 
 
 class NoMatchingPlatform(ImageError):

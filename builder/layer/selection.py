@@ -36,7 +36,7 @@ class SourceMissing(ContextError):
 
         shown = "/" + path.lstrip("/")
         prefix = posixpath.join(posixpath.dirname(path), "")
-        hint = did_you_mean(posixpath.basename(path), known, prefix=prefix)
+        hint = did_you_mean(posixpath.basename(path), known, prefix=prefix, as_known=True)
         super().__init__(f"failed to calculate checksum of `{shown}`: not found",
                          notes=(f"excluded by {excluded_by}",) if excluded_by else (),
                          hint="add an exception (`!pattern`) to the ignore file" if excluded_by else hint)

@@ -194,6 +194,8 @@ class Planner:
                     try:
                         self._resolve_base(node)
                     except BuilderError as error:
+                        if near := did_you_mean(node.base_name, self._stages.names()):
+                            error.notes = (*error.notes, f"there is no stage `{node.base_name}`{near}")
                         raise error.at(node.location) from None
             found_edges = False
             for node in reachable:

@@ -35,6 +35,8 @@ def refused(builder: Command, dockerfile: str, *words: str, args: tuple[str, ...
     ("FROM base\nCOPY missing.txt /\n", ("missing.txt", "not found", "Dockerfile:2")),
     ("FROM base\nCOPY --from=nope /x /y\n", ("nope",)),
     ("FROM base AS build\nCOPY --from=biuld /x /y\n", ("biuld",)),
+    ("FROM base AS build\nFROM base\nCOPY --from=biuld /x /y\n", ("there is no stage `biuld` (did you mean build?)",)),
+    ("FROM base AS build\nFROM buildd\n", ("there is no stage `buildd` (did you mean build?)",)),
     ("FROM base\nUSER nobody-here\nRUN true\n", ("nobody-here", "passwd", "Dockerfile:3")),
     ("FROM base\nCOPY --chown=nobody-here Dockerfile.txt /\n", ("nobody-here", "Dockerfile:2")),
     ("FROM base\nRUN no-such-program --x\n", ("no-such-program", "exit code: 127", "Dockerfile:2")),
@@ -55,6 +57,17 @@ def test_dockerfiles(builder: Command, dockerfile: str, words: tuple[str, ...]) 
 
 def test_an_unknown_target_is_named_with_the_nearest(builder: Command) -> None:
     refused(builder, "FROM base AS build\n", "biuld", "did you mean build?", args=("--target", "biuld"))
+
+
+def test_misspelt_files_and_images_are_named_as_they_are(builder: Command) -> None:
+    (builder.context / "README.md").write_text("")
+    (builder.context / "Other").write_text("FROM scratch\n")
+    refused(builder, "FROM scratch\nCOPY READM.md /\n", "did you mean `README.md`?")
+    missing = builder.run("build", "-f", str(builder.context / "Othr"), str(builder.context))
+    assert f"did you mean `{builder.context}/Other`?" in missing.stderr
+    assert builder.build("FROM scratch\n", "-t", "saved", "-t", "app:latest").returncode == 0
+    assert "did you mean `saved`?" in builder.run("history", "saevd").stderr
+    assert "did you mean `app:latest`?" in builder.run("inspect", "app:lates").stderr
 
 
 def test_a_missing_dockerfile_and_context(builder: Command) -> None:
