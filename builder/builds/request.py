@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from builder.golang import parse_bool
 from builder.oci import Digest, Platform, decode_manifest
 from builder.plan.options import ImageSettings, PlanOptions
 from builder.plan.stage import rfc3339
-from builder.plan.vertices import Plan
+from builder.plan.vertices import ResolvedImage
 from builder.platforms import host_platform, parse_platform
 
 if TYPE_CHECKING:
@@ -196,15 +196,13 @@ def created_annotation(options: BuildOptions) -> tuple[Annotation, ...]:
     return (Annotation(AnnotationTarget.MANIFEST, None, "org.opencontainers.image.created", created),)
 
 
-def inherited_annotations(options: BuildOptions, plans: Iterable[Plan],
-                          read: Callable[[Digest], bytes]) -> tuple[Annotation, ...]:
-    """Those of each base image's manifest, for its platform, if they are to be kept; `read` gives a stored document."""
-    if not options.inherit_annotations:
-        return ()
-    return tuple(Annotation(AnnotationTarget.MANIFEST, plan.platform, key, value)
-                 for plan in plans if plan.base is not None
-                 for key, value in decode_manifest(read(plan.base.digest)).annotations.items()
-                 if key not in options.unset_annotations)
+def inherited_annotations(options: BuildOptions, base: ResolvedImage | None,
+                          read: Callable[[Digest], bytes]) -> dict[str, str]:
+    """Those of the base image's manifest, if they are to be kept; `read` gives a stored document."""
+    if not options.inherit_annotations or base is None:
+        return {}
+    return {key: value for key, value in decode_manifest(read(base.digest)).annotations.items()
+            if key not in options.unset_annotations}
 
 
 def is_on(text: str) -> bool:

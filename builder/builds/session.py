@@ -206,10 +206,9 @@ class BuildSession:
                 solved = self._with_saved_stages(solved, lambda text: self._progress.say(vertex, text))
             sources = [self._source(one) for one in solved]
             exported = Exported()
-            inherited = inherited_annotations(options, (one.plan for one in solved), tools.store.read_blob)
             for output in outputs:
                 image = msgspec.structs.replace(
-                    output.image, annotations=(*inherited, *output.image.annotations, *created_annotation(options)))
+                    output.image, annotations=(*output.image.annotations, *created_annotation(options)))
                 output = msgspec.structs.replace(output, image=image)
                 one = exporter.export(output, sources, lambda position: MergedView(
                     [tools.store.layer_dir(layer) for layer in solved[position].snapshot.layers]))
@@ -235,6 +234,7 @@ class BuildSession:
         inline = self.cache_places is not None and self.cache_places.is_inline and solved.steps is not None
         source = ImageSource(platform=plan.platform, config=plan.config, history=plan.history,
                              layers=solved.snapshot.layers[below:], base=base, epoch=plan.epoch,
+                             annotations=inherited_annotations(self._options, base, self._tools.store.read_blob),
                              steps=solved.steps.image_steps(solved.output) if inline and solved.steps else {})
         if not self._options.squash:
             return source

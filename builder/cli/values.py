@@ -105,8 +105,8 @@ def check_ulimit(text: str) -> str:
         why = f"invalid ulimit argument: {text}"
     elif name not in _ULIMITS:
         why = f"invalid ulimit type: {name}"
-    elif not all(_is_limit(part) for part in ([soft, hard] if colon else [soft])):
-        why = f"`{limits}` is not a number or soft:hard"
+    elif (bad := next((part for part in ([soft, hard] if colon else [soft]) if not _is_limit(part)), None)) is not None:
+        why = f'strconv.ParseInt: parsing "{bad}": invalid syntax'
     elif colon and int(hard) != -1 and (int(soft) == -1 or int(soft) > int(hard)):
         why = f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
     else:

@@ -53,6 +53,8 @@ class ImageSource(msgspec.Struct, frozen=True, kw_only=True):
     """On top of the base's layers, bottom first."""
     base: ResolvedImage | None = None
     epoch: int | None = None
+    annotations: Mapping[str, str] = {}
+    """Of the manifest; those of ImageOptions take their places."""
     steps: Mapping[str, int] = {}
     """For an inline cache: keys of steps, and how many of the image's layers lie below that of each."""
 
@@ -134,8 +136,8 @@ class Assembler:
                               created_at(history), _inline_cache(source.steps, descriptors, diff_ids))
         config_descriptor = Descriptor(media_type=MediaType.OCI_CONFIG if oci else MediaType.DOCKER_CONFIG,
                                        digest=self._store.put_blob(config), size=len(config))
-        manifest = manifest_bytes(config_descriptor, descriptors,
-                                  self._annotations(AnnotationTarget.MANIFEST, platform), oci=oci)
+        annotations = {**source.annotations, **self._annotations(AnnotationTarget.MANIFEST, platform)}
+        manifest = manifest_bytes(config_descriptor, descriptors, annotations, oci=oci)
         descriptor = Descriptor(
             media_type=MediaType.OCI_MANIFEST if oci else MediaType.DOCKER_MANIFEST,
             digest=self._store.put_blob(manifest), size=len(manifest), platform=normalize(source.platform),

@@ -10,14 +10,14 @@ from builder.export.outputs import BadOutput, Output, OutputType
 @pytest.mark.parametrize(("outputs", "expected"), [
     ((), [Output(type=OutputType.IMAGE, names=("r/app:1", "app"))]),
     (("type=image,push=true",), [Output(type=OutputType.IMAGE, names=("r/app:1", "app"), push=True)]),
-    (("type=registry,name=x",), [Output(type=OutputType.IMAGE, names=("x",), push=True)]),
+    (("type=registry,name=x",), [Output(type=OutputType.IMAGE, names=("r/app:1", "app"), push=True)]),
 ])
-def test_outputs_without_a_name_have_those_of_tag(outputs: tuple[str, ...], expected: list[Output]) -> None:
+def test_tags_name_all_outputs_as_with_buildx(outputs: tuple[str, ...], expected: list[Output]) -> None:
     assert outputs_of(BuildOptions(tags=("r/app:1", "app"), outputs=outputs)) == expected
 
 
 @pytest.mark.parametrize(("tags", "output", "why"), [
-    ((), "type=registry", "there is no name to push to"),
+    ((), "type=registry", "tag is needed when pushing to registry"),
     (("r/app:1",), "type=registry,push-by-digest=true", "a name with a tag cannot be pushed by digest"),
     ((), "type=image,name=a:b,push-by-digest=true", "a name with a tag cannot be pushed by digest"),
 ])

@@ -148,10 +148,13 @@ def test_limits_of_steps() -> None:
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--shm-size", "3x"], 'invalid argument "3x" for "--shm-size" flag: invalid suffix: \'x\''),
+    (["--ulimit", "nofile=x"],
+     'invalid argument "nofile=x" for "--ulimit" flag: strconv.ParseInt: parsing "x": invalid syntax'),
+    (["--ulimit", "nofile=1:"],
+     'invalid argument "nofile=1:" for "--ulimit" flag: strconv.ParseInt: parsing "": invalid syntax'),
     (["--ulimit", "a=b"], 'invalid argument "a=b" for "--ulimit" flag: invalid ulimit type: a'),
     (["--ulimit", "nofile=2:1"], 'invalid argument "nofile=2:1" for "--ulimit" flag: '
                                  "ulimit soft limit must be less than or equal to hard limit: 2 > 1"),
-    (["--ulimit", "nofile=x"], 'invalid argument "nofile=x" for "--ulimit" flag: `x` is not a number or soft:hard'),
     (["--add-host", "foo"], "invalid host foo"), (["--network", "foo"], 'network mode "foo" not supported'),
     (["-t", "UPPER"], 'invalid tag "UPPER": repository name must be lowercase'),
     (["--allow", "foo"], "unknown entitlement foo"), (["--builder", "nope"], 'no builder "nope" found'),
