@@ -37,6 +37,7 @@ class BuildWorld:
         `fetch` gives the files of contexts in object stores.
         """
         self.trees: dict[str, FileTree] = {"context": context}
+        self._reserved = frozenset(self.trees)
         self._resolver = resolver
         self._named = {_normal(name): value for name, value in named.items()}
         self._rules = rules
@@ -55,11 +56,12 @@ class BuildWorld:
         return self._resolver.platforms(reference, pull=self._pull)
 
     def named_context(self, name: str, platform: Platform) -> NamedContext | None:
-        if name.lower() in {"scratch", "context"}:
-            return None
-        value = self._named.get(_normal(name))
+        name = _normal(name)
+        value = self._named.get(name)
         if value is None:
             return None
+        if name in self._reserved:
+            name += ":latest"
         if self._links is not None and value.startswith(LINK):
             return self._links(value.removeprefix(LINK), platform)
         for scheme in _IMAGE_SCHEMES:
@@ -129,4 +131,4 @@ def _normal(name: str) -> str:
     try:
         return Reference.parse(name).familiar.removesuffix(":latest")
     except BuilderError:
-        return name.lower()
+        return name

@@ -136,6 +136,10 @@ def _contexts(flags: Values) -> dict[str, str]:
         name, equals, value = item.partition("=")
         if not equals or not name:
             raise InvalidValue(f"invalid context value: {item}, expected key=value")
+        try:
+            Reference.parse(name)
+        except InvalidReference as error:
+            raise InvalidValue(f"invalid context name {name}: {error.message}") from None
         contexts[name] = value
     return contexts
 

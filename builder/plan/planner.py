@@ -31,6 +31,9 @@ from builder.plan.stages import Command, StageGraph, StageNode
 from builder.platforms import normalize, parse_platform
 from builder.reference import Reference
 
+_OWN_NAMES = frozenset({"scratch", "context"})
+"""Stages of these names are never replaced by a named context."""
+
 
 def plan(dockerfile: Dockerfile, options: PlanOptions, world: World, linter: Linter, *,
          epoch: int | None = None) -> v.Plan:
@@ -134,8 +137,8 @@ class Planner:
         node.commands = [Command(statement) for statement in stage.body]
         if stage.base.platform:
             node.platform = self._stage_platform(stage)
-        if node.name:
-            node.named_context = self._world.named_context(node.name, node.platform or self._options.platform)
+        if node.name and node.name.lower() not in _OWN_NAMES:
+            node.named_context = self._world.named_context(node.name.lower(), node.platform or self._options.platform)
         if node.named_context is not None:
             node.commands = []
         self._stages.add_stage(node)

@@ -84,6 +84,7 @@ def test_labels_contexts_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.platforms == ("linux/arm64",)
     assert options("--platform", "linux/amd64,linux/arm/v7").platforms == ("linux/amd64", "linux/arm/v7")
     assert complaint("--build-context", "foo") == "invalid context value: foo, expected key=value"
+    assert complaint("--build-context", "ONE=x").startswith("invalid context name ONE: invalid reference format")
     assert complaint("--annotation", "foo") == 'invalid annotation "foo", expected key=value'
     assert complaint("--cache-ttl", "x") == 'invalid argument "x" for "--cache-ttl" flag: time: invalid duration "x"'
     assert complaint("--jobs", "-3") == 'invalid argument "-3" for "--jobs" flag: less than 0'

@@ -124,3 +124,18 @@ def test_a_named_folder_has_ignore_rules_of_its_own(builder: Command) -> None:
     assert (out / "seen").read_text() == "taken\n"
     missing = builder.build("FROM scratch\nCOPY --from=named hidden /\n", *flags).stderr
     assert "excluded by `.dockerignore` line 1: `hidden`" in missing
+
+
+def test_named_contexts_are_found_as_image_names_are(builder: Command) -> None:
+    other = builder.context.parent / "other"
+    other.mkdir()
+    (other / "f").write_text("other")
+    (builder.context / "f").write_text("own")
+    out = builder.files("FROM base AS ONE\nRUN false\nFROM scratch AS context\nCOPY f /own\nFROM scratch\n"
+                        "COPY --from=One f /one\nCOPY --from=docker.io/library/one:latest f /two\n"
+                        "COPY --from=library/context f /other\nCOPY --from=context own /\n",
+                        "--build-context", f"one={other}", "--build-context", f"context={other}")
+    assert {path.name: path.read_text() for path in out.iterdir()} == {
+        "one": "other", "two": "other", "other": "other", "own": "own"}
+    refused = builder.build("FROM scratch\nCOPY --from=ONE f /\n", "--build-context", f"one={other}").stderr
+    assert "repository name must be lowercase" in refused
