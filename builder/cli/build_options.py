@@ -131,6 +131,10 @@ def _configured_proxies(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _contexts(flags: Values) -> dict[str, str]:
+    if not flags.given("build-context"):
+        return {}
+    from builder.reference import InvalidReference, Reference
+
     contexts = {}
     for item in flags.all("build-context"):
         name, equals, value = item.partition("=")

@@ -6,9 +6,10 @@ other here; whoever follows one does so inside the context.
 
 from __future__ import annotations
 
+import copy
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from builder.errors import ContextError
 from builder.language.ignore import IgnoreRules, MatchState
@@ -39,6 +40,8 @@ class LocalContext:
 
     def __init__(self, root: str, rules: IgnoreRules | None = None, *, root_owned: bool = True) -> None:
         self.root_owned = root_owned
+        self.named: Sequence[str] | None = None
+        """The paths and patterns by which a build takes files of it, where only those would be sent; see `sent.py`."""
         self.root = os.path.realpath(root)
         self._rules = rules
         self._prefix = self.root.rstrip("/") + "/"
@@ -73,6 +76,14 @@ class LocalContext:
         return self._walk_visible(directory.path, self._rules, self._rules.match_parents(directory.path))
 
     # -- what is hidden -------------------------------------------------------------------------------------------
+
+    def taken_by(self, words: Sequence[str]) -> LocalContext:
+        """The same tree for a build that takes no files of it but by `words`. Archives are unpacked as a whole."""
+        if not self.root_owned:
+            return self
+        narrowed = copy.copy(self)
+        narrowed.named = words
+        return narrowed
 
     def excluded_by(self, path: str) -> str | None:
         """The ignore rule that hides the canonical `path`, in words; None if it is not there at all, or visible."""

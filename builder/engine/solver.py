@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from builder.cache.key import CacheKey, Parts, key_of, kind_of
+from builder.context.local import LocalContext
 from builder.engine import events
 from builder.engine.lineage import base_parts, has_parent, instruction_of
 from builder.engine.logs import StepLog
@@ -23,6 +24,7 @@ from builder.engine.ops.sources import pull
 from builder.engine.ops.work import Work
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
+from builder.engine.selections import words_taken
 from builder.engine.workers import Workers
 from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
 from builder.oci import BlobForm
@@ -135,7 +137,10 @@ class Solver:
         for index, vertex in enumerate(self._plan.vertices):
             if isinstance(vertex.op, SourceContext) and index not in self._skipped:
                 self._record(Outcome(vertex=index, state="cached"))
-                self._results[index] = LocalFiles(vertex.op.name, self._resources.contexts[vertex.op.name])
+                tree = self._resources.contexts[vertex.op.name]
+                if isinstance(tree, LocalContext):
+                    tree = tree.taken_by(words_taken(self._plan, index))
+                self._results[index] = LocalFiles(vertex.op.name, tree)
 
     def _pass_over_skipped(self) -> None:
         for index in sorted(self._skipped):

@@ -13,12 +13,12 @@ import msgspec
 from builder.builds.inputs import Inputs
 from builder.context.local import LocalContext
 from builder.engine.lineage import instruction_of
-from builder.engine.ops.mounts import selection_of
+from builder.engine.selections import selections
 from builder.errors import BuilderError
 from builder.language.ignore import IgnoreRules, MatchState
 from builder.layer.selection import select
 from builder.layer.tree import Entry, FileTree, shown
-from builder.plan.vertices import BindMount, CacheMount, Copy, CopySource, Plan, Run, SourceContext, Vertex
+from builder.plan.vertices import Plan, SourceContext, Vertex
 
 
 class ContextFile(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ def list_context(plan: Plan, inputs: Inputs, trees: Mapping[str, FileTree]) -> C
 
 
 def _takings(plan: Plan, vertex: Vertex, trees: Mapping[str, FileTree]) -> Iterator[Taking]:
-    for source, input, copy in _selections(vertex):
+    for source, input, copy in selections(vertex):
         op = plan.vertices[vertex.inputs[input]].op
         if not isinstance(op, SourceContext):
             continue
@@ -84,19 +84,6 @@ def _takings(plan: Plan, vertex: Vertex, trees: Mapping[str, FileTree]) -> Itera
         entries = [entry for match in matches for entry in (match.entry, *(found.entry for found in match.contents))]
         yield Taking(instruction=instruction_of(vertex), line=vertex.location.span.line if vertex.location else 0,
                      context=op.name, files=tuple(_files(entries)))
-
-
-def _selections(vertex: Vertex) -> Iterator[tuple[CopySource, int, Copy]]:
-    """The sources of a COPY or ADD, and mounts said as such; each with the input that it selects from."""
-    match vertex.op:
-        case Copy() as copy:
-            for source in copy.sources:
-                yield source, source.input, copy
-        case Run(mounts=mounts):
-            for mount in mounts:
-                if isinstance(mount, BindMount | CacheMount) and mount.input is not None:
-                    selection = selection_of(mount)
-                    yield selection.sources[0], mount.input, selection
 
 
 def _files(entries: Iterator[Entry] | list[Entry]) -> Iterator[ContextFile]:

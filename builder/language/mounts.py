@@ -56,7 +56,7 @@ class MountSpec(msgspec.Struct, frozen=True, kw_only=True):
     uid: int | None = None
     gid: int | None = None
     env: str | None = None
-    """Name of a secret's variable; "" for the default name."""
+    """Name of a secret's variable."""
 
 
 class DeviceSpec(msgspec.Struct, frozen=True):

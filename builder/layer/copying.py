@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from builder.layer.destination import NEW_DIRECTORY_MODE, Destination
 from builder.layer.overlay import XattrPrefix
 from builder.layer.placement import Placement, Step
-from builder.layer.selection import clean, select
+from builder.layer.resolution import clean
+from builder.layer.selection import select
 from builder.layer.taken import ContentDigests, Taken
 from builder.layer.tree import FileTree
 from builder.layer.users import resolve_owner

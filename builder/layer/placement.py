@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.layer.destination import NEW_DIRECTORY_MODE, CannotCopy, Destination, Item
-from builder.layer.selection import Match, clean
+from builder.layer.resolution import clean
+from builder.layer.selection import Match
 from builder.layer.taken import ContentDigests
 from builder.layer.tree import Entry, FileTree
 from builder.layer.unchanged import has_same_content, is_unchanged

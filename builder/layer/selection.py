@@ -8,22 +8,19 @@ a directory that is only on the way to something taken is *implied*: it is in th
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from builder.errors import ContextError
 from builder.language.ignore import IgnoreRules, MatchState
-from builder.layer.resolution import canonical
+from builder.layer.resolution import canonical, clean
+from builder.layer.sent import WILDCARD, NothingSent, is_sent
 from builder.layer.tree import Entry, FileTree
 from builder.plan.vertices import Copy, CopySource
 
 PIVOT = "/./"
 """In a --parents source: only the components after it are re-created."""
-
-_WILDCARD = re.compile(r"(?:[^*?\[\\]|\\.)*[*?\[]", re.DOTALL)
-"""A backslash alone makes no pattern: `a\\b` is the file of that name."""
 
 
 class SourceMissing(ContextError):
@@ -72,7 +69,8 @@ class Match(msgspec.Struct, frozen=True):
 def select(source: CopySource, tree: FileTree, op: Copy) -> list[Match]:
     """Everything that `source` takes from `tree`, in the order in which it is copied.
 
-    Raises SourceMissing for a path without wildcards (and for a link that leads nowhere), BadSourcePattern.
+    Raises SourceMissing for a path without wildcards (and for a link that leads nowhere), NothingSent,
+    BadSourcePattern.
     """
     exclude = IgnoreRules.compile(op.exclude) if op.exclude else None
     matches: list[Match] = []
@@ -90,10 +88,10 @@ def expand(tree: FileTree, pattern: str) -> list[str]:
     """The paths that a pattern stands for; without wildcards itself, be there such a file or not.
 
     Links are followed in the part before the first wildcard, not in what the wildcards run over. Raises SourceMissing
-    if that part does not exist, BadSourcePattern.
+    if that part does not exist, NothingSent, BadSourcePattern.
     """
     parts = [part for part in clean(pattern).split("/") if part]
-    first = next((i for i, part in enumerate(parts) if _WILDCARD.match(part)), None)
+    first = next((i for i, part in enumerate(parts) if WILDCARD.match(part)), None)
     if first is None:
         return ["/".join(parts)]
     from builder.language.patterns import BadPattern, compile_pattern
@@ -112,12 +110,9 @@ def expand(tree: FileTree, pattern: str) -> list[str]:
             for child in tree.children(directory.path)
             if (last or child.is_dir) and matcher.fullmatch(posixpath.basename(child.path))
         ]
+    if not found and first and not is_sent(tree, base.path):
+        raise NothingSent(base.path, pattern)
     return [entry.path for entry in found]
-
-
-def clean(path: str) -> str:
-    """`path` without `.`, `..` and doubled slashes, by its text alone, not leading out of the root."""
-    return posixpath.normpath("/" + path).lstrip("/")
 
 
 def _match(tree: FileTree, word: str, entry: Entry, *, include: IgnoreRules | None = None,
@@ -133,11 +128,15 @@ def _with_parents(tree: FileTree, word: str, exclude: IgnoreRules | None) -> Ite
         base, pattern = "", word
     pattern = clean(pattern)
     include = IgnoreRules.compile([pattern])
-    required = not _WILDCARD.match(base) and not _WILDCARD.match(pattern)
+    required = not WILDCARD.match(base) and not WILDCARD.match(pattern)
     for path in expand(tree, base):
         match = _match(tree, path, _followed(tree, path), include=include, exclude=exclude)
         if required and all(selected.implied for selected in match.contents):
             raise _missing(tree, posixpath.join(path, pattern))
+        if not is_sent(tree, match.entry.path):
+            if WILDCARD.match(base):
+                continue
+            raise NothingSent(match.entry.path, word)
         yield match
 
 

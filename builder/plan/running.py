@@ -116,11 +116,14 @@ class RunPlanner:
             if spec.source:
                 raise PlanError("ssh does not support source")
             return v.SshMount(id=spec.id or "default", target=spec.target, required=spec.required,
-                              mode=0o600 if spec.mode is None else spec.mode, uid=spec.uid or 0, gid=spec.gid or 0)
+                              mode=_mode(spec, 0o600), uid=spec.uid or 0, gid=spec.gid or 0)
         target = self._target(spec)
-        if spec.type == "tmpfs":
-            return v.TmpfsMount(target=target, size=spec.size)
         origin = clean_source(spec.source)
+        if spec.type == "tmpfs":
+            if origin != "/":
+                raise PlanError(f"`{origin}` to be mounted at `{target}` was not found",
+                                location=self._planner.location(self._statement), hint="a tmpfs is empty: no source=")
+            return v.TmpfsMount(target=target, size=spec.size)
         if spec.type == "cache":
             return self._cache(spec, source, target, origin, inputs)
         if source is not None:
@@ -149,12 +152,14 @@ class RunPlanner:
         if not identity:
             raise PlanError("one of source, target required")
         target = spec.target
+        if spec.env == "":
+            raise PlanError("invalid environment variable: name cannot be empty", hint="give the secret an env=NAME")
         if spec.env is None and not target:
             target = "/run/secrets/" + posixpath.basename(identity)
         if target:
             target = clean(posixpath.join(self._planner.config.working_dir, target))
         return v.SecretMount(id=identity, target=target, env=spec.env or "", required=spec.required,
-                             mode=0o400 if spec.mode is None else spec.mode, uid=spec.uid or 0, gid=spec.gid or 0)
+                             mode=_mode(spec, 0o400), uid=spec.uid or 0, gid=spec.gid or 0)
 
     def _target(self, spec: MountSpec) -> str:
         target = posixpath.normpath(posixpath.join("/", self._planner.config.working_dir, spec.target))
@@ -182,3 +187,7 @@ def _position(inputs: list[int], vertex: int) -> int:
 def _summary(script: str) -> str:
     lines = re.split(_CRLF, script.strip())
     return lines[0] + ("..." if len(lines) > 1 else "")
+
+
+def _mode(spec: MountSpec, default: int) -> int:
+    return default if spec.mode is None else spec.mode & 0o777

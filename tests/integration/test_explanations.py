@@ -139,3 +139,10 @@ def test_named_contexts_are_found_as_image_names_are(builder: Command) -> None:
         "one": "other", "two": "other", "other": "other", "own": "own"}
     refused = builder.build("FROM scratch\nCOPY --from=ONE f /\n", "--build-context", f"one={other}").stderr
     assert "repository name must be lowercase" in refused
+
+
+def test_a_pattern_that_matches_nothing_needs_its_folder(builder: Command) -> None:
+    (builder.context / "sub").mkdir()
+    (builder.context / "sub" / "f").write_text("f")
+    assert "lstat /sub: no such file or directory" in builder.build("FROM scratch\nCOPY sub/*.x /\n").stderr
+    assert builder.build("FROM scratch\nCOPY sub/*.x /\nCOPY sub/f /\n").returncode == 0

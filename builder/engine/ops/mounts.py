@@ -13,6 +13,7 @@ import msgspec
 from builder.cache.key import LIST, Parts
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
+from builder.engine.selections import selection_of
 from builder.errors import ContextError, SandboxError
 from builder.layer.copying import CopyPlan, plan_copy
 from builder.plan.vertices import (
@@ -235,12 +236,6 @@ class RunMounts:
         if not os.path.exists(socket):
             raise SandboxError(f"the ssh agent's socket `{socket}` is gone")
         opened.mounts.append(Socket(target=target, source=socket, mode=mount.mode, uid=mount.uid, gid=mount.gid))
-
-
-def selection_of(mount: BindMount | CacheMount) -> Copy:
-    """What a bind mount takes, said as a copy to `/m`: a directory's contents, or one file."""
-    source = CopySource(input=0, paths=(posixpath.normpath(mount.source),), literal=True)
-    return Copy(sources=(source,), destination="/m", has_parent=False)
 
 
 def _is_made(mount: CacheMount) -> bool:

@@ -1,0 +1,55 @@
+"""What BuildKit would be sent of a directory on this machine: what some instruction of the build names, and no more.
+
+It shows where a pattern matches nothing: the directory that it starts from is only there if another source brings it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+
+from builder.errors import ContextError
+from builder.language.ignore import IgnoreRules
+from builder.layer.resolution import canonical, clean
+from builder.layer.tree import FileTree
+
+WILDCARD = re.compile(r"(?:[^*?\[\\]|\\.)*[*?\[]", re.DOTALL)
+"""A backslash alone makes no pattern: `a\\b` is the file of that name."""
+
+
+class NothingSent(ContextError):
+    code = "copy-source-missing"
+
+    def __init__(self, path: str, pattern: str) -> None:
+        super().__init__(f"lstat /{path}: no such file or directory",
+                         notes=(f"nothing matches `{pattern}`, and nothing else of `/{path}` is taken",))
+
+
+def is_sent(tree: FileTree, path: str) -> bool:
+    """Whether anything brings the canonical `path`: itself, a directory that it is in, or something in it."""
+    named: Iterable[str] | None = getattr(tree, "named", None)
+    if named is None or not path:
+        return True
+    words = {_resolved(tree, clean(word)) for word in named}
+    if "" in words:
+        return True
+    rules = IgnoreRules.compile(words)
+    matched, state = rules.match(path, rules.match_parents(posixpath.dirname(path)))
+    pending = [(path, state)]
+    while not matched and pending:
+        directory, above = pending.pop()
+        for entry in tree.children(directory):
+            matched, state = rules.match(entry.path, above)
+            if matched:
+                break
+            if entry.is_dir:
+                pending.append((entry.path, state))
+    return matched
+
+
+def _resolved(tree: FileTree, word: str) -> str:
+    """Links are followed in the part before the first wildcard; a word without one is followed to the end."""
+    parts = word.split("/")
+    first = next((i for i, part in enumerate(parts) if WILDCARD.match(part)), len(parts))
+    return "/".join([*canonical(tree.lstat, "/".join(parts[:first])).split("/"), *parts[first:]]).strip("/")
