@@ -19,6 +19,7 @@ from builder.layer.view import ABSENT
 
 IGNORE_FILES = (".dockerignore", ".containerignore")
 MAX_IGNORE_FILE = 16 << 20
+_VISIBLE = (False, 0)
 
 
 class Unreadable(ContextError):
@@ -158,21 +159,28 @@ class LocalContext:
         match = rules.match
         waiting: list[Entry] = []
         """Hidden directories on the way, nothing visible found in them so far."""
-        levels: list[tuple[Iterator[Entry], MatchState, Entry | None]] = [(iter(self._list(path)), state, None)]
+        levels: list[tuple[Iterator[Entry], MatchState, bool, Entry | None]] = []
+
+        def enter(path: str, state: MatchState, directory: Entry | None) -> None:
+            entries = self._list(path)
+            levels.append((iter(entries), state, rules.hides_none([entry.path for entry in entries], state), directory))
+
+        enter(path, state, None)
         while levels:
-            entries, state, directory = levels[-1]
+            entries, state, all_visible, directory = levels[-1]
             for entry in entries:
-                hidden, below = match(entry.path, state)
+                hidden, below = _VISIBLE if all_visible else match(entry.path, state)
                 if not hidden:
-                    yield from waiting
-                    waiting.clear()
+                    if waiting:
+                        yield from waiting
+                        waiting.clear()
                     yield entry
                     if stat.S_ISDIR(entry.stat.st_mode):
-                        levels.append((iter(self._list(entry.path)), below, None))
+                        enter(entry.path, below, None)
                         break
                 elif entry.is_dir and rules.has_exceptions and rules.may_have_inclusions_below(entry.path):
                     waiting.append(entry)
-                    levels.append((iter(self._list(entry.path)), below, entry))
+                    enter(entry.path, below, entry)
                     break
             else:
                 levels.pop()

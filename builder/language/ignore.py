@@ -62,6 +62,7 @@ class IgnoreRules:
         self._groups: list[tuple[int, bool, Callable[[str], bool]]] = []
         for group in _groups(self.rules):
             self._groups.append((1 << len(self._groups), group[0].is_exception, _matcher(group, name)))
+        self._excluding = _Texts([rule for rule in rules if not rule.is_exception])
         self._states: dict[str, MatchState] = {}
         self._exceptions = [_Reach(rule.pattern) for rule in rules if rule.is_exception]
 
@@ -97,6 +98,13 @@ class IgnoreRules:
                 state |= bit
                 excluded = not is_exception
         return excluded, state
+
+    def hides_none(self, paths: Sequence[str], parent: MatchState) -> bool:
+        """Whether it is certain, without asking for each, that `match` gives (False, 0) for all of `paths`.
+
+        These are in one directory, whose state is `parent`.
+        """
+        return not parent and not self._excluding.may_match(paths)
 
     def match_parents(self, directory: str) -> MatchState:
         """The state for the entries of `directory`."""
@@ -210,31 +218,49 @@ def _groups(rules: Iterable[IgnoreRule]) -> list[list[IgnoreRule]]:
     return groups
 
 
+class _Texts:
+    """What the patterns of some rules ask of a path; most can be told by comparing texts."""
+
+    def __init__(self, rules: Iterable[IgnoreRule]) -> None:
+        self.exact: set[str] = set()
+        self.expressions: list[str] = []
+        prefixes: list[str] = []
+        suffixes: list[str] = []
+        tails: list[str] = []
+        for rule in rules:
+            pattern = rule.pattern
+            if not patterns.has_wildcard(pattern):
+                self.exact.add(pattern)
+            elif pattern.startswith("**") and not patterns.has_wildcard(pattern[2:]):
+                suffixes.append(pattern[2:])
+                if pattern.startswith("**/"):
+                    self.exact.add(pattern[3:])
+            elif pattern.endswith("**") and not patterns.has_wildcard(pattern[:-2]):
+                prefixes.append(pattern[:-2])
+            else:
+                self.expressions.append(_expression(pattern))
+                tails.append(pattern[max(map(pattern.rfind, "*?[]\\")) + 1:].removeprefix("/"))  # `**/` may be nothing
+        self.prefixes = tuple(prefixes)
+        self.suffixes = tuple(suffixes)
+        self.tails = tuple(tails)
+        """How paths end that the expressions match: most paths do not, and comparing is faster than matching."""
+        self._ends = tuple(f"{text}\0" for text in (*suffixes, *tails))
+
+    def may_match(self, paths: Sequence[str]) -> bool:
+        """Whether one of the patterns may match one of `paths`: a search in all of them at once."""
+        if not self.exact.isdisjoint(paths) or any(path.startswith(self.prefixes) for path in paths if self.prefixes):
+            return True
+        ends = "\0".join((*paths, ""))
+        return any(text in ends for text in self._ends)
+
+
 def _matcher(rules: Iterable[IgnoreRule], name: str) -> Callable[[str], bool]:
     """Whether one of the rules' patterns matches a path itself."""
-    exact: set[str] = set()
-    prefixes: list[str] = []
-    suffixes: list[str] = []
-    expressions: list[str] = []
-    tails: list[str] = []
-    """How paths end that the expressions match: most paths do not, and comparing is faster than matching."""
-    for rule in rules:
-        pattern = rule.pattern
-        if not patterns.has_wildcard(pattern):
-            exact.add(pattern)
-        elif pattern.startswith("**") and not patterns.has_wildcard(pattern[2:]):
-            suffixes.append(pattern[2:])
-            if pattern.startswith("**/"):
-                exact.add(pattern[3:])
-        elif pattern.endswith("**") and not patterns.has_wildcard(pattern[:-2]):
-            prefixes.append(pattern[:-2])
-        else:
-            expressions.append(_expression(pattern))
-            tails.append(pattern[max(map(pattern.rfind, "*?[]\\")) + 1:].removeprefix("/"))  # `**/` may be nothing
-    starts, ends, regex_ends = tuple(prefixes), tuple(suffixes), tuple(tails)
-    if not expressions:
+    texts = _Texts(rules)
+    exact, starts, ends, regex_ends = texts.exact, texts.prefixes, texts.suffixes, texts.tails
+    if not texts.expressions:
         return lambda path: path in exact or path.startswith(starts) or path.endswith(ends)
-    regex = re.compile("|".join(expressions)).fullmatch
+    regex = re.compile("|".join(texts.expressions)).fullmatch
     if not starts and not ends:
         return lambda path: path in exact or (path.endswith(regex_ends) and regex(path) is not None)
     return lambda path: (path in exact or path.startswith(starts) or path.endswith(ends)

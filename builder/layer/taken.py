@@ -71,10 +71,11 @@ class Taken(msgspec.Struct, frozen=True):
         found = []
         for number, matches in enumerate(self.matches):
             for match in matches:
-                entries = [match.entry, *(selected.entry for selected in match.contents)]
-                found.append((number, match.name, [selected.path for selected in match.contents],
-                              [_facts_of(entry.stat) for entry in entries],
-                              [os.readlink(entry.host) for entry in entries if entry.is_link]))
+                entries = [match.entry, *[selected.entry for selected in match.contents]]
+                facts = list(map(_facts_of, [entry.stat for entry in entries]))
+                found.append((number, match.name, [selected.path for selected in match.contents], facts,
+                              [os.readlink(entry.host) for entry, fact in zip(entries, facts, strict=True)
+                               if stat.S_ISLNK(fact[0])]))
         trees = [(tree.root_owned, source.literal) for tree, source in zip(self.trees, self.sources, strict=True)]
         return marshal.dumps((trees, found), 2)  # from version 3 on, equal values may become different bytes
 

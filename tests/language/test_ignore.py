@@ -104,6 +104,29 @@ def _matches(pattern: str, path: str) -> bool:
     return re.fullmatch(expression, path) is not None
 
 
+PATTERNS = st.lists(st.sampled_from(["a", "b", ".c", "*", "**", "a*", "?", "[ab]", "*.c", "a\\b"]), min_size=1,
+                    max_size=3)
+NAMES = st.lists(st.sampled_from(["a", "b", "ab", "a.c", ".c", "d"]), min_size=1, max_size=6)
+
+
+@given(st.lists(st.tuples(st.booleans(), PATTERNS), max_size=4), st.lists(st.sampled_from("abd"), max_size=2), NAMES)
+def test_a_directory_of_which_nothing_is_hidden(rules: list[tuple[bool, list[str]]], directory: list[str],
+                                                names: list[str]) -> None:
+    compiled = IgnoreRules.compile(("!" if exception else "") + "/".join(parts) for exception, parts in rules)
+    state = compiled.match_parents("/".join(directory))
+    paths = ["/".join((*directory, name)) for name in names]
+    if compiled.hides_none(paths, state):
+        assert [compiled.match(path, state) for path in paths] == [(False, 0)] * len(paths)
+
+
+def test_most_directories_need_not_be_asked_for_by_file() -> None:
+    rules = IgnoreRules.parse("node_modules\n**/*.log\n!src/important.log\nbuild/**\n*.md\n")
+    assert rules.hides_none(["src/a.py", "src/important.txt"], None)
+    assert not rules.hides_none(["src/a.py", "src/b.log"], None)
+    assert not rules.hides_none(["build/a.py"], None)
+    assert not rules.hides_none(["node_modules", "src"], None)
+
+
 @pytest.mark.parametrize("pattern", ["*a" * 30 + "b", "**/" * 3 + "*a" * 10 + "b"])
 def test_no_pattern_takes_long(pattern: str) -> None:
     start = time.perf_counter()
