@@ -103,26 +103,25 @@ def write_folder(store: Store, entries: tuple[Descriptor, ...], path: str, *, fe
     os.makedirs(blobs_dir, exist_ok=True)
     blobs = {blob.digest: blob for entry in _distinct(entries) for blob in collect(store, entry).blobs}
     targets = {digest: os.path.join(blobs_dir, digest.removeprefix("sha256:")) for digest in blobs}
-    missing = [digest for digest, target in targets.items() if not os.path.exists(target)]
-    with _Copier(store, fetch) as copier:
-        for digest in missing:
-            copier.require(blobs[digest])
-            with open(f"{targets[digest]}.partial", "wb") as file:
-                copier.copy(digest, file)
-    for digest in missing:
-        os.replace(f"{targets[digest]}.partial", targets[digest])
-    tagged = [e if REF_NAME in e.annotations else _with(e, {REF_NAME: "latest"}) for e in entries]
     with _alone(path):
+        missing = [digest for digest, target in targets.items() if not os.path.exists(target)]
+        with _Copier(store, fetch) as copier:
+            for digest in missing:
+                copier.require(blobs[digest])
+                with open(f"{targets[digest]}.partial", "wb") as file:
+                    copier.copy(digest, file)
+        for digest in missing:
+            os.replace(f"{targets[digest]}.partial", targets[digest])
+        tagged = [e if REF_NAME in e.annotations else _with(e, {REF_NAME: "latest"}) for e in entries]
         kept = [old for old in _existing(path) if all(_name(old) != _name(new) for new in tagged)]
         _replace(os.path.join(path, "oci-layout"), _LAYOUT)
         _replace(os.path.join(path, "index.json"), index_bytes([*kept, *tagged], {}, oci=True, indent=False))
 
 
-def remove_unreachable(path: str, *, older: float) -> None:
+def remove_unreachable(path: str) -> None:
     """Deletes the blobs of a layout folder that nothing in its index.json leads to.
 
-    Blobs that came after `older` (seconds since the epoch) stay: somebody may be writing what leads to them. Raises
-    ImageError for a damaged index.json or manifest, and then deletes nothing; OSError.
+    Raises ImageError for a damaged index.json or manifest, and then deletes nothing; OSError.
     """
     blobs_dir = os.path.join(path, *_BLOBS)
     with _alone(path):
@@ -143,13 +142,13 @@ def remove_unreachable(path: str, *, older: float) -> None:
                     manifest = decode_manifest(data)
                     todo += [manifest.config, *manifest.layers]
         for entry in os.scandir(blobs_dir):
-            if entry.name not in reached and entry.stat().st_mtime < older:
+            if entry.name not in reached:
                 os.unlink(entry)
 
 
 @contextlib.contextmanager
 def _alone(path: str) -> Iterator[None]:
-    """Holds the folder's lock: two that change its index.json at once would lose what one of them wrote."""
+    """Holds the folder's lock: of two that change it at once, one would lose what it wrote or relies on."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

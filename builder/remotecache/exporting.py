@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -59,14 +58,13 @@ def write_steps(place: ExportPlace, steps: Mapping[str, CachedLayer], explanatio
     `fetch` brings blobs of layers that only another cache has. Blobs that the place has are not sent again. Raises
     RegistryError, StoreError, ImageError, CacheNotWritten.
     """
-    started = time.time()
     root = _manifest(place, steps, explanations, store)
     if place.reference is None:
         tagged = msgspec.structs.replace(root, annotations={REF_NAME: place.tag})
         try:
             os.makedirs(place.path, exist_ok=True)
             write_folder(store, (tagged,), place.path, fetch=fetch)
-            remove_unreachable(place.path, older=started)
+            remove_unreachable(place.path)
         except OSError as error:
             raise CacheNotWritten(place.path, error) from error
     else:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ class Machines:
 
     def __init__(self, folder: Path, base: Path) -> None:
         self.folder = folder
-        self._base = base
+        self.base = base
         self.context = folder / "context"
         (self.context / "src").mkdir(parents=True)
         (self.context / "src/a.c").write_text("int main;\n")
@@ -49,7 +50,7 @@ class Machines:
     def command(self, name: str) -> Command:
         """The command of that machine."""
         machine = Command.__new__(Command)
-        machine.root, machine.context, machine.base = self.folder / name, self.context, self._base
+        machine.root, machine.context, machine.base = self.folder / name, self.context, self.base
         return machine
 
     def image(self, name: str, *args: str, dockerfile: str = STAGES) -> str:
@@ -278,17 +279,17 @@ def test_bake_shares_caches(machines: Machines, tmp_path: Path) -> None:
     (tmp_path / "app.Dockerfile").write_text(STAGES)
     definition = tmp_path / "docker-bake.json"
     target = {"context": str(machines.context), "dockerfile": str(tmp_path / "app.Dockerfile"),
-              "contexts": {"base": f"oci-layout://{machines._base}"}}
+              "contexts": {"base": f"oci-layout://{machines.base}"}}
     definition.write_text(json.dumps({
         "group": {"default": {"targets": ["app", "build"]}},
         "target": {"app": target | {"cache-to": [f"type=local,dest={tmp_path}/cache"]},
                    "build": target | {"target": "build",
                                       "cache-to": [f"type=local,dest={tmp_path}/cache,tag=build"]}}}))
     args = ("bake", "--progress", "plain", "--allow", "fs=*", "-f", str(definition))
-    one = Command(tmp_path / "m1", machines._base)
+    one = Command(tmp_path / "m1", machines.base)
     assert len(ran(one.run(*args))) == 8
     assert len(json.loads((tmp_path / "cache/index.json").read_text())["manifests"]) == 2
-    two = Command(tmp_path / "m2", machines._base)
+    two = Command(tmp_path / "m2", machines.base)
     again = two.run(*args, "--set", f"*.cache-from=type=local,src={tmp_path}/cache",
                     "--set", f"build.cache-from=type=local,src={tmp_path}/cache,tag=build")
     assert ran(again) == []
@@ -326,3 +327,20 @@ def test_a_base_that_no_step_looks_into_is_not_fetched(machines: Machines, regis
     machines.image("three", "--output", str(files), "--cache-from", cache, dockerfile=dockerfile)
     assert (files / "base").read_text() == (files / "two").read_text() == "base\n"
     assert machines.command("four").run("run", "--rm", name, "cat", "/two").stdout == "base\n"
+
+
+def test_two_that_write_into_one_folder_at_once(machines: Machines) -> None:
+    cache = machines.folder / "cache"
+    tags = [f"t{number}" for number in range(6)]
+
+    def build(machine: str, tag: str, *args: str) -> Ran:
+        dockerfile = machines.folder / f"{tag}.Dockerfile"
+        dockerfile.write_text(f"FROM base\nRUN echo {tag} > /a\n")
+        return machines.command(machine).run("build", "--progress", "plain", "-f", str(dockerfile), "--build-context",
+                                             f"base=oci-layout://{machines.base}", *args, str(machines.context))
+
+    with ThreadPoolExecutor(len(tags)) as pool:
+        built = list(pool.map(lambda tag: build(tag, tag, "--cache-to", f"type=local,dest={cache},tag={tag}"), tags))
+    assert [ran(one) for one in built] == [["2"]] * len(tags)
+    for tag in tags:
+        assert ran(build("other", tag, "--cache-from", f"type=local,src={cache},tag={tag}")) == []
