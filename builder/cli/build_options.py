@@ -51,7 +51,7 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
         platforms=_platforms(flags),
         outputs=_outputs(flags), cache_from=(*flags.all("cache-from"), *cache_repo(flags)), cache_to=_cache_to(flags),
-        no_cache=flags.on("no-cache"), no_cache_filter=flags.all("no-cache-filter"),
+        no_cache=flags.on("no-cache") or not flags.on("cache", True), no_cache_filter=flags.all("no-cache-filter"),
         pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(secret_of, flags.all("secret"))),
         ssh=tuple(map(ssh_of, flags.all("ssh"))), network=_network(flags.text("network", "default")),
         allow=tuple(map(_entitlement, flags.all("allow"))), add_hosts=tuple(map(check_host, flags.all("add-host"))),

@@ -9,6 +9,7 @@ from builder.cli.values import InvalidValue
 from builder.errors import UsageError
 
 KANIKO_FLAGS = (
+    Flag("cache", "Off: as --no-cache", Kind.BOOL, hidden=True),
     Flag("cache-repo", "A registry's cache, read and written (as --cache-from and --cache-to with mode=max)",
          metavar="name", hidden=True),
     Flag("compression", "As --compression-format", hidden=True),

@@ -226,6 +226,7 @@ DONE: list[tuple[list[str], dict[str, object]]] = [
                                "cache_to": ("type=registry,ref=r/c,mode=max",)}),
     (["--cache-repo", "r/c", "--no-push-cache"], {"cache_from": ("type=registry,ref=r/c",), "cache_to": ()}),
     (["--destination", "r/a"], {"tags": ("r/a",), "outputs": ("type=image,push=true",)}),
+    (["--cache"], {}), (["--cache=false"], {"no_cache": True}),
     (["-d", "r/a", "--no-push"], {"tags": ("r/a",)}), (["--dockerfile", "D"], {"dockerfile": "D"}),
     (["--network", "private"], {"network": "private"}), (["--network", "ns:/proc/1/ns/net"],
                                                          {"network": "ns:/proc/1/ns/net"}),
