@@ -14,7 +14,6 @@ from builder.layer.resolution import clean
 from builder.layer.selection import Match
 from builder.layer.taken import ContentDigests
 from builder.layer.tree import Entry, FileTree
-from builder.layer.unchanged import has_same_content, is_unchanged
 from builder.plan.vertices import Copy, CopySource
 
 if TYPE_CHECKING:
@@ -82,7 +81,12 @@ class Placement:
         """
         if self._steps:
             return self._destination.facts
-        return self._destination.all_facts(has_same_content(self._destination.covering(), contents))
+        covering = list(self._destination.covering())
+        if not covering:
+            return self._destination.all_facts()
+        from builder.layer.unchanged import has_same_content
+
+        return self._destination.all_facts(has_same_content(covering, contents))
 
     def steps(self) -> tuple[Step, ...]:
         """Raises SourceChanged, ContextError."""
@@ -95,6 +99,8 @@ class Placement:
 
     def _changes(self) -> tuple[Item, ...]:
         """Without what the parent has just so."""
+        from builder.layer.unchanged import is_unchanged
+
         same = {item.path for item, below in self._destination.covering() if is_unchanged(item, below)}
         same |= self._destination.untouched(same)
         return tuple(item for path, item in self._destination.items.items() if path not in same)

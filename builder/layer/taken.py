@@ -48,12 +48,14 @@ class ContentDigests(Protocol):
         ...
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct):
     """Everything that the sources of a copy take, in order; `trees` and `matches` have one element a source."""
 
     sources: tuple[CopySource, ...]
     trees: tuple[FileTree, ...]
     matches: tuple[tuple[Match, ...], ...]
+    _made: tuple[ContentDigests, list[_Row]] | None = None
+    """What `digest` had to make: `manifest` follows where a copy is not in the cache, and takes it."""
 
     def digest(self, contents: ContentDigests) -> str:
         """Differs where anything that is copied differs."""
@@ -81,6 +83,7 @@ class Taken(msgspec.Struct, frozen=True):
 
     def _digest(self, contents: ContentDigests) -> str:
         rows = self._rows(contents)
+        self._made = contents, rows
         try:
             encoded = msgspec.msgpack.encode(rows)
         except UnicodeEncodeError:
@@ -91,10 +94,11 @@ class Taken(msgspec.Struct, frozen=True):
 
     def manifest(self, contents: ContentDigests) -> list[tuple[str, str]]:
         """What `digest` stands for: (path in its source, description) pairs that differ where an entry differs."""
+        made, self._made = self._made, None
+        rows = made[1] if made is not None and made[0] is contents else self._rows(contents)
         return [
             (shown(entry.path), f"{mode:o} {uid}:{gid} {payload.hex()} {shown(first)}".rstrip())
-            for (_, _, _, entry), (_, _, _, mode, uid, gid, payload, first) in zip(
-                self._entries(), self._rows(contents), strict=True)
+            for (_, _, _, entry), (_, _, _, mode, uid, gid, payload, first) in zip(self._entries(), rows, strict=True)
         ]
 
     def _rows(self, contents: ContentDigests) -> list[_Row]:
