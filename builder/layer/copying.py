@@ -65,6 +65,7 @@ class CopyPlan:
               xattr_prefix: XattrPrefix = "trusted") -> None:
         """Make the layer in the empty directory `diff_dir`, in overlayfs form, over the parent that was planned for.
 
+        What `key_parts`, if it was asked, found in the parent is left out where its time is the same too.
         New directories get `now_ns` (default: the time of writing). Raises SourceChanged if a file is not what it was
         when the plan was made, LayerNotWritten, and for archives what `extract_archive` raises. Nothing outside
         `diff_dir` is touched.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Set
 
 import msgspec
 
@@ -160,7 +160,7 @@ class Destination:
                     status.st_rdev):
                 yield item, below
 
-    def untouched(self, left_out: Collection[str] = ()) -> set[str]:
+    def untouched(self, left_out: Set[str] = frozenset()) -> set[str]:
         """The directories that the layer would hold for nothing, once it does not hold `left_out`: as the parent's,
         with nothing new in them. BuildKit's layers leave them out too, whatever time the copy gave them.
         """
@@ -178,7 +178,7 @@ class Destination:
                 needed.add(path.rpartition("/")[0])
         return untouched
 
-    def all_facts(self, same: Collection[str] = ()) -> dict[str, str]:
+    def all_facts(self, same: Set[str] = frozenset()) -> dict[str, str]:
         """`facts`, and what lets the layer leave out directories, and the files at `same` if their times are equal."""
         facts = self.facts | {shown(path): "as it is copied" for path in same}
         for path in self.untouched(same):

@@ -56,6 +56,7 @@ class Placement:
         self._steps: list[Step] = []
         self._stepped = 0
         """How many items are in steps."""
+        self._same: frozenset[str] = frozenset()
         self._copied = 0
         self._deferred: Callable[[], None] | None = None
         """The placing of a directory's contents where nothing is in their way: only done when they are written."""
@@ -82,14 +83,13 @@ class Placement:
         if self._steps:
             return self._destination.facts
         covering = list(self._destination.covering())
-        if not covering:
-            return self._destination.all_facts()
-        from builder.layer.unchanged import has_same_content
+        if covering:
+            from builder.layer.unchanged import same_but_for_times
 
-        return self._destination.all_facts(has_same_content(covering, contents))
+            self._same = same_but_for_times(covering, contents)
+        return self._destination.all_facts(self._same)
 
     def steps(self) -> tuple[Step, ...]:
-        """Raises SourceChanged, ContextError."""
         self._place_deferred()
         if not self._steps:
             return (Step(self._changes()),)
@@ -98,10 +98,9 @@ class Placement:
         return tuple(self._steps)
 
     def _changes(self) -> tuple[Item, ...]:
-        """Without what the parent has just so."""
-        from builder.layer.unchanged import is_unchanged
-
-        same = {item.path for item, below in self._destination.covering() if is_unchanged(item, below)}
+        """Without what the parent has just so, as far as `facts` told it."""
+        same = {item.path for item, below in self._destination.covering()
+                if item.path in self._same and item.mtime_ns == below.stat.st_mtime_ns}
         same |= self._destination.untouched(same)
         return tuple(item for path, item in self._destination.items.items() if path not in same)
 

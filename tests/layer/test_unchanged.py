@@ -36,6 +36,7 @@ def copy_all(context: str, below: str, *, link: bool = False) -> CopyPlan:
 
 
 def layer_of(plan: CopyPlan, layer: str) -> list[str]:
+    plan.key_parts(Fingerprints(b"secret"))
     plan.write(layer, now_ns=0)
     return list(dump_tree(MergedView([layer])))
 
