@@ -23,6 +23,8 @@ PARENT_CHANGED = ("the number of steps before it changed", "the step before it p
                   "an earlier step produced a different layer")
 """All that is told of layers below."""
 _LAST = ("below", "parent")
+_AS_COPIED = "as it is copied"
+"""What a COPY says of a file below that it would put there again."""
 _WORDS = {
     "cwd": "the working directory", "user": "the user", "network": "the network mode", "security": "the security mode",
     "hostname": "the host name", "hosts": "the list of extra hosts",
@@ -211,10 +213,17 @@ def _parent(old: Parts, new: Parts) -> Iterable[str]:
 
 def _below(before: list[list[str]], after: list[list[str]]) -> Iterable[str]:
     old, new = {path: fact for path, fact in before}, {path: fact for path, fact in after}  # noqa: C416
+    equal: list[str] = []
     for path in {**new, **old}:
-        was, now = old.get(path, "not looked at"), new.get(path, "not looked at")
-        if was != now:
+        # A directory is "unchanged" where nothing in it changes: that is told by what is in it.
+        was, now = (facts.get(path, "").removesuffix("unchanged").strip() or "not looked at" for facts in (old, new))
+        if was != now and _AS_COPIED in (was, now):
+            equal.append(path)
+        elif was != now:
             yield f"in the image below, `/{path}` was {clip(was)} and is {clip(now)}"
+    if equal:
+        more = f" and {len(equal) - 1} more" if len(equal) > 1 else ""
+        yield f"in the image below, `/{equal[0]}`{more} began or ceased to be as it is copied"
 
 
 def _mounts(before: list[Parts], after: list[Parts]) -> Iterable[str]:

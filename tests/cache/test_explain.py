@@ -101,6 +101,9 @@ CASES: list[tuple[str, Parts, dict[str, Any], str]] = [
      "source paths changed: `src` -> `src README`"),
     ("copy", COPY, {"below": [["", "directory 0755 0:0"], ["app", "directory 0700 1:1"]]},
      "in the image below, `/app` was absent and is directory 0700 1:1"),
+    ("copy", COPY, {"below": [["", "directory 0755 0:0"], ["app", "absent"], ["d", "unchanged"],
+                              ["d/f", "as it is copied"], ["d/g", "as it is copied"]]},
+     "in the image below, `/d/f` and 1 more began or ceased to be as it is copied"),
     ("makedirectory", {"path": "/app", "owner": [0, 0], "below": [["app", "absent"]]}, {"owner": [5, 5]},
      "the owner changed 0:0 -> 5:5"),
 ]
