@@ -98,7 +98,7 @@ def test_layer_over_parent_is_what_a_naive_copy_makes(context: Nodes, parent: No
         plan = planned(copy_of(words, destination, owner, ""), context_dir, parent_dir)
         if plan is None:
             return
-        plan.key_parts(Digests())
+        plan.key_parts(Sha256Digests())
         plan.write(layer_dir, now_ns=0)
         os.rmdir(copied)
         shutil.copytree(parent_dir, copied, symlinks=True)
@@ -120,7 +120,7 @@ def test_packing_at_once_gives_the_blob_of_the_directory(context: Nodes, parent:
         plan = planned(copy_of(words, destination, owner, mode), context_dir, parent_dir)
         if plan is None:
             return
-        plan.key_parts(Digests())
+        plan.key_parts(Sha256Digests())
         plan.write(layer_dir, now_ns=10**9)
         one, two = io.BytesIO(), io.BytesIO()
         assert plan.pack(root, two, BlobForm(Compression.UNCOMPRESSED), now_ns=10**9) == pack(layer_dir, one)
