@@ -169,7 +169,7 @@ _HELP = Flag("help", "Print this text", Kind.BOOL, "h", hidden=True)
 def _width() -> int:
     import shutil
 
-    return min(shutil.get_terminal_size().columns, 100) if sys.stdout.isatty() else 80
+    return min(shutil.get_terminal_size().columns, 100) if sys.stdout is not None and sys.stdout.isatty() else 80
 
 
 class UnknownCommand(UsageError):

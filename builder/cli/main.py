@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interruption = _Interruption()
     try:
         status = _dispatch(words)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where the caller has closed it
+            sys.stdout.flush()
         return status
     except BrokenPipeError:
         _discard_stdout()

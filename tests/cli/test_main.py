@@ -58,6 +58,12 @@ def test_version(cli: Cli, flag: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"builder version {builder.__version__}\n", "")
 
 
+def test_closed_output_is_no_error() -> None:
+    command = f'exec "{sys.executable}" -m builder --help >&-'
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help_names_every_command(cli: Cli) -> None:
     done = cli("--help")
     assert (done.returncode, done.stderr) == (0, "")
