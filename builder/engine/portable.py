@@ -16,11 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from builder.cache.key import LIST, CacheKey, Parts, key_of, kind_of, op_parts
-from builder.engine.lineage import has_parent
+from builder.engine.lineage import has_parent, selection_of
 from builder.engine.ops.prepare import prepare
 from builder.engine.ops.work import Work
 from builder.engine.resources import Resources
-from builder.engine.selections import selection_of
 from builder.errors import BuilderError
 from builder.layer.selection import select
 from builder.layer.taken import ContentDigests, Taken

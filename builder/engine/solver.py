@@ -16,7 +16,7 @@ import msgspec
 from builder.cache.key import CacheKey, Parts, key_of, kind_of
 from builder.context.local import LocalContext
 from builder.engine import events
-from builder.engine.lineage import base_parts, has_parent, instruction_of
+from builder.engine.lineage import base_parts, has_parent, instruction_of, words_taken
 from builder.engine.logs import StepLog
 from builder.engine.ops.prepare import prepare
 from builder.engine.ops.run import RunWork
@@ -24,7 +24,6 @@ from builder.engine.ops.sources import pull
 from builder.engine.ops.work import Work
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
-from builder.engine.selections import words_taken
 from builder.engine.workers import Workers
 from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
 from builder.oci import BlobForm

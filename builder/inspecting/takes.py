@@ -12,8 +12,7 @@ import msgspec
 
 from builder.builds.inputs import Inputs
 from builder.context.local import LocalContext
-from builder.engine.lineage import instruction_of
-from builder.engine.selections import selections
+from builder.engine.lineage import instruction_of, selections
 from builder.errors import BuilderError
 from builder.language.ignore import IgnoreRules, MatchState
 from builder.layer.selection import select

@@ -8,6 +8,7 @@ a directory that is only on the way to something taken is *implied*: it is in th
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -15,9 +16,11 @@ import msgspec
 from builder.errors import ContextError
 from builder.language.ignore import IgnoreRules, MatchState
 from builder.layer.resolution import canonical, clean
-from builder.layer.sent import WILDCARD, NothingSent, is_sent
 from builder.layer.tree import Entry, FileTree
 from builder.plan.vertices import Copy, CopySource
+
+WILDCARD = re.compile(r"(?:[^*?\[\\]|\\.)*[*?\[]", re.DOTALL)
+"""A backslash alone makes no pattern: `a\\b` is the file of that name."""
 
 PIVOT = "/./"
 """In a --parents source: only the components after it are re-created."""
@@ -110,8 +113,10 @@ def expand(tree: FileTree, pattern: str) -> list[str]:
             for child in tree.children(directory.path)
             if (last or child.is_dir) and matcher.fullmatch(posixpath.basename(child.path))
         ]
-    if not found and first and not is_sent(tree, base.path):
-        raise NothingSent(base.path, pattern)
+    if not found and first:
+        from builder.layer.sent import require_sent
+
+        require_sent(tree, base.path, pattern)
     return [entry.path for entry in found]
 
 
@@ -123,6 +128,8 @@ def _match(tree: FileTree, word: str, entry: Entry, *, include: IgnoreRules | No
 
 def _with_parents(tree: FileTree, word: str, exclude: IgnoreRules | None) -> Iterator[Match]:
     """--parents: the path is a pattern below the pivot, matched with all of its directories."""
+    from builder.layer.sent import is_sent, require_sent
+
     base, pivot, pattern = word.partition(PIVOT)
     if not pivot:
         base, pattern = "", word
@@ -133,10 +140,10 @@ def _with_parents(tree: FileTree, word: str, exclude: IgnoreRules | None) -> Ite
         match = _match(tree, path, _followed(tree, path), include=include, exclude=exclude)
         if required and all(selected.implied for selected in match.contents):
             raise _missing(tree, posixpath.join(path, pattern))
-        if not is_sent(tree, match.entry.path):
-            if WILDCARD.match(base):
-                continue
-            raise NothingSent(match.entry.path, word)
+        if not WILDCARD.match(base):
+            require_sent(tree, match.entry.path, word)
+        elif not is_sent(tree, match.entry.path):
+            continue
         yield match
 
 

@@ -6,16 +6,13 @@ It shows where a pattern matches nothing: the directory that it starts from is o
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable
 
 from builder.errors import ContextError
 from builder.language.ignore import IgnoreRules
 from builder.layer.resolution import canonical, clean
+from builder.layer.selection import WILDCARD
 from builder.layer.tree import FileTree
-
-WILDCARD = re.compile(r"(?:[^*?\[\\]|\\.)*[*?\[]", re.DOTALL)
-"""A backslash alone makes no pattern: `a\\b` is the file of that name."""
 
 
 class NothingSent(ContextError):
@@ -24,6 +21,12 @@ class NothingSent(ContextError):
     def __init__(self, path: str, pattern: str) -> None:
         super().__init__(f"lstat /{path}: no such file or directory",
                          notes=(f"nothing matches `{pattern}`, and nothing else of `/{path}` is taken",))
+
+
+def require_sent(tree: FileTree, path: str, pattern: str) -> None:
+    """Raises NothingSent unless `path` is there for `pattern`, which matches nothing in it."""
+    if not is_sent(tree, path):
+        raise NothingSent(path, pattern)
 
 
 def is_sent(tree: FileTree, path: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.context.local import LocalContext
-from builder.engine.selections import words_taken
+from builder.engine.lineage import words_taken
 from builder.layer.selection import select
 from builder.layer.sent import NothingSent, is_sent
 from builder.oci import ImageConfig, Platform

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import msgspec
 
 from builder.cache.key import LIST, Parts
+from builder.engine.lineage import selection_of
 from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
-from builder.engine.selections import selection_of
 from builder.errors import ContextError, SandboxError
 from builder.layer.copying import CopyPlan, plan_copy
 from builder.plan.vertices import (
