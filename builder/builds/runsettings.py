@@ -14,7 +14,8 @@ from builder.plan.options import RunSettings
 from builder.plan.vertices import Confinement, Dns, HostMount, Limits, Network, Ulimit
 
 _NAMESPACE = "ns:"
-_UNCONFINED = frozenset({"apparmor=unconfined", "label=disable", "label:disable", "systempaths=default"})
+_VALUED = ("seccomp", "apparmor", "mask", "unmask")
+_UNCONFINED = frozenset({"label=disable", "label:disable", "systempaths=default"})
 """Ask for what steps have anyway."""
 
 
@@ -28,7 +29,8 @@ class UnknownNetwork(UsageError):
 class UnknownSecurityOption(UsageError):
     def __init__(self, text: str, why: str) -> None:
         super().__init__(f"--security-opt `{text}`: {why}",
-                         hint="there are seccomp=unconfined, no-new-privileges, mask=PATHS, unmask=PATHS or unmask=ALL")
+                         hint="there are seccomp=FILE, seccomp=unconfined, apparmor=NAME, no-new-privileges, "
+                              "mask=PATHS, unmask=PATHS and unmask=ALL")
 
 
 def run_settings(options: BuildOptions) -> RunSettings:
@@ -127,26 +129,42 @@ def _amount(name: str, text: str) -> int:
 
 
 def _confinement(options: BuildOptions) -> Confinement:
-    seccomp, no_new_privileges = True, False
+    added, dropped = tuple(map(_capability, options.cap_add)), tuple(map(_capability, options.cap_drop))
+    seccomp, no_new_privileges, apparmor = "builtin", False, ""
     masked: list[str] = []
     unmasked: list[str] = []
     for text in options.security_opts:
         name, _, value = text.partition("=")
         match name:
-            case "seccomp" if value == "unconfined":
-                seccomp = False
-            case "seccomp":
-                raise UnknownSecurityOption(text, "there is only the built-in profile, or none")
+            case "seccomp" if value:
+                seccomp = value
+            case "apparmor" if value:
+                apparmor = "" if value == "unconfined" else value
             case "no-new-privileges" if value in ("", "true", "false"):
                 no_new_privileges = value != "false"
             case "mask" | "unmask" if value:
                 (masked if name == "mask" else unmasked).extend(_kernel_paths(text, value))
             case _ if text not in _UNCONFINED:
-                raise UnknownSecurityOption(text, "steps have no AppArmor profile and no SELinux label to change"
-                                            if name in ("apparmor", "label") else "there is no such option")
+                raise UnknownSecurityOption(text, "steps have no SELinux label to change" if name == "label"
+                                            else "it needs a value" if name in _VALUED else "there is no such option")
+    if apparmor:
+        from builder.sandbox.apparmor import check_profile
+
+        check_profile(apparmor)
     return Confinement(
-        added=tuple(map(_capability, options.cap_add)), dropped=tuple(map(_capability, options.cap_drop)),
-        seccomp=seccomp, no_new_privileges=no_new_privileges, masked=tuple(masked), unmasked=tuple(unmasked))
+        added=added, dropped=dropped, seccomp=seccomp != "unconfined",
+        seccomp_profile=_seccomp_profile(seccomp, added, dropped), apparmor=apparmor,
+        no_new_privileges=no_new_privileges, masked=tuple(masked), unmasked=tuple(unmasked))
+
+
+def _seccomp_profile(value: str, added: tuple[str, ...], dropped: tuple[str, ...]) -> str:
+    """What the file says for steps with these rights; "" for the usual profile, and for none."""
+    if value in ("builtin", "unconfined"):
+        return ""
+    from builder.sandbox.runtime.facts import granted
+    from builder.sandbox.seccomp.profile import load_profile
+
+    return load_profile(value, granted(added, dropped))
 
 
 def _kernel_paths(text: str, value: str) -> list[str]:

@@ -4,7 +4,7 @@ A part has a name and a JSON-able value. `op_parts` makes those that the op itse
 what it found out about the inputs. The names are a vocabulary, because misses are explained with them:
 
     run            argv, env (pairs in order), cwd, user, network, security, confinement, hostname, hosts, hosts_file,
-                   scripts
+                   scripts (of confinement, a seccomp profile's digest stands for it)
                    mounts        as in the op
                    mount:TARGET  digest of what a bind mount, or the `from` of a cache mount, selects
                    parent        ids of the layers below, bottom first
@@ -37,7 +37,7 @@ from typing import Any, NewType, TypeAlias
 import msgspec
 
 from builder.hashing import sha256
-from builder.plan.vertices import AnyOp, Mount, Run
+from builder.plan.vertices import AnyOp, Confinement, Mount, Run
 
 CacheKey = NewType("CacheKey", str)
 Parts: TypeAlias = dict[str, Any]
@@ -90,8 +90,20 @@ def _run_parts(op: Run) -> Parts:
     parts["hosts"] = [name for name, _ in parts.pop("extra_hosts")]
     parts["scripts"] = parts.pop("files")
     parts["mounts"] = [_mount_parts(mount) for mount in op.mounts]
+    parts["confinement"] = _confinement_parts(op.confinement)
     parts["args.list"] = list(op.arg_names)
     return parts
+
+
+def _confinement_parts(confinement: Confinement) -> Parts:
+    """A seccomp profile by its digest, and what few steps have only where they have it."""
+    fields: Parts = msgspec.to_builtins(confinement)
+    profile, apparmor = fields.pop("seccomp_profile"), fields.pop("apparmor")
+    if profile and confinement.seccomp:
+        fields["seccomp"] = sha256(profile.encode()).hexdigest()
+    if apparmor:
+        fields["apparmor"] = apparmor
+    return fields
 
 
 def _mount_parts(mount: Mount) -> Parts:

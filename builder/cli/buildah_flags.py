@@ -39,7 +39,8 @@ BUILDAH_FLAGS = (
     Flag("os", "Operating system of the image, instead of --platform"),
     Flag("rewrite-timestamp", "Set times of files that are later than SOURCE_DATE_EPOCH to it", Kind.BOOL),
     Flag("save-stages", "Keep an image of each stage that the target needs, without a name", Kind.BOOL),
-    Flag("security-opt", "Security option of the RUN steps (seccomp=unconfined, no-new-privileges, mask=, unmask=)",
+    Flag("security-opt", "Security option of the RUN steps (seccomp=FILE or =unconfined, apparmor=NAME, "
+                         "no-new-privileges, mask=, unmask=)",
          Kind.LIST, metavar="stringArray"),
     Flag("skip-unused-stages", "Leave out stages that the target does not need (default true)", Kind.BOOL),
     Flag("stage-labels", "With --save-stages: label the images with the stage's name and base", Kind.BOOL),

@@ -281,6 +281,11 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
     """Capabilities without `CAP_`, or `ALL`; so are `dropped`, which win."""
     dropped: tuple[str, ...] = ()
     seccomp: bool = True
+    """Whether system calls are refused: those that the default profile refuses, or `seccomp_profile`."""
+    seccomp_profile: str = ""
+    """As JSON, in the form that `linux.seccomp` has in the OCI runtime specification."""
+    apparmor: str = ""
+    """Name of a loaded profile that the step's program is to start in."""
     no_new_privileges: bool = False
     masked: tuple[str, ...] = ()
     """Paths to hide beside the usual ones."""

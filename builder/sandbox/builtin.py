@@ -6,6 +6,7 @@ Where the kernel refuses the overlay, as it does on network file systems and on 
 from __future__ import annotations
 
 import marshal
+import os
 from typing import BinaryIO
 
 import msgspec
@@ -40,9 +41,13 @@ class BuiltinSandbox:
         return run_copied(lambda plain: self._run(plain, output, stdin), container, userxattr=self._userxattr)
 
     def _run(self, container: Container, output: Output, stdin: BinaryIO | None) -> Exit:
-        document = marshal.dumps(msgspec.to_builtins(container, builtin_types=(bytes,)))
+        document = msgspec.to_builtins(container, builtin_types=(bytes,))
+        if container.seccomp_profile:
+            from builder.sandbox.seccomp.filter import compile_profile
+
+            document["seccomp_filter"] = compile_profile(container.seccomp_profile, os.uname().machine)
         with Session(container, output, stdin) as session:
-            return self._spawner.run(document, session)
+            return self._spawner.run(marshal.dumps(document), session)
 
     def close(self) -> None:
         self._spawner.close()

@@ -97,7 +97,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     """Beside the usual ones; without `CAP_`, or `ALL`. What is also dropped is not there, `ALL` aside."""
     dropped_capabilities: tuple[str, ...] = ()
     seccomp: bool = True
-    """Refuse the system calls that the default profile refuses."""
+    """Refuse the system calls that the default profile refuses, or what `seccomp_profile` does."""
+    seccomp_profile: str = ""
+    """JSON of a `seccomp.profile.Profile`."""
+    apparmor: str = ""
+    """The AppArmor profile to start the program in; "" leaves it in the caller's."""
     no_new_privileges: bool = False
     masked: tuple[str, ...] = ()
     """Absolute paths to hide beside the usual ones; those that do not exist are fine."""

@@ -6,6 +6,7 @@ container is a bind from there. Reference: github.com/opencontainers/runtime-spe
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -36,7 +37,7 @@ def oci_config(container: Container, *, binds_dir: str, cgroups_path: str, rootl
         linux["maskedPaths"] = [*facts.hidden(facts.MASKED_PATHS, container.unmasked), *container.masked]
         linux["readonlyPaths"] = list(facts.hidden(facts.READONLY_PATHS, container.unmasked))
         if container.seccomp:
-            linux["seccomp"] = seccomp()
+            linux["seccomp"] = json.loads(container.seccomp_profile) if container.seccomp_profile else seccomp()
     elif not rootless:
         nodes = [(name, "c", major, minor) for name, major, minor in facts.PRIVILEGED_DEVICES]
         nodes += [(f"loop{n}", "b", 7, n) for n in range(system.free_loop() + facts.PRIVILEGED_LOOPS)]
@@ -94,6 +95,7 @@ def _process(container: Container, *, single_id: bool) -> dict[str, Any]:
         "capabilities": dict.fromkeys(kinds, capabilities),
         "rlimits": [_limit(limit, may_raise="SYS_RESOURCE" in held) for limit in container.rlimits],
         "noNewPrivileges": container.no_new_privileges,
+        **({"apparmorProfile": container.apparmor} if container.apparmor and not container.privileged else {}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,18 @@ def test_exactly_the_keyed_fields_count(op: AnyOp, replaced: dict[str, Any]) -> 
         changed = msgspec.structs.replace(op, **{field: value})
         assert changed != op
         assert (key(changed) == key(op)) is (field in op.unkeyed), field
+
+
+def test_confinement_is_keyed_by_what_it_does() -> None:
+    def key_under(**fields: Any) -> str:
+        return key(msgspec.structs.replace(RUN, confinement=Confinement(**fields)))
+
+    same = {key_under(), key_under(seccomp_profile="", apparmor="")}
+    others = [key_under(seccomp=False), key_under(apparmor="a"), key_under(apparmor="b"),
+              *(key_under(seccomp_profile=text) for text in ("{}", "[]"))]
+    assert len(same) == 1 and len(same | set(others)) == 1 + len(others)
+    parts = op_parts(msgspec.structs.replace(RUN, confinement=Confinement(seccomp_profile="{}")))
+    assert parts["confinement"]["seccomp"] == hashlib.sha256(b"{}").hexdigest()
 
 
 MOUNTS: list[tuple[Any, dict[str, Any], set[str]]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import shutil
 import subprocess
@@ -274,8 +275,43 @@ def test_security_options(builder: Command) -> None:
     shown, hidden = prints(builder, keys, "--security-opt", "unmask=/proc/keys", "--security-opt",
                            "mask=/proc/uptime").split()
     assert (hidden, shown != "0") == ("0", True)
-    assert "there is only the built-in profile, or none" in fails(builder, "true", "--security-opt", "seccomp=/x.json")
+    assert "the seccomp profile `/x.json` cannot be used" in fails(builder, "true", "--security-opt", "seccomp=/x.json")
+    assert "it needs a value" in fails(builder, "true", "--security-opt", "seccomp=")
     assert "unknown capability `FOO`" in fails(builder, "true", "--cap-add", "foo".upper())
+
+
+def test_a_seccomp_profile(builder: Command) -> None:
+    """Its content decides whether a step runs again, not where it lies."""
+    first, second = (builder.context.parent / name for name in ("first.json", "second.json"))
+    document = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30},
+        {"names": ["mknod", "mknodat"], "action": "SCMP_ACT_ERRNO", "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
+    ]}
+    first.write_text(json.dumps(document))
+    second.write_text(json.dumps(document, indent=2))
+
+    def build(profile: Path, *args: str) -> str:
+        done = builder.build("FROM base\nRUN mkdir /x; mknod /y p; date > /out\n", *args,
+                             "--security-opt", f"seccomp={profile}", "--security-opt", "apparmor=unconfined")
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    said = build(first)
+    assert "can't create directory '/x': Read-only file system" in said
+    assert "mknod: /y: Operation not permitted" in said
+    assert "miss:" not in build(second)
+    assert "miss: `confinement` changed" in build(second, "--cap-add", "SYS_ADMIN")
+    document["syscalls"] = []
+    second.write_text(json.dumps(document))
+    said = build(second)
+    assert "miss: `confinement` changed" in said and "create directory" not in said
+
+
+@pytest.mark.skipif(os.path.exists("/sys/module/apparmor"), reason="has AppArmor")
+def test_an_apparmor_profile_where_there_is_none(builder: Command) -> None:
+    said = fails(builder, "echo was run", "--security-opt", "apparmor=mine")
+    assert "there is no AppArmor profile `mine`: AppArmor is not enabled on this machine" in said
+    assert "/sys/module/apparmor/parameters/enabled" in said and "apparmor=unconfined" in said and "was run" not in said
 
 
 def test_insecure_steps_need_to_be_allowed(builder: Command) -> None:

@@ -7,33 +7,9 @@ import struct
 import pytest
 
 from builder.sandbox.runtime import seccomp, syscalls
+from tests.sandbox.bpf import run
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0
-
-
-def _run(program: bytes, arch: int, number: int, argument: int = 0) -> int:
-    """What classic BPF makes of a struct seccomp_data."""
-    data = struct.pack("=iIQ6Q", number, arch, 0, argument, *[0] * 5)
-    code = list(struct.iter_unpack("=HBBI", program))
-    position = accumulator = 0
-    while True:
-        kind, if_true, if_false, constant = code[position]
-        position += 1
-        match kind:
-            case 0x20:
-                accumulator = struct.unpack_from("=I", data, constant)[0]
-            case 0x05:
-                position += constant
-            case 0x15:
-                position += if_true if accumulator == constant else if_false
-            case 0x35:
-                position += if_true if accumulator >= constant else if_false
-            case 0x45:
-                position += if_true if accumulator & constant else if_false
-            case 0x06:
-                return constant
-            case other:
-                raise AssertionError(f"instruction {other:#x}")
 
 
 FAMILY = [(kernel, machine) for kernel, members in syscalls.FAMILIES.items() for machine in members]
@@ -50,8 +26,8 @@ def test_every_number(kernel: str, machine: str) -> None:
         if number in conditional:
             continue
         expected = ALLOW if number in plain else EPERM if number <= highest else ENOSYS
-        assert _run(program, arch, number) == expected, number
-    assert all(_run(program, arch, number) == ALLOW for number in plain if number >= 0xF0000)
+        assert run(program, arch, number) == expected, number
+    assert all(run(program, arch, number) == ALLOW for number in plain if number >= 0xF0000)
 
 
 @pytest.mark.parametrize(("name", "argument", "answer"), [
@@ -63,11 +39,11 @@ def test_every_number(kernel: str, machine: str) -> None:
 @pytest.mark.parametrize(("kernel", "machine"), FAMILY)
 def test_conditions(kernel: str, machine: str, name: str, argument: int, answer: int) -> None:
     number = syscalls.numbers(machine)[name]
-    assert _run(seccomp.program(kernel), syscalls.AUDIT_ARCH[machine], number, argument) == answer
+    assert run(seccomp.program(kernel), syscalls.AUDIT_ARCH[machine], number, argument) == answer
 
 
 def test_other_architectures_are_killed() -> None:
-    assert _run(seccomp.program("x86_64"), syscalls.AUDIT_ARCH["aarch64"], 0) == KILL
+    assert run(seccomp.program("x86_64"), syscalls.AUDIT_ARCH["aarch64"], 0) == KILL
     with pytest.raises(OSError, match="no seccomp profile for the machine `riscv64`"):
         seccomp.program("riscv64")
 

@@ -127,6 +127,7 @@ class RunWork:
             mounts=(*etc, *opened.mounts, *scripts), network=network.value, hostname=hostname,
             privileged=op.security == "insecure", added_capabilities=confinement.added,
             dropped_capabilities=confinement.dropped, seccomp=confinement.seccomp,
+            seccomp_profile=confinement.seccomp_profile, apparmor=confinement.apparmor,
             no_new_privileges=confinement.no_new_privileges, masked=confinement.masked,
             unmasked=confinement.unmasked, shm_size=op.shm_size or 64 << 20,
             rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in op.ulimits), cgroup_parent=op.cgroup_parent, **limits)

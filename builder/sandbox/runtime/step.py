@@ -47,6 +47,8 @@ def run(container: ContainerDocument, host: Host, group: Group | None, control: 
     """Becomes the container's program, with copies of `stdio` as standard streams."""
     status = NOT_STARTED
     try:
+        if container["apparmor"] and not container["privileged"]:
+            _enter_profile(container["apparmor"])
         _isolate(container, host, group)
         own_view = (container["privileged"] or container["network"] != "host" or group is not None
                     or bool(container["masked"] or container["unmasked"]))
@@ -61,7 +63,7 @@ def run(container: ContainerDocument, host: Host, group: Group | None, control: 
             _bind_console()
         _let_go(control)
         _confine(container, host)
-        _execute(container)
+        _execute(container, host)
     except NoProgram as error:
         status = error.status
         _say(f"{error}\n")
@@ -71,7 +73,9 @@ def run(container: ContainerDocument, host: Host, group: Group | None, control: 
         send(control, ("error", errno.EINVAL, str(error), ""))
     except BaseException as error:
         send(control, ("bug", f"{type(error).__name__}: {error}"))
-    os._exit(status)
+    finally:
+        # Also when a profile refuses even saying what went wrong.
+        os._exit(status)
 
 
 def send(control: _socket.socket, message: tuple[str | int, ...], *fds: int) -> None:
@@ -107,6 +111,21 @@ def _isolate(container: ContainerDocument, host: Host, group: Group | None) -> N
         # A quota on keys, or a kernel without them. Steps are refused keyctl by the filter anyway.
         pass
     os.umask(0)
+
+
+def _enter_profile(name: str) -> None:
+    """Has the step's program start in this AppArmor profile.
+
+    Early, while /proc is the machine's own: a step's mounts can put anything in the place of its /proc.
+    """
+    own, shared = "/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"
+    try:
+        # The shared file, all that there is before Linux 5.8, may belong to another security module.
+        with open(own if os.path.exists(own) else shared, "wb", buffering=0) as file:
+            file.write(b"exec " + os.fsencode(name))
+    except OSError as error:
+        problem = f"start in the AppArmor profile `{name}`: {os.strerror(error.errno or 0)}"
+        raise OSError(error.errno, problem) from None
 
 
 def _join_network(path: str) -> None:
@@ -184,14 +203,12 @@ def _confine(container: ContainerDocument, host: Host) -> None:
     for limit in container["rlimits"]:
         _limit(limit["name"], limit["soft"], limit["hard"])
     kept = facts.mask_of(facts.granted(container["added_capabilities"], container["dropped_capabilities"]))
+    filtered = container["seccomp"] and not container["privileged"]
     if not container["privileged"]:
-        if container["seccomp"]:
-            # Without no_new_privs, which would break setuid programs, this needs a capability that is dropped below.
-            kernel.install_filter(host.program)
         for number in range(host.last_capability + 1):
             if not kept >> number & 1:
                 kernel.prctl(kernel.PR_CAPBSET_DROP, number)
-    else:
+    if filtered or container["privileged"]:
         kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     gid, groups = container["gid"], container["groups"]
     os.umask(0o022)
@@ -205,8 +222,12 @@ def _confine(container: ContainerDocument, host: Host) -> None:
         for number in range(host.permitted.bit_length()):
             if host.permitted >> number & 1:
                 kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_RAISE, number)
-    elif container["uid"] == 0:
-        mask = host.permitted & kept
+    else:
+        mask = host.permitted & kept if container["uid"] == 0 else 0
+        if filtered:
+            # Without no_new_privs, which would break setuid programs, a filter needs it. The program's start takes it
+            # away, from root because it is not in the bounding set, from others with all that they have.
+            mask |= 1 << kernel.CAP_SYS_ADMIN
         kernel.capset(mask, mask, 0)
     if container["no_new_privileges"]:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
@@ -234,12 +255,15 @@ def _limit(name: str, soft: int, hard: int) -> None:
         resource.setrlimit(number, facts.lowered(soft, hard, resource.getrlimit(number)[1]))
 
 
-def _execute(container: ContainerDocument) -> NoReturn:
+def _execute(container: ContainerDocument, host: Host) -> NoReturn:
     environment = dict(entry.partition("=")[::2] for entry in container["env"])
     if not environment.get("HOME"):
         environment["HOME"] = _home(container["uid"])
     argv = container["argv"]
     path = _find(argv[0] if argv else "", environment.get("PATH", ""))
+    if container["seccomp"] and not container["privileged"]:
+        # Last, so that a profile need allow nothing that only this program does: but to start the other one.
+        kernel.install_filter(container.get("seccomp_filter") or host.program)
     try:
         os.execve(path, argv, environment)
     except OSError as error:

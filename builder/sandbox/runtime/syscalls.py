@@ -119,11 +119,16 @@ waitid:247,284,95,280 waitpid:,7,, write:1,4,64,4 writev:20,146,66,146
 
 def numbers(machine: str) -> dict[str, int]:
     """Names and numbers of the calls that `machine`, one of `MACHINES`, has."""
-    column = MACHINES.index(machine)
+    return column(NUMBERS, machine)
+
+
+def column(table: str, machine: str) -> dict[str, int]:
+    """What a text like `NUMBERS` says of one machine."""
+    place = MACHINES.index(machine)
     found = {}
-    for word in NUMBERS.split():
+    for word in table.split():
         name, _, columns = word.partition(":")
-        number = columns.split(",")[column]
+        number = columns.split(",")[place]
         if number:
             found[name] = int(number)
     return found

@@ -57,6 +57,9 @@ class ContainerDocument(TypedDict):
     added_capabilities: tuple[str, ...]
     dropped_capabilities: tuple[str, ...]
     seccomp: bool
+    seccomp_filter: NotRequired[bytes]
+    """In place of the default profile's."""
+    apparmor: str
     no_new_privileges: bool
     masked: tuple[str, ...]
     unmasked: tuple[str, ...]
