@@ -148,6 +148,20 @@ def test_with_a_single_id(single: Rootless) -> None:
     _check(single.run(SCRIPT))
 
 
+@pytest.mark.parametrize(("kind", "uid"), [("subordinate", 0), ("subordinate", 1000), ("single", 0)])
+def test_a_seccomp_profile(request: pytest.FixtureRequest, kind: str, uid: int) -> None:
+    """The capability that installs a filter is not the step's."""
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30}]}
+    rootless: Rootless = request.getfixturevalue(kind)
+    script = "grep -E '^(Cap|Seccomp:)' /proc/self/status; mkdir /tmp/x"
+    ran = rootless.run(script, seccomp_profile=json.dumps(profile), uid=uid, gid=uid)
+    assert ran["status"] == 1 and "Read-only file system" in ran["err"]
+    held = dict(line.split(":\t") for line in ran["out"].splitlines())
+    assert held["CapEff"] == held["CapPrm"] == ("0" * 16 if uid else "00000000a80425fb")
+    assert (held["CapBnd"], held["CapInh"], held["Seccomp"]) == ("00000000a80425fb", "0" * 16, "2")
+
+
 @pytest.mark.parametrize("ids", ["subordinate", "single"])
 def test_runc(ids: str, request: pytest.FixtureRequest) -> None:
     if shutil.which("runc", path=f"{os.environ['PATH']}:/usr/sbin") is None:
