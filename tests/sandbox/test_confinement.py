@@ -14,7 +14,6 @@ import pytest
 
 from builder.sandbox import open_sandbox
 from builder.sandbox.apparmor import NoAppArmor, UnknownAppArmorProfile, check_profile
-from builder.sandbox.ociruntime import is_hybrid
 from builder.sandbox.session import SetupFailed
 from builder.sandbox.spec import oci_config
 from tests.sandbox.conftest import Runner
@@ -38,7 +37,7 @@ def rule(*names: str, action: str = "SCMP_ACT_ERRNO", **fields: Any) -> dict[str
     return {"names": names, "action": action, **fields}
 
 
-@pytest.fixture(params=["builtin", "runc", "crun"])
+@pytest.fixture(params=["builtin", "runc"])
 def anyone(request: pytest.FixtureRequest, runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A Runner for each runtime that is here."""
     if request.param == "builtin":
@@ -46,8 +45,6 @@ def anyone(request: pytest.FixtureRequest, runner: Runner, tmp_path_factory: pyt
         return
     if shutil.which(request.param, path=f"{os.environ['PATH']}:/usr/sbin") is None:
         pytest.skip(f"needs {request.param}")
-    if request.param == "crun" and is_hybrid():
-        pytest.skip("crun refuses control groups in hybrid mode")
     folder = tmp_path_factory.mktemp(request.param)
     sandbox = open_sandbox(runtime=request.param, state_dir=str(folder / "state"))
     yield Runner(sandbox, runner.rootfs, folder)
