@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -66,6 +67,14 @@ def cache_places(options: BuildOptions) -> CachePlaces:
     if is_on(options.build_args.get(INLINE_ARG, "")):
         exports.append(ExportPlace(type=PlaceType.INLINE))
     return CachePlaces(tuple(dict.fromkeys(imports)), tuple(exports))
+
+
+def open_caches(named: Iterable[CachePlaces | None], store: Store, registries: RegistryAccess, layers: LayerSource,
+                progress: Progress, stack: ExitStack) -> RemoteCaches:
+    """The caches that the builds of one run name, read, until `stack` is left."""
+    caches = stack.enter_context(RemoteCaches(store, registries, layers, progress))
+    caches.read(place for places in named if places is not None for place in places.imports)
+    return caches
 
 
 class PlanSteps(msgspec.Struct, kw_only=True):

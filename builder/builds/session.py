@@ -231,11 +231,13 @@ class BuildSession:
     def _source(self, solved: Solved) -> ImageSource:
         plan, base = solved.plan, solved.plan.base
         below = len(base.layers) if base else 0
-        inline = self.cache_places is not None and self.cache_places.is_inline and solved.steps is not None
+        places, steps = self.cache_places, solved.steps
+        is_inline = places is not None and places.is_inline
+        inline = steps.image_steps(solved.output) if is_inline and steps is not None else {}
         source = ImageSource(platform=plan.platform, config=plan.config, history=plan.history,
                              layers=solved.snapshot.layers[below:], base=base, epoch=plan.epoch,
                              annotations=inherited_annotations(self._options, base, self._tools.store.read_blob),
-                             steps=solved.steps.image_steps(solved.output) if inline and solved.steps else {})
+                             steps=inline)
         if not self._options.squash:
             return source
         from builder.builds.squashing import squashed
@@ -325,12 +327,10 @@ class BuildSession:
     def _open_caches(self, stack: ExitStack) -> RemoteCaches | None:
         if self.cache_places is None:
             return None
-        from builder.builds.caching import RemoteCaches
+        from builder.builds.caching import open_caches
 
-        caches = stack.enter_context(RemoteCaches(self._tools.store, self._tools.registries, self._tools.layers,
-                                                   self._progress))
-        caches.read(self.cache_places.imports)
-        return caches
+        tools = self._tools
+        return open_caches([self.cache_places], tools.store, tools.registries, tools.layers, self._progress, stack)
 
     def _solve(self, planned: Plan, resources: Resources, build: BuildId, packing: Packing,
                caches: RemoteCaches | None) -> Solved:

@@ -93,15 +93,12 @@ class SeveralBuilds:
 
     def _open_caches(self, stack: ExitStack) -> RemoteCaches | None:
         places = [target.session.cache_places for target in self._targets.values()]
-        named = [place for place in places if place is not None]
-        if not named:
+        if not any(places):
             return None
-        from builder.builds.caching import RemoteCaches
+        from builder.builds.caching import open_caches
 
-        caches = stack.enter_context(RemoteCaches(self._tools.store, self._tools.registries, self._tools.layers,
-                                                   self._progress))
-        caches.read(place for places in named for place in places.imports)
-        return caches
+        tools = self._tools
+        return open_caches(places, tools.store, tools.registries, tools.layers, self._progress, stack)
 
     def _plan(self, target: _Target, stack: ExitStack) -> None:
         with self._recording.phases.measure("plan"):

@@ -8,6 +8,7 @@ digest never needs the network once it is stored. Documents that were fetched ar
 from __future__ import annotations
 
 import enum
+import functools
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ import msgspec
 from builder.errors import RegistryError, StoreError
 from builder.images.errors import NotAnImage, NotInStore
 from builder.images.manifest import find_platform, manifest_type, platforms_of
-from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Platform
+from builder.oci import Descriptor, Digest, Platform
 from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
@@ -77,7 +78,8 @@ class Resolver:
                 root = self._roots[name, pull] = self._root(reference, pull)
         descriptor, origin = root
         local = isinstance(origin, FromStore) or pull is Pull.NEVER
-        return name, descriptor, origin, self._nowhere(name) if local else self._from_registry(reference)
+        fetch = self._nowhere(name) if local else functools.partial(self._registries.document, reference)
+        return name, descriptor, origin, fetch
 
     def resolve_layout(self, path: str, tag: str, digest: Digest | None, platform: Platform) -> ResolvedImage:
         """The image in an OCI layout folder. Raises ImageError."""
@@ -158,17 +160,6 @@ class Resolver:
         data = fetch(descriptor)
         self._store.put_blob(data)
         return data
-
-    def _from_registry(self, reference: Reference) -> Callable[[Descriptor], bytes]:
-        def fetch(descriptor: Descriptor) -> bytes:
-            client = self._registries.client
-            if descriptor.media_type in MANIFEST_TYPES | INDEX_TYPES:
-                pinned = Reference(reference.domain, reference.repository, digest=descriptor.digest)
-                return client.get_manifest(pinned).data
-            with client.open_blob(reference, descriptor) as stream:
-                return b"".join(iter(stream.read, b""))
-
-        return fetch
 
     def _nowhere(self, name: str) -> Callable[[Descriptor], bytes]:
         def fetch(descriptor: Descriptor) -> bytes:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
+from builder.cache.document import CREATED
 from builder.errors import Cancelled
 from builder.export.documents import parse_rfc3339
 from builder.images.manifest import layer_compression
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 256 << 10
 _PROGRESS_SECONDS = 0.1
-_CREATED = "buildkit/createdat"
 
 
 class Readable(Protocol):
@@ -100,7 +100,7 @@ class Transfer:
 
     def _commit(self, staged: StagedLayer, descriptor: Descriptor, diff_id: DiffID) -> LayerId:
         return staged.commit(diff_id=diff_id, description=f"pulled from {self._image.name}",
-                             created=parse_rfc3339(descriptor.annotations.get(_CREATED, "")))
+                             created=parse_rfc3339(descriptor.annotations.get(CREATED, "")))
 
     def _stream(self, source: Readable, descriptor: Descriptor, copy: object) -> _Stream:
         return _Stream(source, descriptor, cast(IO[bytes], copy) if copy else None, self._progress,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.oci import Descriptor
+from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from builder.reference import Reference
 from builder.registry.quickhead import quick_head
 from builder.registry.settings import RegistrySettings
@@ -36,6 +36,14 @@ class RegistryAccess:
     def head(self, reference: Reference, *, retry: bool) -> Descriptor:
         """What the tag names in its registry now. Raises RegistryError."""
         return quick_head(reference, self.settings) or self.client.head_manifest(reference, retry=retry)
+
+    def document(self, reference: Reference, descriptor: Descriptor) -> bytes:
+        """A manifest, index or config of the reference's repository, whole and verified. Raises RegistryError."""
+        if descriptor.media_type in MANIFEST_TYPES | INDEX_TYPES:
+            return self.client.get_manifest(
+                Reference(reference.domain, reference.repository, digest=descriptor.digest)).data
+        with self.client.open_blob(reference, descriptor) as stream:
+            return b"".join(iter(stream.read, b""))
 
     def insecure(self, domain: str) -> RegistryAccess:
         """Access that also trusts this registry without TLS or with an unknown certificate."""

@@ -32,7 +32,6 @@ from builder.oci import (
     parse_digest,
 )
 from builder.plan.vertices import FromLayout, FromRegistry, ImageOrigin, ResolvedImage, SourceImage
-from builder.reference import Reference
 from builder.registry.access import RegistryAccess
 from builder.remotecache.explanations import MEDIA_TYPE as EXPLANATIONS
 from builder.remotecache.explanations import Explanation, decode_explanations
@@ -133,7 +132,7 @@ def read_steps(place: ImportPlace, store: Store, registries: RegistryAccess) -> 
     fetched = access.client.get_manifest(reference)
 
     def fetch(descriptor: Descriptor) -> bytes:
-        return fetched.data if descriptor.digest == fetched.digest else _from_registry(access, reference, descriptor)
+        return fetched.data if descriptor.digest == fetched.digest else access.document(reference, descriptor)
 
     return RemoteSteps(place, FromRegistry(str(reference)), LayerSource(store, access), fetched.descriptor, fetch)
 
@@ -216,11 +215,3 @@ def _bounded(descriptor: Descriptor) -> Descriptor:
     if not 0 <= descriptor.size <= _MAX_DOCUMENT:
         raise ImageError(f"the cache has a document of {descriptor.size} bytes")
     return descriptor
-
-
-def _from_registry(access: RegistryAccess, reference: Reference, descriptor: Descriptor) -> bytes:
-    if descriptor.media_type in MANIFEST_TYPES | INDEX_TYPES:
-        pinned = Reference(reference.domain, reference.repository, digest=descriptor.digest)
-        return access.client.get_manifest(pinned).data
-    with access.client.open_blob(reference, descriptor) as stream:
-        return b"".join(iter(stream.read, b""))
