@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "builder"
 
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("golang", "hashing", "source", "errors", "oci", "reference", "platforms"),
+    ("golang", "hashing", "source", "errors", "oci", "reference", "platforms", "rooted"),
     ("language",),
     ("lint",),
     ("plan",),

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from builder.errors import SandboxError
+from builder.rooted import resolving
 from builder.sandbox.container import Bind, Container, ContainerMount, Exit, Overlay, OverlayMount
-from builder.sandbox.runtime import paths
 
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _OVERLAY_KEYS = ("trusted.overlay.", "user.overlay.")
@@ -117,7 +117,7 @@ def _plain(mount: ContainerMount, copy_dir: str) -> ContainerMount:
     _materialize(mount.overlay, copy_dir)
     root = os.open(copy_dir, os.O_PATH | os.O_DIRECTORY)
     try:
-        place = paths.walk(root, mount.subpath)
+        place = resolving.walk(root, mount.subpath)
         os.close(place.fd)
     finally:
         os.close(root)
@@ -130,12 +130,12 @@ def _make_mount_points(top_dir: str, mounts: tuple[ContainerMount, ...]) -> None
     try:
         covered: list[tuple[str, ...]] = [("proc",), ("dev",), ("sys",)]
         for mount in mounts:
-            place = paths.walk(root, mount.target)
+            place = resolving.walk(root, mount.target)
             if any(place.names[: len(other)] == other for other in covered):
                 os.close(place.fd)
             else:
                 directory = os.path.isdir(mount.source) if isinstance(mount, Bind) else hasattr(mount, "size")
-                os.close(paths.make_target(place, directory=directory))
+                os.close(resolving.make_target(place, directory=directory))
             covered.append(place.names)
     finally:
         os.close(root)

@@ -1,6 +1,6 @@
 """The mounts of one container, made in its own mount namespace: root, system file systems, and what the step asked for.
 
-Targets are resolved inside the root only (`paths`). A missing one is provided by a layer below or above the others
+Targets are resolved inside the root only (`builder.rooted`). A missing one is provided by a layer below or above the others
 (`overlay`), except /proc, /sys and /dev, which stay in the image as they do with BuildKit, and targets inside other
 mounts, which are made there.
 """
@@ -11,7 +11,8 @@ import _socket
 import errno
 import os
 
-from builder.sandbox.runtime import kernel, paths, system
+from builder.rooted import resolving
+from builder.sandbox.runtime import kernel, system
 from builder.sandbox.runtime.overlay import Mounter, StubLayer, lay_ground
 
 TYPE_CHECKING = False
@@ -60,8 +61,8 @@ class Tree:
         os.mkdir(binds_dir, 0o755)
         top = os.open(binds_dir, os.O_PATH | os.O_CLOEXEC)
         for number, source in enumerate(self._sources):
-            place = paths.walk(top, str(number))
-            spot = paths.make_target(place, directory=paths.is_directory(source))
+            place = resolving.walk(top, str(number))
+            spot = resolving.make_target(place, directory=resolving.is_directory(source))
             kernel.attach(source, spot)
             os.close(spot)
         os.close(top)
@@ -82,7 +83,7 @@ class Tree:
             self._bind_root(overlay["upper"])
             return
         targets = [mount["target"] for mount in self._container["mounts"]]
-        lay_ground(ground_dir, list(zip(targets, map(paths.is_directory, self._sources), strict=True)))
+        lay_ground(ground_dir, list(zip(targets, map(resolving.is_directory, self._sources), strict=True)))
         root = self._mounter.mount(overlay, below=ground_dir)
         if overlay["upper"]:
             self._make_working_directory(root, uid=self._container["uid"], gid=self._container["gid"])
@@ -105,7 +106,7 @@ class Tree:
         """Makes a missing one, as BuildKit does: in the image it is the user's, in a mount it is root's."""
         path = self._container["cwd"]
         try:
-            os.close(paths.make_directories(paths.walk(root, path), uid=uid, gid=gid))
+            os.close(resolving.make_directories(resolving.walk(root, path), uid=uid, gid=gid))
         except OSError as error:
             raise OSError(error.errno, f"working directory `{path}`: {os.strerror(error.errno or 0)}") from None
 
@@ -113,15 +114,15 @@ class Tree:
         stubs = StubLayer(f"{self._scratch_dir}/stubs")
         covered: list[tuple[str, ...]] = [(name,) for name in _SYSTEM_DIRS]
         for mount, source in zip(self._container["mounts"], self._sources, strict=True):
-            place = paths.walk(root, mount["target"])
+            place = resolving.walk(root, mount["target"])
             inside = any(place.names[: len(other)] == other for other in covered)
             if place.missing and not inside:
-                stubs.add(root, place, directory=paths.is_directory(source))
+                stubs.add(root, place, directory=resolving.is_directory(source))
             os.close(place.fd)
             covered.append(place.names)
         if not self._container["root"]["upper"]:
             for name in _SYSTEM_DIRS:
-                place = paths.walk(root, name)
+                place = resolving.walk(root, name)
                 if place.missing:
                     stubs.add(root, place, directory=True)
                 os.close(place.fd)
@@ -152,7 +153,7 @@ class Tree:
 
     def _open_subpath(self, number: int, mount: MountDocument) -> int:
         whole = self._mounter.mount(mount["overlay"])
-        place = paths.walk(whole, mount["subpath"])
+        place = resolving.walk(whole, mount["subpath"])
         if place.missing:
             raise FileNotFoundError(errno.ENOENT, f"`{mount['subpath']}`: {os.strerror(errno.ENOENT)}")
         if not place.found:
@@ -192,13 +193,13 @@ class Tree:
 
     def _mount_source(self, mount: MountDocument, source: int) -> None:
         target = mount["target"]
-        place = paths.walk(self.root, target)
+        place = resolving.walk(self.root, target)
         if not place.names or place.names[0] == "proc":
             where = "inside /proc" if place.names else "the root"
             raise OSError(errno.EINVAL, f"`{target}` cannot be mounted because it is {where}")
-        directory = paths.is_directory(source)
-        spot = paths.make_target(place, directory=directory)
-        if paths.is_directory(spot) != directory:
+        directory = resolving.is_directory(source)
+        spot = resolving.make_target(place, directory=directory)
+        if resolving.is_directory(spot) != directory:
             kinds = ("a directory", "a file") if directory else ("a file", "a directory")
             raise OSError(errno.ENOTDIR, f"cannot mount {kinds[0]} over `{target}`, which is {kinds[1]}")
         kernel.attach(source, spot)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 
-from builder.sandbox.runtime import kernel, paths
+from builder.rooted import resolving
+from builder.sandbox.runtime import kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class StubLayer:
         self._repeated: dict[str, os.stat_result] = {}
         self.used = False
 
-    def add(self, root: int, place: paths.Place, *, directory: bool) -> None:
+    def add(self, root: int, place: resolving.Place, *, directory: bool) -> None:
         """Makes what `place`, found in `root`, lacks; the last name becomes a directory or an empty file."""
         if not self.used:
             os.mkdir(self._stub_dir)
@@ -166,7 +167,7 @@ class StubLayer:
 
 
 def _copy_attributes(root: int, name: str, path: str) -> os.stat_result:
-    # `name` is free of links (see paths.walk), and nobody else changes this root yet.
+    # `name` is free of links (see resolving.walk), and nobody else changes this root yet.
     fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
     try:
         status = os.fstat(fd)

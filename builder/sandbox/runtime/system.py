@@ -10,7 +10,8 @@ import errno
 import fcntl
 import os
 
-from builder.sandbox.runtime import facts, kernel, paths
+from builder.rooted import resolving
+from builder.sandbox.runtime import facts, kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _mask(top: int, prefix: str, hidden: tuple[str, ...], dev: int) -> None:
             spot = os.open(path.removeprefix(prefix), os.O_PATH | os.O_CLOEXEC, dir_fd=top)
         except FileNotFoundError:
             continue
-        if paths.is_directory(spot):
+        if resolving.is_directory(spot):
             fd = kernel.new_filesystem("tmpfs", _EMPTY, kernel.RDONLY)
         else:
             fd = kernel.clone_mount("null", at=dev, recursive=False)
@@ -156,9 +157,9 @@ def _mask(top: int, prefix: str, hidden: tuple[str, ...], dev: int) -> None:
 
 def _real_directory(root: int, name: str) -> int:
     """The directory `name` of the root itself, made if it is missing."""
-    place = paths.walk(root, name)
-    spot = paths.make_directories(place)
-    if place.names != (name,) or not paths.is_directory(spot):
+    place = resolving.walk(root, name)
+    spot = resolving.make_directories(place)
+    if place.names != (name,) or not resolving.is_directory(spot):
         raise OSError(errno.ENOTDIR, f"`/{name}` in the image is not a directory")
     return spot
 

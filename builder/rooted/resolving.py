@@ -1,4 +1,4 @@
-"""Paths inside a root directory whose content is hostile.
+"""Paths that may lead through links, resolved inside a root directory whose content is hostile.
 
 Every component is looked up by itself relative to a held descriptor and never followed by the kernel; links are read
 and resolved here, `..` goes back to the descriptor above. So no link, and no process that swaps one, leads outside.
@@ -10,7 +10,9 @@ import errno
 import os
 import stat
 
-_MAX_LINKS = 40
+MAX_LINKS = 40
+"""As many as Linux follows in one path."""
+
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -68,7 +70,7 @@ def walk(root: int, path: str) -> Place:
             target = os.readlink("", dir_fd=fd)
             os.close(fd)
             links += 1
-            if links > _MAX_LINKS:
+            if links > MAX_LINKS:
                 raise OSError(errno.ELOOP, f"`{path}`: {os.strerror(errno.ELOOP)}")
             if target.startswith("/"):
                 names.clear()

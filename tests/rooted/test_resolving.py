@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.sandbox.runtime.paths import make_directories, walk
+from builder.rooted.resolving import make_directories, walk
 
 
 @pytest.fixture
