@@ -1,8 +1,8 @@
 """The mounts of one container, made in its own mount namespace: root, system file systems, and what the step asked for.
 
-Targets are resolved inside the root only (`builder.rooted`). A missing one is provided by a layer below or above the others
-(`overlay`), except /proc, /sys and /dev, which stay in the image as they do with BuildKit, and targets inside other
-mounts, which are made there.
+Targets are resolved inside the root only (`builder.rooted`). A missing one is provided by a layer below or above the
+others (`overlay`), except /proc, /sys and /dev, which stay in the image as they do with BuildKit, and targets inside
+other mounts, which are made there.
 """
 
 from __future__ import annotations
