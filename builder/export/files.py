@@ -18,10 +18,10 @@ import msgspec
 from builder.errors import BuilderError
 from builder.export.destination import DestinationRefused, copy_between
 from builder.layer import tarwrite
+from builder.layer.overlay import image_xattrs
 from builder.layer.tree import Entry, FileTree
 from builder.oci import Platform
 
-_CAPABILITY = "security.capability"
 _TYPES = {stat.S_IFREG: tarwrite.FILE, stat.S_IFDIR: tarwrite.DIRECTORY, stat.S_IFLNK: tarwrite.SYMLINK,
           stat.S_IFCHR: tarwrite.CHAR_DEVICE, stat.S_IFBLK: tarwrite.BLOCK_DEVICE, stat.S_IFIFO: tarwrite.FIFO}
 Note = Callable[[str], None]
@@ -64,14 +64,15 @@ def write_tar(results: Sequence[PlatformFiles], out: BinaryIO, *, split: bool) -
 
 def write_folder(results: Sequence[PlatformFiles], dest: str, *, split: bool, delete: bool = False,
                  note: Note = lambda text: None) -> None:
-    """All results into the folder `dest`, made if need be. Raises Overlap, DestinationRefused, OSError.
+    """All results into the folder `dest`, made if need be, then for its owner alone: programs of the result may be
+    setuid, and belong to whoever runs the build. Raises Overlap, DestinationRefused, OSError.
 
     `delete` removes afterwards what no result has. `note` receives what could not be made (devices without root).
     """
     if delete and os.path.realpath(dest) in {"/", os.path.expanduser("~")}:
         raise DestinationRefused(dest, "mode=delete would empty it", hint="name a folder that holds only the result")
     try:
-        os.makedirs(dest, exist_ok=True)
+        _make_private(dest)
     except OSError as error:
         raise DestinationRefused(dest, error.strerror or str(error)) from error
     written: dict[str, Platform] = {}
@@ -101,6 +102,7 @@ class _Folder:
             _claim(written, name, entry, self._result.platform)
             self._add(os.path.join(self._root, entry.path), entry)
         for target, entry in reversed(self._directories):
+            _copy_xattrs(entry.host, target)
             self._set_times(target, entry)
 
     def _add(self, target: str, entry: Entry) -> None:
@@ -128,8 +130,7 @@ class _Folder:
         target_fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(source_fd, "rb", 0) as source, os.fdopen(target_fd, "wb", 0) as file:
             copy_between(source, file)
-            with contextlib.suppress(OSError):
-                os.setxattr(target_fd, _CAPABILITY, os.getxattr(source_fd, _CAPABILITY))
+            _copy_xattrs(source_fd, target_fd)
             os.fchmod(target_fd, stat.S_IMODE(entry.stat.st_mode))
 
     def _make_special(self, target: str, entry: Entry) -> bool:
@@ -166,7 +167,7 @@ def _add_member(out: BinaryIO, entry: Entry, prefix: str, names: dict[tuple[int,
         uid=status.st_uid, gid=status.st_gid, size=size, link=os.fsencode(link),
         mtime=int(status.st_mtime) if result.epoch is None else result.epoch,
         device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if is_device else (0, 0),
-        capability=_capability(entry) if size else b""))
+        xattrs=() if first else tarwrite.xattr_records(image_xattrs(entry.host))))
     if size:
         fd = os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(fd, "rb", 0) as source:
@@ -174,17 +175,29 @@ def _add_member(out: BinaryIO, entry: Entry, prefix: str, names: dict[tuple[int,
         out.write(tarwrite.padding(size))
 
 
-def _capability(entry: Entry) -> bytes:
-    try:
-        return os.getxattr(entry.host, _CAPABILITY, follow_symlinks=False)
-    except OSError:
-        return b""
+def _copy_xattrs(source: str | int, target: str | int) -> None:
+    """As far as the file system there and this user's rights go: without root, a capability cannot be set."""
+    for name, value in image_xattrs(source).items():
+        with contextlib.suppress(OSError):
+            os.setxattr(target, name, value, follow_symlinks=isinstance(target, int))
 
 
 def _claim(written: dict[str, Platform], path: str, entry: Entry, platform: Platform) -> None:
     if not entry.is_dir and (first := written.get(path)) is not None and first != platform:
         raise Overlap(path, first, platform)
     written[path] = platform
+
+
+def _make_private(folder: str) -> None:
+    """The folder and the missing ones above it with mode 0700; what exists keeps its mode, as with buildx."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileNotFoundError:
+        _make_private(os.path.dirname(folder.rstrip("/")))
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
 
 
 def _make_directory(target: str, mode: int) -> None:

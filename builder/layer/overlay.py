@@ -29,6 +29,7 @@ _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _ELSEWHERE = frozenset(
     {"trusted.overlay.redirect", "trusted.overlay.metacopy", "user.overlay.redirect", "user.overlay.metacopy"}
 )
+_OF_THE_HOST = ("trusted.overlay.", "user.overlay.", "user.builder.", "security.")
 _CAPABILITY_V2_SIZE = 20
 
 
@@ -89,6 +90,25 @@ def read_xattrs(path: bytes) -> Xattrs:
         _parse_owner(_getxattr(path, OWNER_XATTR)) if OWNER_XATTR in names else None,
         min(_ELSEWHERE.intersection(names), default=""),
     )
+
+
+def image_xattrs(file: str | int) -> dict[str, bytes]:
+    """The extended attributes of a file, directory or link that belong to the image rather than to this host.
+
+    Those of overlayfs, of the store and of the host's security modules are left out; a capability is in its portable
+    form. What cannot be read counts as absent.
+    """
+    try:  # listed first: most files have none, and failing to get one takes four times as long
+        names = os.listxattr(file, follow_symlinks=isinstance(file, int))
+    except OSError as error:
+        if error.errno in (errno.ENOTSUP, errno.EPERM):
+            return {}
+        raise
+    kept = [name for name in sorted(names) if name == CAPABILITY_XATTR or not name.startswith(_OF_THE_HOST)]
+    found = {name: _getxattr(file, name) for name in kept}
+    if CAPABILITY_XATTR in found:
+        found[CAPABILITY_XATTR] = _portable(found[CAPABILITY_XATTR])
+    return found
 
 
 def _portable(capability: bytes) -> bytes:

@@ -9,7 +9,9 @@ Sources: POSIX pax; Go archive/tar writer.go; containerd pkg/archive ChangeWrite
 from __future__ import annotations
 
 import functools
+import os
 import zlib
+from collections.abc import Iterable, Mapping
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -44,9 +46,13 @@ def header(
     link: bytes = b"",
     device: tuple[int, int] = (0, 0),
     capability: bytes = b"",
+    xattrs: Iterable[tuple[bytes, bytes]] = (),
 ) -> bytes:
-    """The header of one member, with its pax header where it needs one. A directory's name ends in a slash."""
-    records = []
+    """The header of one member, with its pax header where it needs one. A directory's name ends in a slash.
+
+    `xattrs` are the `xattr_records` of what it has beside the capability.
+    """
+    records = list(xattrs)
     prefix = b""
     if gid >= _ID_LIMIT:
         records.append((b"gid", b"%d" % gid))
@@ -72,6 +78,11 @@ def header(
     numbers = _numbers(mode, uid, gid) + _sizes(size, mtime)
     block = _block(_field(rest), numbers, _tail(kind, _field(link), device, prefix))
     return _pax(name, records) + block if records else block
+
+
+def xattr_records(xattrs: Mapping[str, bytes]) -> list[tuple[bytes, bytes]]:
+    """Pax records for `header`. A name with a `=` cannot be written, for that ends a record's key."""
+    return [(b"SCHILY.xattr." + os.fsencode(key), value) for key, value in xattrs.items() if "=" not in key]
 
 
 def whiteout(name: bytes) -> bytes:

@@ -134,3 +134,62 @@ def test_owners_stay_in_a_tar_and_go_in_a_folder(tree: Path, tmp_path: Path) -> 
         assert (tar.getmember("f").uid, tar.getmember("f").gid) == (1234, 4321)
     write_folder([result_of(tree)], str(tmp_path / "out"), split=False)
     assert (tmp_path / "out" / "f").stat().st_uid == os.geteuid()
+
+
+# -- what others may do with it ------------------------------------------------------------------------------------
+
+
+def test_a_new_folder_is_for_its_owner_alone_and_an_existing_one_stays_as_it_is(tree: Path, tmp_path: Path) -> None:
+    write_folder([result_of(tree)], str(tmp_path / "new" / "out"), split=False)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "new/out")] == [0o700, 0o700]
+    (tmp_path / "mine").mkdir(0o755)
+    (tmp_path / "linked").symlink_to("mine")
+    write_folder([result_of(tree)], str(tmp_path / "linked"), split=False)
+    assert stat.S_IMODE((tmp_path / "mine").stat().st_mode) == 0o755
+    assert listing(tmp_path / "mine") == EXPECTED
+
+
+# -- extended attributes -------------------------------------------------------------------------------------------
+
+CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+OF_A_NAMESPACE = bytes.fromhex("0100000300040000000000000000000000000000") + b"\xe8\x03\x00\x00"
+
+
+@pytest.fixture
+def attributed(tree: Path) -> Path:
+    """The tree with attributes of the image's and of the store's; the capability is one that a user namespace set."""
+    os.setxattr(tree / "f", "user.hello", b"two\nlines\0")
+    os.setxattr(tree / "f", "security.capability", OF_A_NAMESPACE)
+    os.setxattr(tree / "d", "user.of.a.directory", b"x")
+    os.setxattr(tree / "d", "user.a=b", b"not for pax")
+    os.setxattr(tree / "d", "user.builder.owner", b"0:0:755")
+    os.setxattr(tree / "d", "user.overlay.origin", b"x")
+    (tree / "empty").touch()
+    os.setxattr(tree / "empty", "security.capability", CAPABILITY)
+    return tree
+
+
+@pytest.mark.root
+def test_a_tar_keeps_the_extended_attributes_of_the_image(attributed: Path) -> None:
+    out = io.BytesIO()
+    write_tar([result_of(attributed)], out, split=False)
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue()), errors="surrogateescape") as tar:
+        found = {m.name: {key.removeprefix("SCHILY.xattr."): value.encode("utf-8", "surrogateescape")
+                          for key, value in m.pax_headers.items()} for m in tar}
+    assert {name: xattrs for name, xattrs in found.items() if xattrs} == {
+        "d": {"user.of.a.directory": b"x"},
+        "d/h": {"security.capability": CAPABILITY, "user.hello": b"two\nlines\0"},
+        "empty": {"security.capability": CAPABILITY},
+    }
+
+
+@pytest.mark.root
+def test_a_folder_keeps_the_extended_attributes_of_the_image(attributed: Path, tmp_path: Path) -> None:
+    write_folder([result_of(attributed)], str(tmp_path / "out"), split=False)
+    found = {name: {key: os.getxattr(tmp_path / "out" / name, key) for key in os.listxattr(tmp_path / "out" / name)}
+             for name in ("f", "d", "empty")}
+    assert found == {
+        "f": {"user.hello": b"two\nlines\0", "security.capability": CAPABILITY},
+        "d": {"user.of.a.directory": b"x", "user.a=b": b"not for pax"},
+        "empty": {"security.capability": CAPABILITY},
+    }
