@@ -33,7 +33,16 @@ _WORDS = {
     "remote": "the repository", "ref": "the git ref", "url": "the URL",
     "subdir": "the folder in the repository", "checksum": "--checksum", "keep_git_dir": "--keep-git-dir",
     "filename": "the file name", "content": "the content", "diff_ids": "the layers",
+    "shm_size": "--shm-size", "ulimits": "--ulimit", "cgroup_parent": "--cgroup-parent", "namespace": "--network ns:",
+    "hosts_file": "the made /etc/hosts",
 }
+_FLAGS = {
+    "servers": "--dns", "search": "--dns-search", "options": "--dns-option",
+    "added": "--cap-add", "dropped": "--cap-drop", "seccomp": "--security-opt seccomp",
+    "apparmor": "--security-opt apparmor", "no_new_privileges": "--security-opt no-new-privileges",
+    "masked": "--security-opt mask", "unmasked": "--security-opt unmask",
+}
+"""The flags behind the fields of `dns` and `confinement`; those of `limits` are called as their flags are."""
 
 
 def differences(old: Parts, new: Parts, old_rows: Rows) -> list[str]:
@@ -86,6 +95,10 @@ def _part(name: str, old: Parts, new: Parts, old_rows: Rows) -> Iterable[str]:
             return _parent(old, new)
         case "inputs":
             return ["what it takes files from changed"]
+        case "limits" | "dns" | "confinement":
+            return _settings(before or {}, after or {})
+        case "ulimits":
+            return [_value(_WORDS[name], _ulimits(before), _ulimits(after))]
         case "scripts":
             return ["the here-document changed"]
         case _:
@@ -99,6 +112,25 @@ def _value(what: str, before: Any, after: Any) -> str:
     if not old or not new:
         return f"{what} {new or old} was {'added' if new else 'removed'}"
     return f"{what} changed {old} -> {new}"
+
+
+def _settings(before: Parts, after: Parts) -> Iterable[str]:
+    """Of a part that several flags make: the flags that changed."""
+    for field in {**after, **before}:
+        if (was := before.get(field)) != (now := after.get(field)):
+            flag = _FLAGS.get(field, f"--{field.replace('_', '-')}")
+            yield _value(flag, _setting(field, was), _setting(field, now))
+
+
+def _setting(field: str, value: Any) -> Any:
+    """A value as its flag has it; None for the one that it has unset."""
+    if field == "seccomp":
+        return {True: "builtin", False: "unconfined"}.get(value, value)
+    return value if isinstance(value, bool) else value or None
+
+
+def _ulimits(rows: list[Parts] | None) -> list[str]:
+    return [f"{row.get('name')}={row.get('soft')}:{row.get('hard')}" for row in rows or ()]
 
 
 def _text(value: Any) -> str:

@@ -5,6 +5,7 @@ what it found out about the inputs. The names are a vocabulary, because misses a
 
     run            argv, env (pairs in order), cwd, user, network, security, confinement, hostname, hosts, hosts_file,
                    scripts (of confinement, a seccomp profile's digest stands for it)
+                   shm_size, ulimits, cgroup_parent, limits, dns, namespace, where they are not the default
                    mounts        as in the op
                    mount:TARGET  digest of what a bind mount, or the `from` of a cache mount, selects
                    parent        ids of the layers below, bottom first
@@ -22,9 +23,10 @@ A name that ends in `.list` is no part of the key; it only explains one that is,
     args.list      names of the variables in `env` that are build args
     base.list      name and manifest digest of the base image, and how many layers it has
 
-What is not keyed (BuildKit's rules): times, names and places of instructions, labels and other config of the image,
-proxy variables, resource limits, addresses of extra hosts, values of secrets, ids and sharing of cache mounts, the
-input numbers of mounts (what they select is keyed instead).
+All that a step can observe is keyed, but for BuildKit's exceptions: times of files, proxy variables, addresses of extra
+hosts, values of secrets, ids and sharing of cache mounts, and what the machine is like (its kernel, its processors, its
+own /etc/resolv.conf, whether the default network is a private one). `plan.vertices` gives the reason beside each field.
+Names and places of instructions, labels and other config of the image are not keyed because no step sees them.
 
 Digests inside parts may be xxhash fingerprints seeded by the store's secret: such a key is good on this machine only.
 Before a key leaves it, every digest in it has to be sha256.
@@ -42,9 +44,11 @@ from builder.plan.vertices import AnyOp, Confinement, Mount, Run
 CacheKey = NewType("CacheKey", str)
 Parts: TypeAlias = dict[str, Any]
 
-FORMAT = 2
+FORMAT = 3
 LIST = ".list"
-_UNKEYED_OF_MOUNTS = {"cache": frozenset({"id", "sharing", "input", "source"}), "bind": frozenset({"input", "source"})}
+_WHERE_SET = ("shm_size", "ulimits", "cgroup_parent", "limits", "dns", "namespace")
+"""Fields of a Run that few builds set: a part only where they do."""
+_PLAIN = Run(argv=(), env=(), cwd="", has_parent=False)
 
 
 def key_of(kind: str, parts: Parts) -> CacheKey:
@@ -92,6 +96,9 @@ def _run_parts(op: Run) -> Parts:
     parts["mounts"] = [_mount_parts(mount) for mount in op.mounts]
     parts["confinement"] = _confinement_parts(op.confinement)
     parts["args.list"] = list(op.arg_names)
+    for name in _WHERE_SET:
+        if getattr(op, name) == getattr(_PLAIN, name):
+            del parts[name]
     return parts
 
 
@@ -108,8 +115,7 @@ def _confinement_parts(confinement: Confinement) -> Parts:
 
 def _mount_parts(mount: Mount) -> Parts:
     fields: Parts = msgspec.to_builtins(mount)
-    unkeyed = _UNKEYED_OF_MOUNTS.get(fields["type"], frozenset())
-    return {name: value for name, value in fields.items() if name not in unkeyed}
+    return {name: value for name, value in fields.items() if name not in mount.unkeyed}
 
 
 def _keyed_fields(op: AnyOp) -> Parts:

@@ -4,12 +4,14 @@ A Plan is a list of vertices in an order in which every input comes first. A ver
 vertices that it needs (`inputs`, indices into the plan) and what only people see (name, location), which is never part
 of its identity. Equal ops over equal inputs are one vertex: the planner interns them.
 
-Which fields of an op belong to its cache key is said once, here: `unkeyed` names those that do not change the result.
+Which fields of an op or a mount belong to its cache key is declared once, here: all of them, but for the exceptions
+that `unkeyed` lists with their reasons.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -18,10 +20,14 @@ from builder.oci import Descriptor, DiffID, Digest, History, ImageConfig, Platfo
 from builder.source import Location
 
 
-class Op(msgspec.Struct, frozen=True, kw_only=True, tag=str.lower):
-    """Base of all ops; the tag names the kind in keys and printed plans."""
+class Keyed(msgspec.Struct, frozen=True, kw_only=True):
+    """Part of a cache key, but for the fields that are `unkeyed`, each for the reason that stands beside it."""
 
-    unkeyed: ClassVar[frozenset[str]] = frozenset()
+    unkeyed: ClassVar[Mapping[str, str]] = {}
+
+
+class Op(Keyed, frozen=True, kw_only=True, tag=str.lower):
+    """Base of all ops; the tag names the kind in keys and printed plans."""
 
 
 # -- sources: vertices without inputs ------------------------------------------------------------------------------
@@ -62,7 +68,8 @@ class ResolvedImage(msgspec.Struct, frozen=True, kw_only=True):
 class SourceImage(Op, frozen=True, kw_only=True):
     """The layers of an image. Keyed by content alone, so a moved tag or another registry changes nothing."""
 
-    unkeyed = frozenset({"name", "digest", "descriptors", "origin"})
+    unkeyed = dict.fromkeys(("name", "digest", "descriptors", "origin"),
+                            "equal layers are equal wherever they come from and however they are packed")
     diff_ids: tuple[DiffID, ...]
     name: str
     digest: Digest
@@ -91,7 +98,7 @@ class SourceInline(Op, frozen=True, kw_only=True):
 class SourceHttp(Op, frozen=True, kw_only=True):
     """One file from a URL (ADD): named `filename`, mode 0600, mtime from Last-Modified."""
 
-    unkeyed = frozenset({"auth_header_secret", "auth_token_secret"})
+    unkeyed = dict.fromkeys(("auth_header_secret", "auth_token_secret"), "what they give access to is keyed")
     url: str
     filename: str
     checksum: str = ""
@@ -174,23 +181,32 @@ class Sharing(enum.StrEnum):
     LOCKED = "locked"
 
 
-class BindMount(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):
+_SELECTED = "what it selects is keyed instead"
+
+
+class BindMount(Keyed, frozen=True, kw_only=True, tag="bind"):
     """A path of another vertex' result, at `target`; writes (if allowed) are thrown away."""
 
+    unkeyed = {"input": _SELECTED, "source": _SELECTED}
     target: str
     input: int
     source: str = "/"
     readonly: bool = True
 
 
-class CacheMount(msgspec.Struct, frozen=True, kw_only=True, tag="cache"):
-    """A directory that survives builds. Only `target` is keyed: BuildKit leaves the id out of the key.
+class CacheMount(Keyed, frozen=True, kw_only=True, tag="cache"):
+    """A directory that survives builds.
 
     With `mode`, `uid` or `gid` and without a source it is a directory of its own, by default 0755 of root. Without them
     it is as the initial content has it; without that 0755, of the owner of the target in the image, or else of its
     closest parent there.
     """
 
+    unkeyed = {
+        "id": "BuildKit's exception: what a cache holds is no input, so neither is which cache it is",
+        "sharing": "BuildKit's exception: it changes when the step runs, not what it sees",
+        "input": _SELECTED, "source": _SELECTED,
+    }
     target: str
     id: str
     sharing: Sharing = Sharing.SHARED
@@ -203,13 +219,13 @@ class CacheMount(msgspec.Struct, frozen=True, kw_only=True, tag="cache"):
     gid: int | None = None
 
 
-class TmpfsMount(msgspec.Struct, frozen=True, kw_only=True, tag="tmpfs"):
+class TmpfsMount(Keyed, frozen=True, kw_only=True, tag="tmpfs"):
     target: str
     size: int = 0
     """Bytes; 0 for no limit."""
 
 
-class SecretMount(msgspec.Struct, frozen=True, kw_only=True, tag="secret"):
+class SecretMount(Keyed, frozen=True, kw_only=True, tag="secret"):
     """A secret as a file at `target` ("" for none) and in variable `env` ("" for none). Its value is never keyed."""
 
     id: str
@@ -221,7 +237,7 @@ class SecretMount(msgspec.Struct, frozen=True, kw_only=True, tag="secret"):
     gid: int = 0
 
 
-class SshMount(msgspec.Struct, frozen=True, kw_only=True, tag="ssh"):
+class SshMount(Keyed, frozen=True, kw_only=True, tag="ssh"):
     id: str = "default"
     target: str = ""
     required: bool = False
@@ -230,8 +246,8 @@ class SshMount(msgspec.Struct, frozen=True, kw_only=True, tag="ssh"):
     gid: int = 0
 
 
-class HostMount(msgspec.Struct, frozen=True, kw_only=True, tag="host"):
-    """--volume: a path of this machine, to which writes go. What is in it is not part of the key."""
+class HostMount(Keyed, frozen=True, kw_only=True, tag="host"):
+    """--volume: a path of this machine, to which writes go. What is in it is not keyed, as in Buildah."""
 
     target: str
     source: str
@@ -296,8 +312,11 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
 class Run(Op, frozen=True, kw_only=True):
     """RUN: a process in a sandbox over the parent (input 0; absent for scratch); its writes are one new layer."""
 
-    unkeyed = frozenset({"arg_names", "has_parent", "proxy_env", "ulimits", "shm_size", "cgroup_parent", "limits",
-                         "dns", "namespace"})
+    unkeyed = {
+        "arg_names": "only explains; the variables themselves are in `env`",
+        "has_parent": "the layers below are keyed",
+        "proxy_env": "BuildKit's exception: another way to the network does not make another network",
+    }
     argv: tuple[str, ...]
     env: tuple[str, ...]
     """`key=value`, ARG values included, in order."""
@@ -311,10 +330,11 @@ class Run(Op, frozen=True, kw_only=True):
     """Read-only files under /dev/pipes: the body of a here-document with a shebang."""
     network: Network = Network.DEFAULT
     namespace: str = ""
-    """Path of the network namespace that the step joins, with network DEFAULT."""
+    """Path of the network namespace to join, with network DEFAULT."""
     security: str = "sandbox"
     confinement: Confinement = Confinement()
     extra_hosts: tuple[tuple[str, str], ...] = ()
+    """Names and addresses. Of these only the names are keyed (BuildKit's exception: addresses change, hosts stay)."""
     hostname: str = ""
     proxy_env: tuple[str, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()

@@ -335,3 +335,19 @@ def test_memory_is_limited_and_running_out_of_it_is_said(builder: Command) -> No
     eat = "busybox awk 'BEGIN { s = \"x\"; while (1) s = s s }'"
     assert "note: out of memory: the kernel killed a process of this step, whose limit is 32 MiB" in fails(
         builder, eat, "--memory", "32m")
+
+
+@pytest.mark.parametrize(("run", "one", "other"), [
+    ("stat -f -c %b /dev/shm", "--shm-size=1m", "--shm-size=2m"),
+    ("sh -c 'ulimit -n'", "--ulimit=nofile=100", "--ulimit=nofile=200"),
+    ("cat /etc/resolv.conf", "--dns-option=ndots:1", "--dns-option=ndots:2"),
+    ("grep CapBnd /proc/self/status", "--cap-drop=CHOWN", "--cap-drop=MKNOD"),
+    ("cat /proc/self/cgroup", "--cgroup-parent=/one", "--cgroup-parent=/other"),
+], ids=["shm", "ulimit", "dns", "capabilities", "cgroup"])
+def test_a_build_with_another_setting_never_takes_the_old_result(builder: Command, run: str, one: str,
+                                                                 other: str) -> None:
+    dockerfile = f"FROM base\nRUN {run} > /out\n"
+    seen = [(builder.files(dockerfile, flag) / "out").read_text() for flag in (one, other)]
+    assert seen[0] != seen[1]
+    assert "#4 CACHED" not in builder.build(dockerfile).stderr, "without the flag it is a third step"
+    assert "#4 CACHED" in builder.build(dockerfile, other).stderr
