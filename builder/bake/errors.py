@@ -11,9 +11,6 @@ from collections.abc import Iterable
 from builder.errors import BuilderError
 from builder.source import Location
 
-INSTALL_HINT = "pip install 'dockerfile-builder[bake]', or in a checkout: pip install '.[bake]'"
-"""What brings the packages that definitions need."""
-
 
 class BakeError(BuilderError):
     """A bake definition, or what was asked of it, makes no sense."""
@@ -23,6 +20,13 @@ class BakeError(BuilderError):
 
 class BakeSyntaxError(BakeError):
     code = "bake-syntax"
+
+
+class MissingPackage(BakeError):
+    code = "bake-package-missing"
+
+    def __init__(self, package: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the package `{package}`", hint=f"pip install {package}")
 
 
 class ExpressionError(BakeError):

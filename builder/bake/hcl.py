@@ -1,15 +1,15 @@
-"""HCL text to a Body, over python-hcl2's grammar and parser.
+"""HCL text to a Body: HCL's native syntax, read by recursive descent.
 
-Of that package only the syntax tree is taken: its own rendering to Python values leaves expressions as text. Every
-expression is translated here, with its place, to the nodes of `syntax`.
+A parser of our own, because whether a newline ends something depends on what is open around it, and templates nest in
+expressions and expressions in templates; no grammar on PyPI follows HCL there. The rules are hclsyntax':
+https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
-
-from builder.bake.errors import INSTALL_HINT, BakeError, BakeSyntaxError, ExpressionError
+from builder.bake import tokens as t
+from builder.bake.cursor import Cursor
+from builder.bake.errors import BakeSyntaxError, ExpressionError
 from builder.bake.syntax import (
     Attribute,
     Binary,
@@ -29,266 +29,333 @@ from builder.bake.syntax import (
     Unary,
     Variable,
 )
-from builder.bake.templates import TemplateReader, heredoc_text, unescape
+from builder.bake.templates import Directive, Interpolation, Part, Text, template, unescape
 from builder.bake.values import number_literal
-from builder.source import Location, Source, Span
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from lark import Token, Tree
+from builder.source import Location, Source
 
 _WORDS = {"true": True, "false": False, "null": None}
-_DISCARDED = frozenset({"new_line_or_comment"})
-_MAX_DEPTH = 200
-
-
-class MissingHclParser(BakeError):
-    code = "bake-extra-missing"
-
-    def __init__(self) -> None:
-        super().__init__("reading HCL needs the package `python-hcl2`",
-                         hint=INSTALL_HINT)
+_MAX_DEPTH = 100
+_PRECEDENCE = {"||": 1, "&&": 2, "==": 3, "!=": 3, ">": 4, ">=": 4, "<": 4, "<=": 4, "+": 5, "-": 5, "*": 6, "/": 6,
+               "%": 6}
 
 
 def parse_hcl(source: Source) -> Body:
-    """Raises BakeSyntaxError, and MissingHclParser where the optional package is not installed."""
-    tree = _tree(source.text, source, Span(1, 1, 1, 1))
-    return _Translator(source, Span(1, 1, 1, 1)).body(tree.children[0])
+    """Raises BakeSyntaxError."""
+    return _Parser(t.Text.of(source)).file()
 
 
 def parse_expression(text: str, place: Location) -> Expression:
-    """The expression `text`, which begins at `place` (an interpolation in a here-document or in JSON)."""
-    body = _tree(f"x = (\n{text}\n)", place.source, place.span).children[0]
-    attributes = _Translator(place.source, place.span, fixed=True).body(body).attributes
-    if len(attributes) != 1:
-        raise BakeSyntaxError(f"invalid expression `{text.strip()}`", location=place)
-    return attributes[0].value
+    """The expression that a string at `place` holds, which may have many lines. Raises BakeSyntaxError."""
+    return _Parser(t.Text(text, place, fixed=True), newlines=False).whole()
 
 
-def _tree(text: str, source: Source, span: Span) -> Tree[Token]:
-    try:
-        import hcl2
-        from lark.exceptions import UnexpectedInput
-    except ImportError as error:
-        raise MissingHclParser() from error
-    try:
-        return hcl2.parses_to_tree(text)
-    except UnexpectedInput as error:
-        line, column = getattr(error, "line", -1), getattr(error, "column", -1)
-        if text is source.text and line and line > 0:
-            span = Span(line, max(column, 1), line, max(column, 1) + 1)
-        raise BakeSyntaxError(_sentence(error), location=Location(source, span)) from None
-    except RecursionError:
-        raise BakeSyntaxError("the definition is nested too deeply", location=Location(source, span)) from None
+def parse_template(text: str, place: Location) -> Expression:
+    """The template that a string at `place` holds. Raises BakeSyntaxError."""
+    return _Parser(t.Text(text, place, fixed=True), bare=True).template(t.END)
 
 
-def _sentence(error: Any) -> str:
-    token = getattr(error, "token", None)
-    if token is None:
-        character = getattr(error, "char", "") or ""
-        return f"invalid character `{character}`" if character.strip() else "invalid expression"
-    if token.type == "$END":
-        return "unexpected end of the file: a bracket, brace or quote is not closed"
-    if token.type == "NL_OR_COMMENT":
-        return "unexpected end of the line"
-    return f"unexpected `{str(token).strip()}`"
-
-
-class _Translator:
-    """From one tree's nodes to ours; with `fixed` all of them are at `origin`."""
-
-    def __init__(self, source: Source, origin: Span, *, fixed: bool = False) -> None:
-        self._source = source
-        self._origin = origin
-        self._fixed = fixed
+class _Parser(Cursor):
+    def __init__(self, text: t.Text, *, bare: bool = False, newlines: bool = True) -> None:
+        super().__init__(text, t.scan(text, bare=bare), newlines=newlines)
         self._depth = 0
-
-    def place(self, node: Any) -> Location:
-        meta = node if hasattr(node, "type") else node.meta
-        if self._fixed or getattr(meta, "line", None) is None:
-            return Location(self._source, self._origin)
-        end = meta
-        if meta is not node and getattr(node.children[-1], "data", "") in _DISCARDED and len(node.children) > 1:
-            end = node.children[-2].meta if hasattr(node.children[-2], "meta") else node.children[-2]
-        return Location(self._source, Span(meta.line, meta.column, end.end_line, end.end_column))
 
     # -- bodies ---------------------------------------------------------------------------------------------------
 
-    def body(self, tree: Any) -> Body:
-        attributes, blocks = [], []
-        names: dict[str, Attribute] = {}
-        for child in _children(tree):
-            if child.data == "block":
-                blocks.append(self._block(child))
+    def file(self) -> Body:
+        body = self._body(t.END)
+        self._take(t.END)
+        return body
+
+    def whole(self) -> Expression:
+        expression = self.expression()
+        self._take(t.END)
+        return expression
+
+    def _body(self, end: str) -> Body:
+        attributes: dict[str, Attribute] = {}
+        blocks: list[Block] = []
+        while self._peek().kind != end:
+            if self._skip(t.NEWLINE):
                 continue
-            name, _, value = _children(child)
-            attribute = Attribute(_word(name), self.expression(value), self.place(name))
-            if (first := names.get(attribute.name)) is not None:
-                raise BakeSyntaxError(f"the argument `{attribute.name}` was already set at {first.location}",
-                                      location=attribute.location, hint="each argument may be set only once")
-            names[attribute.name] = attribute
-            attributes.append(attribute)
-        return Body(tuple(attributes), tuple(blocks))
+            name = self._take(t.NAME)
+            if self._peek().kind == "=":
+                self._attribute(name, attributes)
+            else:
+                blocks.append(self._block(name))
+            if self._peek().kind != t.END:
+                self._take(t.NEWLINE)
+        return Body(tuple(attributes.values()), tuple(blocks))
 
-    def _block(self, tree: Any) -> Block:
-        parts = _children(tree)
-        head = [part for part in parts[:-1] if not _is_token(part, "LBRACE")]
-        content = next(part for part in parts if getattr(part, "data", "") == "body")
-        labels = [self._label(part) for part in head[1:] if part is not content and not _is_token(part, "RBRACE")]
-        return Block(_word(head[0]), tuple(labels), self.body(content), self.place(head[0]))
+    def _attribute(self, name: t.Token, known: dict[str, Attribute]) -> None:
+        place = self._place(name)
+        self._take("=")
+        if (first := known.get(name.text)) is not None:
+            raise BakeSyntaxError(f"the argument `{name.text}` was already set at {first.location}", location=place,
+                                  hint="each argument may be set only once")
+        known[name.text] = Attribute(name.text, self.expression(), place)
 
-    def _label(self, node: Any) -> str:
-        if node.data != "string":
-            return _word(node)
-        value = self.expression(node)
-        if not isinstance(value, Literal):
-            raise BakeSyntaxError("a template is not allowed as the name of a block", location=self.place(node))
-        return str(value.value)
+    def _block(self, name: t.Token) -> Block:
+        place = self._place(name)
+        labels: list[str] = []
+        while (token := self._take(t.NAME, t.QUOTE, "{")).kind != "{":
+            labels.append(token.text if token.kind == t.NAME else self._label())
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise BakeSyntaxError("blocks are nested too deeply", location=place)
+        if self._peek().kind in (t.NEWLINE, "}"):
+            body = self._body("}")
+        else:
+            attributes: dict[str, Attribute] = {}
+            self._attribute(self._take(t.NAME), attributes)
+            body = Body(tuple(attributes.values()))
+        self._depth -= 1
+        self._take("}")
+        return Block(name.text, tuple(labels), body, place)
+
+    def _label(self) -> str:
+        label = ""
+        while (token := self._read()).kind != t.END_QUOTE:
+            if token.kind in (t.INTERPOLATION, t.DIRECTIVE):
+                raise self._text.error("a template is not allowed as the name of a block", token.start)
+            if token.kind != t.LITERAL:
+                raise self._unexpected(token)
+            label += self._literal(token, quoted=True)
+        return label
 
     # -- expressions ----------------------------------------------------------------------------------------------
 
-    def expression(self, node: Any) -> Expression:
+    def expression(self) -> Expression:
+        start = self._peek()
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise BakeSyntaxError("the expression is nested too deeply", location=self.place(node))
-        try:
-            return self._expression(node)
-        finally:
-            self._depth -= 1
+            raise self._text.error("the expression is nested too deeply", start.start)
+        condition = self._operation(1)
+        if self._skip("?"):
+            yes = self.expression()
+            self._take(":")
+            condition = Conditional(condition=condition, yes=yes, no=self.expression(), location=self._place(start))
+        self._depth -= 1
+        return condition
 
-    def _expression(self, node: Any) -> Expression:
-        children, place = _children(node), self.place(node)
-        match node.data:
-            case "expr_term":
-                inner = [child for child in children if not hasattr(child, "type")]
-                return self.expression(inner[0])
-            case "identifier" | "keyword":
-                return Variable(name=str(children[0]), location=place)
-            case "literal_value":
-                return Literal(value=_WORDS[str(children[0])], location=place)
-            case "int_lit" | "float_lit":
-                return Literal(value=_number(str(children[0]), place), location=place)
-            case "string":
-                return self._string(children[1:-1], place)
-            case "template_string":
-                return Literal(value=unescape(str(children[0])[2:-2]), location=place)
-            case "heredoc_template" | "heredoc_template_trim":
-                text = heredoc_text(str(children[0]))
-                return TemplateReader(place, parse_expression).read(text)
-            case "tuple":
-                items = [self.expression(child) for child in children if not hasattr(child, "type")]
-                return TupleExpression(items=tuple(items), location=place)
-            case "object":
-                pairs = [self._pair(child) for child in children if not hasattr(child, "type")]
-                return ObjectExpression(items=tuple(pairs), location=place)
-            case "conditional":
-                condition, yes, no = (self.expression(c) for c in children if not hasattr(c, "type"))
-                return Conditional(condition=condition, yes=yes, no=no, location=place)
-            case "binary_op":
-                operator, right = _children(children[1])
-                return Binary(operator=str(operator.children[0]).split()[-1], left=self.expression(children[0]),
-                              right=self.expression(right), location=place)
-            case "unary_op":
-                return Unary(operator=str(children[0]), operand=self.expression(children[1]), location=place)
-            case "function_call":
-                return self._call(children, place)
-            case "for_tuple_expr" | "for_object_expr":
-                return self._for(children, place)
-            case "get_attr_expr_term" | "index_expr_term":
-                return self._step(self.expression(children[0]), children[1])
-            case "attr_splat_expr_term" | "full_splat_expr_term":
-                each: Expression = Element(location=place)
-                for step in _children(children[1])[1:]:
-                    each = self._step(each, step)
-                return Splat(source=self.expression(children[0]), each=each, location=place)
-        raise BakeSyntaxError("this expression is not supported", location=place)
+    def _operation(self, least: int) -> Expression:
+        start = self._peek()
+        left = self._term_and_steps()
+        while (precedence := _PRECEDENCE.get(self._peek().kind, 0)) >= least:
+            operator = self._read().kind
+            right = self._operation(precedence + 1)
+            left = Binary(operator=operator, left=left, right=right, location=self._place(start))
+        return left
 
-    def _step(self, source: Expression, node: Any) -> Expression:
-        place, parts = self.place(node), _children(node)
-        if node.data == "get_attr":
-            return GetAttribute(source=source, name=_word(parts[1]), location=place)
-        if node.data == "short_index":
-            position = Literal(value=_number(str(parts[1]), place), location=place)
-            return Index(source=source, key=position, location=place)
-        return Index(source=source, key=self.expression(parts[1]), location=place)
+    def _term_and_steps(self) -> Expression:
+        return self._steps(self._term(), self._peek())
 
-    def _pair(self, node: Any) -> tuple[Expression, Expression]:
-        key, _, value = _children(node)
-        inner = _children(key)[0]
-        core = inner
-        while core.data == "expr_term" and len(_children(core)) == 1:
-            core = _children(core)[0]
-        if core.data in ("identifier", "keyword", "literal_value"):
-            return Literal(value=_word(core), location=self.place(core)), self.expression(value)
-        return self.expression(inner), self.expression(value)
-
-    def _call(self, children: list[Any], place: Location) -> Call:
-        name = "::".join(_word(child) for child in children if getattr(child, "data", "") == "identifier")
-        arguments = next((child for child in children if getattr(child, "data", "") == "arguments"), None)
-        parts = _children(arguments) if arguments is not None else []
-        return Call(name=name, location=place,
-                    arguments=tuple(self.expression(part) for part in parts if not hasattr(part, "type")),
-                    expand_last=any(_is_token(part, "ELLIPSIS") for part in parts))
-
-    def _for(self, children: list[Any], place: Location) -> For:
-        intro = _children(children[1])
-        names = [_word(part) for part in intro if getattr(part, "data", "") == "identifier"]
-        collection = next(part for before, part in pairwise(intro) if _is_token(before, "IN"))
-        # An identifier as the collection is a term of its own, so that it is not among the names.
-        condition = next((child for child in children if getattr(child, "data", "") == "for_cond"), None)
-        results = [self.expression(child) for child in children[2:-1]
-                   if not hasattr(child, "type") and child is not condition]
-        return For(key=names[0] if len(names) > 1 else "", value=names[-1], collection=self.expression(collection),
-                   result=results[-1], result_key=results[0] if len(results) > 1 else None,
-                   group=any(_is_token(child, "ELLIPSIS") for child in children), location=place,
-                   condition=self.expression(_children(condition)[1]) if condition is not None else None)
-
-    # -- strings --------------------------------------------------------------------------------------------------
-
-    def _string(self, parts: list[Any], place: Location) -> Expression:
-        reader = TemplateReader(place, parse_expression)
-        for part in parts:
-            inner = part.children[0]
-            if hasattr(inner, "type"):
-                reader.add_text(_string_text(inner))
-            elif inner.data == "interpolation":
-                reader.add(self.expression(_children(inner)[1]))
+    def _steps(self, source: Expression, start: t.Token) -> Expression:
+        while (token := self._peek()).kind in (".", "["):
+            self._next += 1
+            if self._skip("*"):
+                if token.kind == "[":
+                    self._take("]")
+                    each = self._steps(Element(location=self._place(token)), start)
+                else:
+                    each = self._attributes(Element(location=self._place(token)))
+                source = Splat(source=source, each=each, location=self._place(token))
+            elif token.kind == ".":
+                source = self._named(source, token)
             else:
-                self._directive(reader, inner)
-        return reader.finish()
+                with self._with_newlines(False):
+                    key = self.expression()
+                    self._take("]")
+                source = Index(source=source, key=key, location=self._place(token))
+        return source
 
-    def _directive(self, reader: TemplateReader, node: Any) -> None:
-        parts = _children(node)
-        expressions = [self.expression(p) for p in parts if hasattr(p, "data") and p.data != "identifier"]
-        names = [_word(part) for part in parts if getattr(part, "data", "") == "identifier"]
-        strips = (_is_token(parts[1], "STRIP_MARKER"), _is_token(parts[-2], "STRIP_MARKER"))
-        word = {"template_if_start": "if", "template_else": "else", "template_endif": "endif",
-                "template_for_start": "for", "template_endfor": "endfor"}[node.data]
-        reader.add_directive(word, names, expressions[0] if expressions else None, strips)
+    def _attributes(self, source: Expression) -> Expression:
+        """What belongs to each element in `list.*.a.b`: names and numbers, but no brackets."""
+        while (token := self._peek()).kind == ".":
+            self._next += 1
+            source = self._named(source, token)
+        return source
 
+    def _named(self, source: Expression, dot: t.Token) -> Expression:
+        token = self._take(t.NAME, t.NUMBER)
+        place = self._place(dot)
+        if token.kind == t.NAME:
+            return GetAttribute(source=source, name=token.text, location=place)
+        if "." in token.text:
+            raise BakeSyntaxError(f"`{token.text}` is no index", location=place, hint="write [0][1] for two of them")
+        return Index(source=source, key=self._number(token), location=place)
 
-def _number(text: str, place: Location) -> int | Decimal:
-    try:
-        return number_literal(text)
-    except ExpressionError as error:
-        raise BakeSyntaxError(error.message, location=place) from None
+    def _term(self) -> Expression:
+        token = self._read()
+        match token.kind:
+            case t.NAME:
+                if self._peek().kind in ("(", "::"):
+                    return self._call(token)
+                place = self._place(token)
+                if token.text in _WORDS:
+                    return Literal(value=_WORDS[token.text], location=place)
+                return Variable(name=token.text, location=place)
+            case t.NUMBER:
+                return self._number(token)
+            case t.QUOTE:
+                return self.template(t.END_QUOTE)
+            case t.HEREDOC:
+                return self.template(t.END_HEREDOC, flush=token.text.startswith("<<-"))
+            case "-" | "!":
+                return self._unary(token)
+            case "(":
+                with self._with_newlines(False):
+                    expression = self.expression()
+                    self._take(")")
+                return expression
+            case "[" | "{":
+                return self._collection(token)
+        raise self._unexpected(token)
 
+    def _unary(self, token: t.Token) -> Expression:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise self._text.error("the expression is nested too deeply", token.start)
+        operand = self._term_and_steps()
+        self._depth -= 1
+        return Unary(operator=token.kind, operand=operand, location=self._place(token))
 
-def _string_text(token: Token) -> str:
-    text = str(token)
-    if token.type in ("ESCAPED_INTERPOLATION", "ESCAPED_DIRECTIVE"):
-        text = text[1:]
-    return unescape(text)
+    def _number(self, token: t.Token) -> Literal:
+        place = self._text.place(token.start, token.end)
+        try:
+            return Literal(value=number_literal(token.text), location=place)
+        except ExpressionError as error:
+            raise BakeSyntaxError(error.message, location=place) from None
 
+    def _call(self, name: t.Token) -> Call:
+        words = [name.text]
+        while self._skip("::"):
+            words.append(self._take(t.NAME).text)
+        self._take("(")
+        arguments: list[Expression] = []
+        expanded = False
+        with self._with_newlines(False):
+            while not self._skip(")"):
+                arguments.append(self.expression())
+                end = self._take(",", "...", ")")
+                if end.kind != ",":
+                    expanded = end.kind == "..."
+                    if expanded:
+                        self._take(")")
+                    break
+        return Call(name="::".join(words), arguments=tuple(arguments), expand_last=expanded, location=self._place(name))
 
-def _children(node: Any) -> list[Any]:
-    return [child for child in node.children if getattr(child, "data", None) not in _DISCARDED and child is not None]
+    def _collection(self, start: t.Token) -> Expression:
+        with self._with_newlines(False):
+            if self._skip(t.NAME, "for"):
+                return self._for(start)
+        return self._tuple(start) if start.kind == "[" else self._object(start)
 
+    def _tuple(self, start: t.Token) -> Expression:
+        items: list[Expression] = []
+        with self._with_newlines(False):
+            while not self._skip("]"):
+                items.append(self.expression())
+                if self._take(",", "]").kind == "]":
+                    break
+        return TupleExpression(items=tuple(items), location=self._place(start))
 
-def _word(node: Any) -> str:
-    return str(node) if hasattr(node, "type") else str(node.children[0])
+    def _object(self, start: t.Token) -> Expression:
+        pairs: list[tuple[Expression, Expression]] = []
+        with self._with_newlines(True):
+            while not self._skip("}"):
+                if self._skip(t.NEWLINE):
+                    continue
+                key = self._key()
+                self._take("=", ":")
+                pairs.append((key, self.expression()))
+                if self._take(",", t.NEWLINE, "}").kind == "}":
+                    break
+        return ObjectExpression(items=tuple(pairs), location=self._place(start))
 
+    def _key(self) -> Expression:
+        """A bare word is its own name; in parentheses it is a variable."""
+        start = self._peek()
+        key = self.expression()
+        if start.kind != t.NAME:
+            return key
+        match key:
+            case Variable() | Literal():
+                return Literal(value=start.text, location=key.location)
+            case GetAttribute():
+                raise BakeSyntaxError("a key with dots is ambiguous", location=self._place(start),
+                                      hint="write it in quotes, or in parentheses if it is a reference")
+        return key
 
-def _is_token(node: Any, kind: str) -> bool:
-    return getattr(node, "type", None) == kind
+    def _for(self, start: t.Token) -> Expression:
+        key, value = self._for_names()
+        collection = self.expression()
+        self._take(":")
+        result_key, result, grouped = None, self.expression(), False
+        if start.kind == "{":
+            self._take("=>")
+            result_key, result, grouped = result, self.expression(), self._skip("...")
+        condition = self.expression() if self._skip(t.NAME, "if") else None
+        self._take("}" if start.kind == "{" else "]")
+        return For(key=key, value=value, collection=collection, result=result, result_key=result_key, group=grouped,
+                   condition=condition, location=self._place(start))
+
+    def _for_names(self) -> tuple[str, str]:
+        key, value = "", self._take(t.NAME).text
+        if self._skip(","):
+            key, value = value, self._take(t.NAME).text
+        if not self._skip(t.NAME, "in"):
+            raise self._unexpected(self._peek())
+        return key, value
+
+    # -- templates ------------------------------------------------------------------------------------------------
+
+    def template(self, end: str, *, flush: bool = False) -> Expression:
+        start = self._tokens[max(self._next - 1, 0)]
+        parts: list[Part] = []
+        while (token := self._tokens[self._next]).kind != end:
+            self._next += 1
+            if token.kind == t.LITERAL:
+                text = self._literal(token, quoted=end == t.END_QUOTE)
+                parts.append(Text(text, self._text.place(token.start, token.end)))
+            elif token.kind in (t.INTERPOLATION, t.DIRECTIVE):
+                with self._with_newlines(False):
+                    parts.append(self._sequence(token))
+            else:
+                raise self._unexpected(token)
+        self._next += end != t.END
+        return template(parts, self._place(start), flush=flush)
+
+    def _sequence(self, opening: t.Token) -> Part:
+        if opening.kind == t.INTERPOLATION:
+            expression = self.expression()
+            strips = self._strips(opening)
+            return Interpolation(expression, self._place(opening), strips)
+        word = self._take(t.NAME)
+        names, subject = ("", ""), None
+        match word.text:
+            case "if":
+                subject = self.expression()
+            case "for":
+                names = self._for_names()
+                subject = self.expression()
+            case "else" | "endif" | "endfor":
+                pass
+            case _:
+                raise self._text.error(f"`{word.text}` is no template directive", word.start,
+                                       "there are if, else, endif, for and endfor")
+        strips = self._strips(opening)
+        return Directive(word.text, names, subject, self._place(opening), strips)
+
+    def _strips(self, opening: t.Token) -> tuple[bool, bool]:
+        return opening.text.endswith("~"), self._take(t.END_SEQUENCE).text == "~}"
+
+    def _literal(self, token: t.Token, *, quoted: bool) -> str:
+        text = token.text
+        if text[:3] in ("$${", "%%{"):
+            return text[1:]
+        if not quoted:
+            return text
+        try:
+            return unescape(text)
+        except ValueError as error:
+            raise BakeSyntaxError(str(error), location=self._text.place(token.start, token.end)) from None

@@ -7,9 +7,8 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from builder.bake.errors import BakeSyntaxError, ExpressionError
-from builder.bake.hcl import parse_expression
+from builder.bake.hcl import parse_expression, parse_template
 from builder.bake.syntax import Attribute, Block, Body, Expression, Literal, ObjectExpression, TupleExpression
-from builder.bake.templates import TemplateReader
 from builder.bake.values import is_number, normal
 from builder.source import Location, Source, Span
 
@@ -95,7 +94,7 @@ class _Reader:
 
     def _expression(self, value: Any, place: Location) -> Expression:
         if isinstance(value, str):
-            return TemplateReader(place, parse_expression).read(value)
+            return parse_template(value, place)
         if isinstance(value, _Object):
             items = tuple((self._expression(key, place), self._expression(item, place)) for key, item in value)
             return ObjectExpression(items=items, location=place)

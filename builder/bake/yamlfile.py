@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from builder.bake.errors import INSTALL_HINT, BakeError
+from builder.bake.errors import MissingPackage
 
 _TYPES = (
     ("tag:yaml.org,2002:bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -19,14 +19,6 @@ _TYPES = (
 )
 
 
-class MissingYaml(BakeError):
-    code = "bake-extra-missing"
-
-    def __init__(self) -> None:
-        super().__init__("reading compose files needs the package `PyYAML`",
-                         hint=INSTALL_HINT)
-
-
 class YamlError(Exception):
     def __init__(self, problem: str, line: int, column: int) -> None:
         super().__init__(problem)
@@ -36,11 +28,11 @@ class YamlError(Exception):
 
 
 def load_yaml(text: str, tags: Mapping[str, Callable[[Any], Any]]) -> Any:
-    """The document as plain data; `tags` make something of values that carry one. Raises YamlError, MissingYaml."""
+    """The document as plain data; `tags` make something of values that carry one. Raises YamlError, MissingPackage."""
     try:
         import yaml
     except ImportError as error:
-        raise MissingYaml() from error
+        raise MissingPackage("PyYAML", "reading compose files") from error
 
     loader_class: Any = type("Loader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": {}})
     for tag, pattern, first in _TYPES:

@@ -86,5 +86,26 @@ def test_dotenv() -> None:
         "A": "1", "B": "x $A", "C": "l1\nl2 1", "D": "bare", "E": "", "F": "out"}
 
 
-def test_half_a_surrogate_pair_is_no_character() -> None:
-    assert value(r'"a\ud800\U0000dfffb"') == "a\ufffd\ufffdb"
+@pytest.mark.parametrize("expression", [
+    r'"a\ud800"', r'"\U00110000"', r'"\q"', r'"\u12"', '"a\nb"', '"${"', '"%{ if true }x"', '"%{ for x in [1] }"',
+    '"%{ x }"', '"%{ endif }"', '"%{ if true }%{ else }%{ else }%{ endif }"', "list.0.1", "[1 2]", "{a b}", "f(", "{a.b = 1}",
+    "[*]", "<<EOT\nx\n", "~}", "1 ? 2", "a::b", "1.2.3", "[for in x : x]", "{for x in y : x}", "[for x in y : x => x]",
+])
+def test_no_expression(expression: str) -> None:
+    with pytest.raises(BakeError) as caught:
+        value(expression)
+    assert caught.value.location is not None
+
+
+def test_marks_strip_as_far_as_one_literal() -> None:
+    assert value('"a ${~ 1 ~} b"') == "a1b"
+    assert value('"a\\n %{~ if true ~} b \\n%{~ endif ~} \\n c"') == "abc"
+    assert value("<<EOT\n  a \n  ${~ 1 ~} \n  b\nEOT\n") == "  a \n1  b\n"
+    assert value("<<-EOT\n     ${~ 1 ~}\n    a\n      b\n     c\n    EOT\n") == "1    a\n      b\n     c\n"
+
+
+def test_a_brackets_index_is_of_the_splat_and_not_of_its_elements() -> None:
+    objects = "[{ a = { b = [1, 2] } }, { a = { b = [3, 4] } }]"
+    assert value(f"jsonencode({objects}.*.a.b[1])") == "[3,4]"
+    assert value(f"jsonencode({objects}[*].a.b[1])") == "[2,4]"
+    assert value(f"jsonencode({objects}.*.a.b.1)") == "[2,4]"
