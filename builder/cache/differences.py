@@ -117,15 +117,15 @@ def _value(what: str, before: Any, after: Any) -> str:
 def _settings(before: Parts, after: Parts) -> Iterable[str]:
     """Of a part that several flags make: the flags that changed."""
     for field in {**after, **before}:
-        if (was := before.get(field)) != (now := after.get(field)):
-            flag = _FLAGS.get(field, f"--{field.replace('_', '-')}")
-            yield _value(flag, _setting(field, was), _setting(field, now))
+        was, now = _setting(field, before.get(field)), _setting(field, after.get(field))
+        if was != now:
+            yield _value(_FLAGS.get(field, f"--{field.replace('_', '-')}"), was, now)
 
 
 def _setting(field: str, value: Any) -> Any:
     """A value as its flag has it; None for the one that it has unset."""
     if field == "seccomp":
-        return {True: "builtin", False: "unconfined"}.get(value, value)
+        return "builtin" if value is True else value[:12] if value else "unconfined"  # a profile by its digest
     return value if isinstance(value, bool) else value or None
 
 

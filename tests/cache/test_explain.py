@@ -65,6 +65,18 @@ CASES: list[tuple[str, Parts, dict[str, Any], str]] = [
      "base image `debian:bookworm` changed: sha256:abababababab -> sha256:cdcdcdcdcdcd"),
     ("run", RUN, {"parent": ["m1", "m2", "m3"], "base.list": ["debian:trixie", "sha256:" + "cd" * 32]},
      "base image changed: `debian:bookworm` -> `debian:trixie`"),
+    ("run", RUN, {"shm_size": 33554432}, '--shm-size "33554432" was added'),
+    ("run", RUN | {"limits": {"memory": 1, "cpu_quota": 5, "memory_swap": 0}},
+     {"limits": {"memory": 2, "cpu_quota": 0, "memory_swap": 0}},
+     '--cpu-quota "5" was removed; --memory changed "1" -> "2"'),
+    ("run", RUN, {"dns": {"servers": ["10.0.0.1"], "search": [], "options": ["a", "b"]}},
+     '--dns-option "a" "b" was added; --dns "10.0.0.1" was added'),
+    ("run", RUN | {"ulimits": [{"name": "nofile", "soft": 1, "hard": 2}]},
+     {"ulimits": [{"name": "nofile", "soft": 1, "hard": 3}]}, '--ulimit changed "nofile=1:2" -> "nofile=1:3"'),
+    ("run", RUN | {"confinement": {"seccomp": True, "no_new_privileges": False, "added": []}},
+     {"confinement": {"seccomp": "ab" * 32, "no_new_privileges": True, "added": ["ALL"]}},
+     '--cap-add "ALL" was added; --security-opt no-new-privileges was added; '
+     '--security-opt seccomp changed "builtin" -> "abababababab"'),
     ("run", RUN, {"unheard": 1}, '`unheard` "1" was added'),
     ("run", RUN, {"argv": [*SHELL, "pip install b"], "user": "app", "parent": ["l1", "l2", "l9"]},
      'instruction changed: `pip install a` -> `pip install b`; the user "app" was added; '
