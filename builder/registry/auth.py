@@ -82,8 +82,8 @@ class Authorizer:
         return known[0] if known and time.monotonic() < known[1] else None
 
     def answer(self, endpoint: Endpoint, repository: str, scopes: frozenset[str], challenge_header: str, *,
-               refused: str | None) -> str:
-        """The `Authorization` header for a request that got status 401 with `refused`. Raises Unauthorized.
+               what: str, refused: str | None) -> str:
+        """The `Authorization` header for a request that got status 401 with `refused`. Raises Unauthorized for `what`.
 
         Of several threads that need one for the same scopes, one asks for all.
         """
@@ -93,13 +93,14 @@ class Authorizer:
             known = self.header(endpoint, scopes)
             if known is not None and known != refused:
                 return known
-            return self._ask(endpoint, repository, scopes, challenge_header)
+            return self._ask(endpoint, repository, scopes, challenge_header, what)
 
-    def _ask(self, endpoint: Endpoint, repository: str, scopes: frozenset[str], challenge_header: str) -> str:
+    def _ask(self, endpoint: Endpoint, repository: str, scopes: frozenset[str], challenge_header: str,
+             what: str) -> str:
         credentials = self._keychain.lookup(endpoint.domain, repository)
         for challenge in parse_challenges(challenge_header):
             if challenge.scheme == "bearer" and challenge.parameters.get("realm"):
-                header, lifetime = self._bearer(endpoint, challenge, scopes, credentials)
+                header, lifetime = self._bearer(endpoint, challenge, scopes, credentials, what)
             elif challenge.scheme == "basic" and credentials is not None and credentials.user:
                 header, lifetime = basic(credentials), float("inf")
             else:
@@ -107,11 +108,10 @@ class Authorizer:
             with self._lock:
                 self._headers[endpoint.base, scopes] = (header, time.monotonic() + lifetime)
             return header
-        raise Unauthorized(repository or endpoint.domain, endpoint.domain, detail="",
-                           with_credentials=credentials is not None)
+        raise Unauthorized(what, endpoint.domain, detail="", with_credentials=credentials is not None)
 
     def _bearer(self, endpoint: Endpoint, challenge: Challenge, scopes: frozenset[str],
-                credentials: Credentials | None) -> tuple[str, float]:
+                credentials: Credentials | None, what: str) -> tuple[str, float]:
         realm = challenge.parameters["realm"]
         where = urlsplit(realm)
         if where.scheme != "https" and (where.scheme != "http" or endpoint.scheme != "http"):
@@ -124,8 +124,7 @@ class Authorizer:
         if answer is None or answer.status in {404, 405}:
             answer = self._exchange(endpoint, _token_get(realm, service, wanted, credentials))
         if answer.status in {401, 403}:
-            raise Unauthorized(wanted[0].split(":")[1] if wanted else endpoint.domain, endpoint.domain,
-                               detail=f"the token server answered with status {answer.status}",
+            raise Unauthorized(what, endpoint.domain, detail=f"the token server answered with status {answer.status}",
                                with_credentials=credentials is not None)
         if answer.status != 200:
             raise UnexpectedAnswer(endpoint.domain, f"its token server answered with status {answer.status}")

@@ -60,6 +60,8 @@ class RegistryClient:
         self._transport = Transport(self.settings)
         self._lock = threading.Lock()
         self._settled: dict[tuple[Endpoint, ...], Endpoint] = {}
+        self.refused_mounts: set[str] = set()
+        """From where to where the registry mounts nothing: it is not asked again for every layer."""
 
     def head_manifest(self, reference: Reference, *, retry: bool = True) -> Descriptor:
         """What the reference names now, without fetching it. Raises RegistryError."""

@@ -112,7 +112,8 @@ class Transport:
             return response
         challenge = ", ".join(response.headers.getlist("www-authenticate"))
         response.drain_conn()
-        header = self._authorizer.answer(endpoint, request.repository, request.scopes, challenge, refused=header)
+        header = self._authorizer.answer(endpoint, request.repository, request.scopes, challenge,
+                                         what=request.what, refused=header)
         return self._once(endpoint, request, header)
 
     def _once(self, endpoint: Endpoint, request: Request, authorization: str | None) -> Response:

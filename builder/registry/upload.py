@@ -10,7 +10,15 @@ from urllib.parse import quote, urljoin, urlsplit
 from builder.oci import Descriptor, Digest, digest_of
 from builder.reference import Reference
 from builder.registry.client import RegistryClient
-from builder.registry.errors import DigestMismatch, RateLimited, ServerFailed, UnexpectedAnswer, Unreachable
+from builder.registry.errors import (
+    DigestMismatch,
+    NotFound,
+    RateLimited,
+    ServerFailed,
+    Unauthorized,
+    UnexpectedAnswer,
+    Unreachable,
+)
 from builder.registry.transport import Request, Response, redirected
 
 OpenBlob = Callable[[], IO[bytes]]
@@ -21,20 +29,21 @@ def push_blob(client: RegistryClient, reference: Reference, descriptor: Descript
               mount_from: tuple[str, ...] = ()) -> bool:
     """Makes the blob part of the reference's repository; False when nothing had to be sent. Idempotent.
 
-    `mount_from` names repositories of the same registry that may have it. Raises RegistryError.
+    `mount_from` names repositories of the same registry that may have it. What stands in the way of a mount (these
+    credentials may not read there, the registry mounts nothing) is no failure: the blob is sent. Raises RegistryError.
     """
     if has_blob(client, reference, descriptor):
         return False
-    location = None
+    location: str | None = None
     for repository in mount_from:
-        location = _start(client, reference, descriptor, repository)
+        location = _try_to_mount(client, reference, descriptor, repository)
         if location is None:
             return False
     attempts = client.settings.retries + 1
     for attempt in range(attempts):
-        location = location or _start(client, reference, descriptor)
+        location = location or str(_start(client, reference, descriptor))
         try:
-            _upload(client, reference, descriptor, open_blob, str(location))
+            _upload(client, reference, descriptor, open_blob, location)
             return True
         except (Unreachable, ServerFailed, RateLimited) as error:
             wait = error.retry_after if isinstance(error, RateLimited) else None
@@ -66,6 +75,18 @@ def has_blob(client: RegistryClient, reference: Reference, descriptor: Descripto
         return False
     client.expect(response, {200}, reference)
     return True
+
+
+def _try_to_mount(client: RegistryClient, reference: Reference, descriptor: Descriptor, repository: str) -> str | None:
+    """None when the blob was mounted, else the upload that the registry began instead, "" where it began none."""
+    pair = f"{repository} {reference.name}"
+    if pair in client.refused_mounts:
+        return ""
+    try:
+        return _start(client, reference, descriptor, repository)
+    except (Unauthorized, NotFound, UnexpectedAnswer, ServerFailed):
+        client.refused_mounts.add(pair)
+        return ""
 
 
 def _start(client: RegistryClient, reference: Reference, descriptor: Descriptor,

@@ -11,6 +11,7 @@ import pytest
 from images.material import Made, layer_tar, serve
 from registry.content import read_all
 from registry.servers import Handler, MiniRegistry
+from registry.tokens import Grants, token_registry
 
 from builder.errors import ImageError
 from builder.export.push import push_image
@@ -123,6 +124,70 @@ def test_only_other_repositories_of_the_same_registry_are_neighbours(pushing: Pu
     pulled(pushing, Reference(mini.domain, "base", "1"))
     assert neighbours(pushing.store, Reference(mini.domain, "base", "2")) == {}
     assert neighbours(pushing.store, Reference("elsewhere.example", "derived", "1")) == {}
+
+
+# -- mounts that are refused ---------------------------------------------------------------------------------------
+
+
+def refuse_the_token(repository: str, actions: str) -> set[str]:
+    if repository.endswith("/base"):
+        raise PermissionError
+    return set(actions.split(","))
+
+
+def grant_less(repository: str, actions: str) -> set[str]:
+    return set() if repository.endswith("/base") else set(actions.split(","))
+
+
+@pytest.mark.parametrize("grants", [refuse_the_token, grant_less])
+def test_layers_of_a_base_that_may_not_be_read_any_more_are_uploaded(
+        pushing: Pushing, tmp_path: Path, certificate: tuple[Path, Path], grants: Grants) -> None:
+    with token_registry(tmp_path, certificate) as (registry, tokens):
+        base, layer = seeded(pushing, registry, "a/base", "private")
+        root = pulled(pushing, base)
+        tokens.grants = grants
+        target = Reference(registry, "derived", "1")
+        # tokens of the pull are still good: a process of its own, as the next `builder push` is
+        pushing.access = RegistryAccess(pushing.access.settings)
+        assert pushing.push(root, target) == root.digest
+        assert pushing.sent[layer.digest] is True
+        with pushing.store.open_blob(layer.digest) as file:
+            assert read_all(pushing.access.client, target, layer) == file.read()
+
+
+def test_the_error_names_the_repository_that_is_pushed_to(pushing: Pushing, tmp_path: Path,
+                                                          certificate: tuple[Path, Path]) -> None:
+    def read_only(repository: str, actions: str) -> set[str]:
+        if "push" in actions:
+            raise PermissionError
+        return {"pull"}
+
+    with token_registry(tmp_path, certificate) as (registry, tokens):
+        base, _ = seeded(pushing, registry, "a/base", "public")
+        root = pulled(pushing, base)
+        tokens.grants = read_only
+        pushing.access = RegistryAccess(pushing.access.settings)
+        with pytest.raises(Unauthorized, match=f"`{registry}/zoo/derived:1`: access denied"):
+            pushing.push(root, Reference(registry, "zoo/derived", "1"))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 501])
+def test_whatever_a_registry_says_to_a_mount_the_layer_is_uploaded(pushing: Pushing, mini: MiniRegistry,
+                                                                   status: int) -> None:
+    made = Made(layer_tar(file="x"), layer_tar(file="y"))
+    serve(mini, "base", "1", made)
+    root = pulled(pushing, Reference(mini.domain, "base", "1"))
+
+    def no_mounts(handler: Handler) -> bool:
+        if "mount=" in handler.path:
+            handler.error(status, "UNSUPPORTED")
+            mini.faults.append(no_mounts)
+            return True
+        return False
+
+    mini.faults.append(no_mounts)
+    pushing.push(root, Reference(mini.domain, "derived", "1"))
+    assert {digest for repository, digest in mini.blobs if repository == "derived"} == set(made.blobs)
 
 
 # -- failures ------------------------------------------------------------------------------------------------------

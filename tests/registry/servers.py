@@ -24,8 +24,9 @@ def sha(data: bytes) -> str:
 
 
 @contextmanager
-def docker_registry(folder: Path) -> Iterator[str]:
-    """Runs docker-registry on a free loopback port; yields `127.0.0.1:port`."""
+def docker_registry(folder: Path, auth: str = "") -> Iterator[str]:
+    """Runs docker-registry on a free loopback port; yields `127.0.0.1:port`. `auth` is that part of its configuration.
+    """
     program = shutil.which("docker-registry") or shutil.which("registry")
     assert program, "these tests need the Debian package docker-registry"
     with socket.socket() as probe:
@@ -35,7 +36,7 @@ def docker_registry(folder: Path) -> Iterator[str]:
     config.write_text(
         "version: 0.1\nlog: {level: error}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n")
+        f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}")
     process = subprocess.Popen([program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 20
