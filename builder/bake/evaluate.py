@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Protocol, assert_never, cast
 
 from builder.bake.errors import ExpressionError, UnknownName
+from builder.bake.real import bits_of, divide, remainder, rounded
 from builder.bake.syntax import (
     AnyExpression,
     Binary,
@@ -27,14 +29,12 @@ from builder.bake.syntax import (
 )
 from builder.bake.types import unify
 from builder.bake.values import (
-    ARITHMETIC,
     SetValue,
     Value,
     bool_of,
     elements,
     equals,
     kind_of,
-    normal,
     number_of,
     text_of,
 )
@@ -217,26 +217,13 @@ def operate(operator: str, left: Value, right: Value) -> Value:
 
 
 def _negate(value: Value) -> Value:
-    return -value if isinstance(value, int) else normal(ARITHMETIC.minus(value))
-
-
-def divide(left: Value, right: Value) -> Value:
-    if right == 0:
-        raise ExpressionError("division by zero")
-    return normal(ARITHMETIC.divide(left, right))
-
-
-def remainder(left: Value, right: Value) -> Value:
-    """With the sign of `left`."""
-    if right == 0:
-        raise ExpressionError("division by zero")
-    return normal(ARITHMETIC.remainder(left, right))
+    return rounded(-Fraction(value), bits_of(value))
 
 
 _ARITHMETIC: dict[str, Callable[[Value, Value], Value]] = {
-    "+": lambda a, b: normal(ARITHMETIC.add(a, b)),
-    "-": lambda a, b: normal(ARITHMETIC.subtract(a, b)),
-    "*": lambda a, b: normal(ARITHMETIC.multiply(a, b)),
+    "+": lambda a, b: rounded(Fraction(a) + Fraction(b), bits_of(a, b)),
+    "-": lambda a, b: rounded(Fraction(a) - Fraction(b), bits_of(a, b)),
+    "*": lambda a, b: rounded(Fraction(a) * Fraction(b), bits_of(a, b)),
     "/": divide, "%": remainder,
     "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b,
 }

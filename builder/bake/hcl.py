@@ -10,6 +10,7 @@ from __future__ import annotations
 from builder.bake import tokens as t
 from builder.bake.cursor import Cursor
 from builder.bake.errors import BakeSyntaxError, ExpressionError
+from builder.bake.real import parse
 from builder.bake.syntax import (
     Attribute,
     Binary,
@@ -30,7 +31,6 @@ from builder.bake.syntax import (
     Variable,
 )
 from builder.bake.templates import Directive, Interpolation, Part, Text, template, unescape
-from builder.bake.values import number_literal
 from builder.source import Location, Source
 
 _WORDS = {"true": True, "false": False, "null": None}
@@ -222,7 +222,7 @@ class _Parser(Cursor):
     def _number(self, token: t.Token) -> Literal:
         place = self._text.place(token.start, token.end)
         try:
-            return Literal(value=number_literal(token.text), location=place)
+            return Literal(value=parse(token.text), location=place)
         except ExpressionError as error:
             raise BakeSyntaxError(error.message, location=place) from None
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any, TypeAlias
 
 from builder.bake.errors import BakeSyntaxError, ExpressionError
 from builder.bake.hcl import parse_expression, parse_template
+from builder.bake.real import parse
 from builder.bake.syntax import Attribute, Block, Body, Expression, Literal, ObjectExpression, TupleExpression
-from builder.bake.values import is_number, normal
 from builder.source import Location, Source, Span
 
 Pairs: TypeAlias = "list[tuple[str, Any]]"
@@ -29,10 +28,12 @@ def parse_json_file(source: Source) -> Body:
     import json
 
     try:
-        data = json.loads(source.text, object_pairs_hook=_Object, parse_float=Decimal)
+        data = json.loads(source.text, object_pairs_hook=_Object, parse_float=parse, parse_int=parse)
     except json.JSONDecodeError as error:
         place = Location(source, Span(error.lineno, error.colno, error.lineno, error.colno + 1))
         raise BakeSyntaxError(f"invalid JSON: {error.msg.lower()}", location=place) from None
+    except ExpressionError as error:
+        raise BakeSyntaxError(error.message, location=Location(source, _START)) from None
     except ValueError as error:
         raise BakeSyntaxError("invalid JSON", cause=str(error), location=Location(source, _START)) from None
     except RecursionError:
@@ -100,10 +101,7 @@ class _Reader:
             return ObjectExpression(items=items, location=place)
         if isinstance(value, list):
             return TupleExpression(items=tuple(self._expression(item, place) for item in value), location=place)
-        try:
-            return Literal(value=normal(value) if is_number(value) else value, location=place)
-        except ExpressionError as error:
-            raise BakeSyntaxError(error.message, location=place) from None
+        return Literal(value=value, location=place)
 
     def _find(self, key: str) -> Location:
         """Where the key is: keys are met in the order of the text."""

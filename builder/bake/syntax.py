@@ -6,11 +6,11 @@ Values only, nothing is evaluated here. Locations are for messages and never com
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import TypeAlias
 
 import msgspec
 
+from builder.bake.real import Number
 from builder.source import Location
 
 
@@ -19,7 +19,7 @@ class Expression(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Literal(Expression, frozen=True, kw_only=True, eq=False):
-    value: bool | int | Decimal | str | None
+    value: bool | Number | str | None
 
 
 class Template(Expression, frozen=True, kw_only=True, eq=False):

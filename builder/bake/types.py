@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 
 from builder.bake.errors import BakeError, ExpressionError
@@ -30,6 +32,18 @@ class Type(msgspec.Struct, frozen=True):
 
 ANY = Type("any")
 STRING = Type("string")
+
+
+class ListValue(tuple[Value, ...]):
+    """A list, all of whose elements have one type, known also where there are none; other tuples are HCL's tuples."""
+
+    element: Type
+
+    @classmethod
+    def of(cls, items: Iterable[Value], element: Type) -> ListValue:
+        made = cls(items)
+        made.element = element
+        return made
 
 
 class InvalidType(BakeError):
@@ -92,13 +106,15 @@ def convert(value: Value, wanted: Type) -> Value:
             assert wanted.element is not None
             if not isinstance(value, tuple):
                 raise ExpressionError(f"{wanted} required, but this is {kind_of(value)}")
-            converted = [convert(item, wanted.element) for item in value]
-            return SetValue.of(converted) if wanted.kind == "set" else tuple(converted)
+            each = common_type(value) if wanted.element.kind == "any" else wanted.element
+            converted = [convert(item, each) for item in value]
+            return SetValue.of(converted) if wanted.kind == "set" else ListValue.of(converted, each)
         case "map":
             assert wanted.element is not None
             if not isinstance(value, dict):
                 raise ExpressionError(f"{wanted} required, but this is {kind_of(value)}")
-            return {key: convert(item, wanted.element) for key, item in value.items()}
+            each = common_type(value.values()) if wanted.element.kind == "any" else wanted.element
+            return {key: convert(item, each) for key, item in value.items()}
         case "tuple":
             if not isinstance(value, tuple) or len(value) != len(wanted.elements):
                 raise ExpressionError(f"a tuple of {len(wanted.elements)} elements is required")
@@ -120,12 +136,98 @@ def _convert_object(value: Value, wanted: Type) -> Value:
     return result
 
 
+# -- one type for several values ---------------------------------------------------------------------------------------
+
+
+def type_of(value: Value) -> Type:
+    """The value's own type; null has any."""
+    if value is None:
+        return ANY
+    if isinstance(value, SetValue):
+        return Type("set", element=unified([type_of(item) for item in value]) or ANY)
+    if isinstance(value, ListValue):
+        return Type("list", element=value.element)
+    if isinstance(value, tuple):
+        return Type("tuple", elements=tuple(map(type_of, value)))
+    if isinstance(value, dict):
+        return Type("object", attributes={key: type_of(item) for key, item in value.items()})
+    return Type(kind_of(value))
+
+
+def common_type(values: Iterable[Value]) -> Type:
+    """The type that the elements of a list have to have together. Raises ExpressionError where there is none."""
+    kinds = [type_of(value) for value in values]
+    common = unified(kinds)
+    if common is None and kinds:
+        raise ExpressionError("all elements must have the same type")
+    return common or ANY
+
+
 def unify(left: Value, right: Value) -> tuple[Value, Value]:
     """Both values of one type, as the two results of a conditional need it. Raises ExpressionError."""
-    kinds = {kind_of(left), kind_of(right)}
-    if len(kinds) == 1 or "null" in kinds or kinds <= {"tuple", "set"}:
+    if left is None or right is None:
         return left, right
-    if "string" in kinds and kinds <= {"string", "number", "bool"}:
-        return text_of(left), text_of(right)
-    first, second = kind_of(left), kind_of(right)
-    raise ExpressionError(f"the two results of a conditional must have one type, but these are {first} and {second}")
+    common = unified([type_of(left), type_of(right)])
+    if common is None:
+        raise ExpressionError("the two results of a conditional must have one type, but these are "
+                              f"{kind_of(left)} and {kind_of(right)}")
+    return convert(left, common), convert(right, common)
+
+
+def unified(types: Sequence[Type]) -> Type | None:
+    """The type that values of all `types` can become: cty's UnifyUnsafe. None where there is none."""
+    known = [each for each in types if each.kind != "any"]
+    if not known or all(each == known[0] for each in known):
+        return known[0] if known else ANY if types else None
+    kinds = {each.kind for each in known}
+    if kinds == {"object"}:
+        return _unified_objects(known)
+    if kinds == {"tuple"}:
+        return _unified_tuples(known)
+    if kinds >= {"object", "tuple"}:
+        return None
+    for wanted in sorted(known, key=_rank):
+        if all(_converts(each, wanted) for each in known):
+            return wanted
+    return None
+
+
+def _rank(kind: Type) -> bool:
+    """Strings first, and lists of them: everything becomes a string."""
+    return kind.kind != "string" if kind.element is None else _rank(kind.element)
+
+
+def _unified_objects(types: Sequence[Type]) -> Type | None:
+    names = types[0].attributes.keys()
+    if any(each.attributes.keys() != names for each in types):
+        element = unified([kind for each in types for kind in each.attributes.values()])
+        return None if element is None else Type("map", element=element)
+    found = {name: unified([each.attributes[name] for each in types]) for name in names}
+    attributes = {name: kind for name, kind in found.items() if kind is not None}
+    return Type("object", attributes=attributes) if len(attributes) == len(found) else None
+
+
+def _unified_tuples(types: Sequence[Type]) -> Type | None:
+    if any(len(each.elements) != len(types[0].elements) for each in types):
+        element = unified([kind for each in types for kind in each.elements])
+        return None if element is None else Type("list", element=element)
+    found = [unified(row) for row in zip(*(each.elements for each in types), strict=True)]
+    elements = tuple(kind for kind in found if kind is not None)
+    return Type("tuple", elements=elements) if len(elements) == len(found) else None
+
+
+def _converts(given: Type, wanted: Type) -> bool:
+    """Whether values of a type can be others, as far as the types tell."""
+    if "any" in (given.kind, wanted.kind) or given == wanted:
+        return True
+    if given.kind in PRIMITIVES and wanted.kind in PRIMITIVES:
+        return "string" in (given.kind, wanted.kind)
+    if wanted.kind in ("list", "set"):
+        assert wanted.element is not None
+        parts = given.elements if given.kind == "tuple" else (given.element,) if given.element is not None else None
+        return parts is not None and given.kind != "map" and all(_converts(part, wanted.element) for part in parts)
+    if wanted.kind == "map" and given.kind in ("map", "object"):
+        assert wanted.element is not None
+        values = given.attributes.values() if given.element is None else (given.element,)
+        return all(_converts(part, wanted.element) for part in values)
+    return False

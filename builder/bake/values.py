@@ -1,6 +1,6 @@
 """Values of expressions: what HCL computes with, as Python values.
 
-null is None; a number is an int, or a Decimal where it has a fraction; lists and tuples are tuples; maps and objects
+null is None; a number is an int, or a Real where it has a fraction; lists and tuples are tuples; maps and objects
 are dicts, always walked in the order of their keys; a set is a SetValue. Python's True equals 1, so values are
 compared with `equals` alone.
 """
@@ -8,20 +8,13 @@ compared with `equals` alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from decimal import Context, Decimal
 from typing import Any, TypeAlias
 
 from builder.bake.errors import ExpressionError
+from builder.bake.real import Number, Real, parse, text_of_number
 
 Value: TypeAlias = Any
-"""None | bool | int | Decimal | str | tuple[Value, ...] | SetValue | dict[str, Value]"""
-
-ARITHMETIC = Context(prec=155)
-"""As precise as the 512 bits that HCL computes with."""
-
-_MAX_DIGITS = 4000
-"""Before and behind the point; Python reads and writes whole numbers of a little more."""
-
+"""None | bool | int | Real | str | tuple[Value, ...] | SetValue | dict[str, Value]"""
 
 class SetValue(tuple[Value, ...]):
     """Elements without repetition, in HCL's order of sets: strings by their bytes, numbers by size."""
@@ -33,14 +26,25 @@ class SetValue(tuple[Value, ...]):
         unique: list[Value] = []
         seen: set[str] = set()
         for item in items:
-            if (identity := _identity(item)) not in seen:
-                seen.add(identity)
+            if (name := identity(item)) not in seen:
+                seen.add(name)
                 unique.append(item)
         return cls(sorted(unique, key=_order))
 
 
-def _identity(value: Value) -> str:
-    return f"{kind_of(value)} {value!r}"
+def identity(value: Value) -> str:
+    """A text that equal values have in common, and only they."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key!r}:{identity(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, tuple):
+        return f"{kind_of(value)}[{','.join(map(identity, value))}]"
+    if is_number(value):
+        return f"{value.numerator}/{value.denominator}"
+    return repr(value)
+
+
+def identities(items: Iterable[Value]) -> set[str]:
+    return set(map(identity, items))
 
 
 def _order(value: Value) -> tuple[str, bool, Any]:
@@ -48,7 +52,7 @@ def _order(value: Value) -> tuple[str, bool, Any]:
         return "string", False, value.encode()
     if is_number(value):
         return "number", False, value
-    return "~", value is True, _identity(value)
+    return "~", value is True, identity(value)
 
 
 def kind_of(value: Value) -> str:
@@ -59,7 +63,7 @@ def kind_of(value: Value) -> str:
         return "bool"
     if isinstance(value, str):
         return "string"
-    if isinstance(value, int | Decimal):
+    if isinstance(value, int | Real):
         return "number"
     if isinstance(value, SetValue):
         return "set"
@@ -67,27 +71,11 @@ def kind_of(value: Value) -> str:
 
 
 def is_number(value: Value) -> bool:
-    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+    return isinstance(value, int | Real) and not isinstance(value, bool)
 
 
 def is_primitive(value: Value) -> bool:
-    return isinstance(value, str | int | Decimal)
-
-
-def normal(value: int | Decimal) -> int | Decimal:
-    """A number in its one form. Raises ExpressionError for one that would take too many digits to write down."""
-    number = Decimal(value)
-    if number and abs(number.adjusted()) >= _MAX_DIGITS:
-        raise ExpressionError(f"numbers of more than {_MAX_DIGITS} digits are not supported")
-    return int(value) if number == number.to_integral_value() else value
-
-
-def number_literal(text: str) -> int | Decimal:
-    """The number that a file writes as `text`. Raises ExpressionError."""
-    try:
-        return normal(Decimal(text))
-    except ArithmeticError:
-        raise ExpressionError(f"a number is required, not `{text}`") from None
+    return isinstance(value, str | int | Real)
 
 
 def equals(left: Value, right: Value) -> bool:
@@ -118,24 +106,17 @@ def text_of(value: Value) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, Decimal):
-        return format(value.normalize(ARITHMETIC), "f")
+    if isinstance(value, int | Real):
+        return text_of_number(value)
     raise ExpressionError(f"string required, but this is {_article(kind_of(value))}")
 
 
-def number_of(value: Value) -> int | Decimal:
+def number_of(value: Value) -> Number:
     """Raises ExpressionError for what is no number and does not read as one."""
     if is_number(value):
         return value  # type: ignore[no-any-return]  # checked by is_number
     if isinstance(value, str):
-        try:
-            number = Decimal(value)
-        except ArithmeticError:
-            raise ExpressionError(f"a number is required, not `{value}`") from None
-        if number.is_finite() and value.strip() == value and "_" not in value:
-            return normal(number)
+        return parse(value)
     raise ExpressionError(f"a number is required, but this is {_article(kind_of(value))}")
 
 
@@ -154,9 +135,28 @@ def _article(kind: str) -> str:
 
 def to_json(value: Value) -> str:
     """Compact JSON as Go writes it: keys sorted; `<`, `>` and `&` escaped."""
-    import json
+    from json.encoder import encode_basestring
 
-    return go_escape(json.dumps(_plain(value), separators=(",", ":"), sort_keys=True, ensure_ascii=False))
+    parts: list[str] = []
+
+    def write(value: Value) -> None:
+        if isinstance(value, dict):
+            for at, (key, item) in enumerate(sorted(value.items())):
+                parts.append(("," if at else "{") + encode_basestring(key) + ":")
+                write(item)
+            parts.append("}" if value else "{}")
+        elif isinstance(value, tuple):
+            for at, item in enumerate(value):
+                parts.append("," if at else "[")
+                write(item)
+            parts.append("]" if value else "[]")
+        elif isinstance(value, str):
+            parts.append(encode_basestring(value))
+        else:
+            parts.append("null" if value is None else text_of(value))
+
+    write(value)
+    return go_escape("".join(parts))
 
 
 def go_escape(text: str) -> str:
@@ -166,41 +166,15 @@ def go_escape(text: str) -> str:
     return text
 
 
-def _plain(value: Value) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Decimal):
-        return _Number(value)
-    return value
-
-
-class _Number(float):
-    """A Decimal that JSON writes with all of its digits."""
-
-    def __new__(cls, value: Decimal) -> _Number:
-        number = super().__new__(cls, value)
-        number.text = text_of(value)
-        return number
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
-
-
 def from_json(data: Any) -> Value:
-    """A value of what a JSON decoder gave (numbers with a fraction as Decimal)."""
+    """A value of what `parse_json` gave."""
     if isinstance(data, dict):
         return {key: from_json(item) for key, item in data.items()}
-    if isinstance(data, list):
-        return tuple(from_json(item) for item in data)
-    return normal(data) if isinstance(data, Decimal) else data
+    return tuple(from_json(item) for item in data) if isinstance(data, list) else data
 
 
 def parse_json(text: str) -> Any:
-    """A JSON text decoded, numbers exact. Raises ValueError."""
+    """A JSON text decoded, numbers exact. Raises ValueError, ExpressionError for numbers out of range."""
     import json
 
-    return json.loads(text, parse_float=Decimal)
+    return json.loads(text, parse_float=parse, parse_int=parse)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from typing import TypeAlias
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from builder.bake.entries import csv_fields
 from builder.bake.errors import BakeError, ExpressionError
 from builder.bake.evaluate import Scope, evaluate
+from builder.bake.real import parse
 from builder.bake.syntax import Block, Body, Expression
 from builder.bake.types import ANY, Type, convert, parse_type
 from builder.bake.values import (
@@ -20,7 +20,6 @@ from builder.bake.values import (
     from_json,
     is_primitive,
     kind_of,
-    normal,
     parse_json,
     text_of,
     to_json,
@@ -146,10 +145,8 @@ def _primitive(text: str, kind: str) -> Value:
         return text in _TRUE
     if kind == "number":
         try:
-            number = Decimal(text)
-            if number.is_finite():
-                return normal(number)
-        except ArithmeticError:
+            return parse(text)
+        except ExpressionError:
             pass
     if kind in ("bool", "number"):
         raise ExpressionError(f"`{text}` is not a {kind}")

@@ -24,9 +24,9 @@ VALUES = [
     ('formattimestamp("YYYY-MM-DD", 0)', "1970-01-01"), ('formattimestamp("X", "1970-01-02T00:00:00Z")', "86400"),
     ("unixtimestampparse(1690328596).rfc3339", "2023-07-25T23:43:16Z"),
     ("unixtimestampparse(0).weekday_name", "Thursday"),
-    ('hasindex({ a = 1 }, "b")', "false"), ("length({ a = 1 })", "1"), ("1 / 3 * 3 == 1", "false"),
+    ('hasindex({ a = 1 }, "b")', "false"), ("length({ a = 1 })", "1"), ("10 / 3 * 3 == 10", "true"),
     ("9007199254740993 + 0", "9007199254740993"), ("0.1 + 0.2", "0.3"), ("-7 % 3", "-1"), ('"${null == null}"', "true"),
-    ('upper("straße")', "STRASSE"), ('[for k, v in { b = 1, a = 2 } : k][0]', "a"), ('{ if = 1, for = 2 }.for', "2"),
+    ('upper("straße")', "STRAßE"), ('[for k, v in { b = 1, a = 2 } : k][0]', "a"), ('{ if = 1, for = 2 }.for', "2"),
     ('true ? "x" : [][0]', "x"), ('"a" == "a" && !(1 > 2)', "true"), ('try([][0], {}.x, "end")', "end"),
     ('semvercmp("1.0.0", "<2")', "true"), ('format("%-4s|%04d|%.2f", "a", 7, 2)', "a   |0007|2.00"),
 ]
@@ -45,6 +45,41 @@ def test_versions_meet_constraints(version: str, constraint: str, wanted: bool) 
 @pytest.mark.parametrize(("expression", "wanted"), VALUES)
 def test_value(expression: str, wanted: str) -> None:
     assert value(expression) == wanted
+
+
+BUILDX = [
+    ("1 / 3", "0." + "3" * 154 + "5"), ("length([1, 2, 3]) / strlen(\"1234567\")", "0.42857142857142857144"),
+    ("pow(2, 0.5)", "1.4142135623730951"),
+    ("pow(2, 0.5) * 3", "4.2426406871192854364238655762164853513240814208984375"),
+    ('format("%v|%v|%g|%G", 1000000, 0.1, 1e30, 1e-10)', "1e+06|0.1|1e+30|1E-10"),
+    ('format("%e|%.3g|%08.2f|%+d|%x", 12345.678, 12345.678, -3.14159, 5, 255)', "1.234568e+04|1.23e+04|-0003.14|+5|ff"),
+    ("jsonencode([1e30, 1e-10])", "[1000000000000000000000000000000,0.0000000001]"),
+    ('jsonencode(true ? [1, 2] : ["a"])', '["1","2"]'), ('jsonencode(true ? 1 : "x")', '"1"'),
+    ('jsonencode(false ? { a = 1 } : { b = "x", c = true })', '{"b":"x","c":"true"}'),
+    ('jsonencode(true ? [1, "x"] : ["a", 2])', '["1","x"]'),
+    ('jsonencode(true ? { a = [1] } : { a = ["x"] })', '{"a":["1"]}'),
+    ('jsonencode(true ? [] : split(",", "a"))', "[]"), ('jsonencode(true ? [1] : split(",", "a"))', '["1"]'),
+    ('jsonencode(setunion([1], ["a"]))', '["1","a"]'), ('jsonencode(setproduct([1, "x"], [2]))', '[["1",2],["x",2]]'),
+    ('upper("ßﬁᾳǆ")', "ßﬁᾼǄ"), ('lower("ΑΣ")', "ασ"), ('title("ab c-d ǆ")', "Ab C-D ǅ"),
+    ('regex_replace("aaa", "a*", "x")', "x"), ('regex_replace("baac", "a*", "x")', "xbxcx"),
+    ('jsonencode(regexall("a*", "baac"))', '["","aa",""]'), ('regex("\\\\pL+", "1é2")', "é"),
+    ('regex_replace("a-b", "(\\\\w)-(?P<n>\\\\w)", "$n$1")', "ba"),
+]
+
+
+@pytest.mark.parametrize(("expression", "wanted"), BUILDX)
+def test_is_what_buildx_says(expression: str, wanted: str) -> None:
+    assert value(expression) == wanted
+
+
+@pytest.mark.parametrize("expression", [
+    'true ? [1] : "x"', "true ? { a = 1 } : { b = [1] }", "true ? 1 : false", 'true ? [1, "x"] : [true, 2]',
+    'coalesce(1, [2])', 'format("%d", 1.5)',
+    "contains([1], null)", "signum(0.5)", "hasindex(setunion([1], [2]), 0)", 'setunion([true], [1])',
+])
+def test_types_that_do_not_fit(expression: str) -> None:
+    with pytest.raises(BakeError):
+        value(f"jsonencode({expression})")
 
 
 def test_random_ids_are_uuids_and_times_are_now() -> None:
@@ -88,8 +123,9 @@ def test_dotenv() -> None:
 
 @pytest.mark.parametrize("expression", [
     r'"a\ud800"', r'"\U00110000"', r'"\q"', r'"\u12"', '"a\nb"', '"${"', '"%{ if true }x"', '"%{ for x in [1] }"',
-    '"%{ x }"', '"%{ endif }"', '"%{ if true }%{ else }%{ else }%{ endif }"', "list.0.1", "[1 2]", "{a b}", "f(", "{a.b = 1}",
-    "[*]", "<<EOT\nx\n", "~}", "1 ? 2", "a::b", "1.2.3", "[for in x : x]", "{for x in y : x}", "[for x in y : x => x]",
+    '"%{ x }"', '"%{ endif }"', '"%{ if true }%{ else }%{ else }%{ endif }"', "list.0.1", "[1 2]", "{a b}", "f(",
+    "{a.b = 1}", "[*]", "<<EOT\nx\n", "~}", "1 ? 2", "a::b", "1.2.3", "[for in x : x]",
+    "{for x in y : x}", "[for x in y : x => x]",
 ])
 def test_no_expression(expression: str) -> None:
     with pytest.raises(BakeError) as caught:

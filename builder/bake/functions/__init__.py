@@ -8,13 +8,14 @@ from functools import lru_cache
 import msgspec
 
 from builder.bake.errors import ExpressionError
-from builder.bake.types import Type, convert
+from builder.bake.types import ANY, Type, convert
 from builder.bake.values import Value, number_of
 
 
 class Function(msgspec.Struct, frozen=True):
     """Parameter types are words: string, number, whole (a number without a fraction), bool, list, map, strings (a
-    list of them), any; `?` allows null."""
+    list of them), same (a list whose elements take one type), set (the same without repetition), any; `?` allows
+    null."""
 
     run: Callable[..., Value]
     parameters: tuple[str, ...] = ()
@@ -39,6 +40,8 @@ class Function(msgspec.Struct, frozen=True):
             return self.run(*checked)
         except ExpressionError as error:
             raise ExpressionError(f"function `{name}`: {error.message}") from None
+        except (ValueError, ArithmeticError) as error:  # digits beyond what Python reads, dates beyond its calendar
+            raise ExpressionError(f"function `{name}`: {error}") from None
 
 
 def _argument(value: Value, word: str) -> Value:
@@ -64,13 +67,15 @@ def _argument(value: Value, word: str) -> Value:
             return number
         case "strings":
             return convert(value, Type("list", element=Type("string")))
+        case "same" | "set":
+            return convert(value, Type("set" if word == "set" else "list", element=ANY))
         case kind:
             return convert(value, Type(kind))
 
 
 @lru_cache
 def standard_functions() -> dict[str, Function]:
-    from builder.bake.functions import collections, encoding, network, numbers, sets, strings, times, versions
+    from builder.bake.functions import collections, encoding, network, numbers, regexes, sets, strings, times, versions
 
-    rooms = (numbers, strings, collections, sets, encoding, times, network, versions)
+    rooms = (numbers, strings, regexes, collections, sets, encoding, times, network, versions)
     return {name: function for room in rooms for name, function in room.FUNCTIONS.items()}

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from builder.bake.errors import ExpressionError
 from builder.bake.evaluate import element, operate
 from builder.bake.functions import Function
-from builder.bake.values import SetValue, Value, elements, equals, text_of
+from builder.bake.real import Counted
+from builder.bake.types import ANY, STRING, ListValue, Type, common_type, convert
+from builder.bake.values import SetValue, Value, elements, equals, identity
 
 _MAX_RANGE = 1024
 
@@ -18,19 +20,19 @@ def _has(items: Iterable[Value], wanted: Value) -> bool:
 
 
 def _distinct(items: tuple[Value, ...]) -> Value:
-    unique: list[Value] = []
+    found: dict[str, Value] = {}
     for item in items:
-        if not _has(unique, item):
-            unique.append(item)
-    return tuple(unique)
+        found.setdefault(identity(item), item)
+    return tuple(found.values())
 
 
 def _coalesce(*values: Value) -> Value:
-    """The first that is not null, as text if any of them is text."""
-    there = [value for value in values if value is not None]
-    if not there:
-        raise ExpressionError("no non-null arguments")
-    return text_of(there[0]) if any(isinstance(value, str) for value in there) else there[0]
+    """The first that is not null, in the type that all have together."""
+    common = common_type(values)
+    for value in values:
+        if value is not None:
+            return convert(value, common)
+    raise ExpressionError("no non-null arguments")
 
 
 def _coalesce_list(*lists: Value) -> Value:
@@ -61,11 +63,13 @@ def _flatten(items: tuple[Value, ...]) -> Value:
 def _index_of(items: tuple[Value, ...], wanted: Value) -> int:
     for position, item in enumerate(items):
         if equals(item, wanted):
-            return position
+            return Counted(position)
     raise ExpressionError("item not found" if items else "cannot search an empty list")
 
 
 def _has_index(collection: Value, key: Value) -> bool:
+    if isinstance(collection, SetValue) or not isinstance(collection, tuple | dict):
+        raise ExpressionError("collection must be a list, a map or a tuple")
     try:
         element(collection, key)
     except ExpressionError:
@@ -76,7 +80,7 @@ def _has_index(collection: Value, key: Value) -> bool:
 def _length(collection: Value) -> int:
     if not isinstance(collection, tuple | dict):
         raise ExpressionError("collection must be a list, a map or a tuple")
-    return len(collection)
+    return Counted(len(collection))
 
 
 def _lookup(mapping: dict[str, Value], key: str, *default: Value) -> Value:
@@ -111,7 +115,8 @@ def _range(*limits: Value) -> Value:
 
 
 def _set_product(*collections: tuple[Value, ...]) -> Value:
-    product = itertools.product(*collections)
+    lists = [each if isinstance(each, SetValue) else convert(each, Type("list", element=ANY)) for each in collections]
+    product = itertools.product(*lists)
     return SetValue.of(product) if all(isinstance(each, SetValue) for each in collections) else tuple(product)
 
 
@@ -132,11 +137,11 @@ def _zip_map(keys: tuple[str, ...], values: tuple[Value, ...]) -> Value:
 
 
 FUNCTIONS = {
-    "chunklist": Function(_chunks, ("list", "whole")), "coalesce": Function(_coalesce, ("any?",), "any?"),
+    "chunklist": Function(_chunks, ("same", "whole")), "coalesce": Function(_coalesce, ("any?",), "any?"),
     "coalescelist": Function(_coalesce_list, ("list?",), "list?"),
-    "compact": Function(lambda items: tuple(item for item in items if item), ("strings",)),
+    "compact": Function(lambda items: ListValue.of((item for item in items if item), STRING), ("strings",)),
     "concat": Function(lambda *lists: tuple(itertools.chain(*lists)), ("list",), "list"),
-    "contains": Function(_has, ("list", "any?")), "distinct": Function(_distinct, ("list",)),
+    "contains": Function(_has, ("list", "any")), "distinct": Function(_distinct, ("same",)),
     "element": Function(_element, ("list", "whole")), "flatten": Function(_flatten, ("list",)),
     "hasindex": Function(_has_index, ("any", "any")), "index": Function(element, ("any", "any")),
     "indexof": Function(_index_of, ("list", "any")),
@@ -145,6 +150,6 @@ FUNCTIONS = {
     "range": Function(_range, ("number",), "number"),
     "reverselist": Function(lambda items: tuple(reversed(items)), ("list",)),
     "setproduct": Function(_set_product, ("list",), "list"), "slice": Function(_slice, ("list", "whole", "whole")),
-    "sort": Function(lambda items: tuple(sorted(items, key=str.encode)), ("strings",)),
+    "sort": Function(lambda items: ListValue.of(sorted(items, key=str.encode), STRING), ("strings",)),
     "values": Function(_values, ("map",)), "zipmap": Function(_zip_map, ("strings", "list")),
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 from builder.bake.errors import ExpressionError
+from builder.bake.functions.clusters import clusters
+from builder.bake.real import Number, format_number
 from builder.bake.values import Value, bool_of, is_primitive, number_of, text_of, to_json
 
 _VERB = re.compile(r"%(?P<flags>[ +\-0#]*)(?P<width>\d+)?(?:\.(?P<precision>\d*))?(?:\[(?P<index>\d+)\])?(?P<verb>.)",
@@ -29,7 +30,7 @@ def format_text(template: str, *arguments: Value) -> str:
         value = arguments[position]
         position += 1
         highest = max(highest, position)
-        return _padded(_written(match, value), match)
+        return _written(match, value)
 
     text = _VERB.sub(fill, template)
     if highest < len(arguments):
@@ -49,46 +50,62 @@ def format_list(template: str, *arguments: Value) -> Value:
         for row in range(lengths.pop()))
 
 
-def _padded(text: str, match: re.Match[str]) -> str:
-    width = min(int(match["width"] or 0), _MAX_WIDTH)
+def _limited(text: str | None) -> int:
+    number = int(text) if text and len(text) < 10 else 0
+    if number > _MAX_WIDTH or (text and len(text) >= 10):
+        raise ExpressionError(f"a width or precision of more than {_MAX_WIDTH} is not supported")
+    return number
+
+
+def _padded(sign: str, text: str, match: re.Match[str], *, zeros: bool = False) -> str:
+    missing = _limited(match["width"]) - len(sign) - len(clusters(text))
+    if missing <= 0:
+        return sign + text
     if "-" in match["flags"]:
-        return text.ljust(width)
-    if "0" in match["flags"] and match["verb"] in "bdoxXeEfgG":
-        sign = text[:1] if text[:1] in "+-" else ""
-        return sign + text[len(sign):].rjust(width - len(sign), "0")
-    return text.rjust(width)
+        return sign + text + " " * missing
+    return sign + "0" * missing + text if zeros and "0" in match["flags"] else " " * missing + sign + text
 
 
 def _written(match: re.Match[str], value: Value) -> str:
     verb, flags = match["verb"], match["flags"]
-    precision = None if match["precision"] is None else min(int(match["precision"] or 0), _MAX_WIDTH)
+    precision = None if match["precision"] is None else _limited(match["precision"])
     if verb == "v":
-        return _any(value, "#" in flags)
+        return _padded("", _any(value, "#" in flags), match)
     if value is None:
         raise ExpressionError(f"unsupported value for `{match[0]}`: null value cannot be formatted")
     if verb == "t":
-        return text_of(bool_of(value))
+        return _padded("", text_of(bool_of(value)), match)
     if verb in "sq":
         text = text_of(value)
-        text = text if precision is None else text[:precision]
-        return to_json(text) if verb == "q" else text
+        text = text if precision is None else "".join(clusters(text)[:precision])
+        return _padded("", to_json(text) if verb == "q" else text, match)
     if verb in "bdoxX":
-        return _sign(flags, format(int(number_of(value)), verb))
+        return _whole(match, number_of(value), precision)
     if verb in "eEfgG":
-        number = Decimal(number_of(value))
-        if verb in "gG" and precision is None:
-            return _sign(flags, text_of(number))
-        return _sign(flags, format(number, f".{6 if precision is None else precision}{verb}"))
+        default = None if verb in "gG" else 6
+        text = format_number(number_of(value), verb, default if precision is None else precision)
+        return _padded(_sign(flags, text), text.removeprefix("-"), match, zeros=True)
     raise ExpressionError(f"unrecognized format character `{verb}`")
 
 
+def _whole(match: re.Match[str], number: Number, precision: int | None) -> str:
+    if not isinstance(number, int):
+        raise ExpressionError(f"unsupported value for `{match[0]}`: an integer is required")
+    sign, digits = _sign(match["flags"], str(number)), format(abs(number), match["verb"])
+    if "#" in match["flags"]:
+        sign += {"o": "0", "x": "0x", "X": "0X", "b": "0b"}.get(match["verb"], "")
+    if precision is None:
+        return _padded(sign, digits, match, zeros=True)
+    if precision == 0 and number == 0:
+        return ""
+    return _padded(sign, digits.rjust(precision, "0"), match)
+
+
 def _sign(flags: str, text: str) -> str:
-    if text.startswith("-"):
-        return text
-    return "+" + text if "+" in flags else " " + text if " " in flags else text
+    return "-" if text.startswith("-") else "+" if "+" in flags else " " if " " in flags else ""
 
 
 def _any(value: Value, quoted: bool) -> str:
-    if is_primitive(value) and not (quoted and isinstance(value, str)):
-        return text_of(value)
-    return to_json(value)
+    if quoted or not is_primitive(value) or isinstance(value, bool):
+        return to_json(value)
+    return value if isinstance(value, str) else format_number(value, "g", None)

@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 
 from builder.bake.errors import ExpressionError
-from builder.bake.evaluate import divide, operate, remainder
+from builder.bake.evaluate import operate
 from builder.bake.functions import Function
-from builder.bake.values import ARITHMETIC, Value, equals, normal
+from builder.bake.real import Counted, Number, divide, from_float, remainder, rounded
+from builder.bake.values import Value, equals
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def _rounded(value: Value, how: str) -> int:
-    return int(Decimal(value).to_integral_value(how))
-
-
-def _power(base: Value, exponent: Value) -> Value:
-    if isinstance(base, int) and isinstance(exponent, int) and 0 <= exponent <= 4096:
-        return normal(base**exponent)
+def _power(base: Number, exponent: Number) -> Value:
     try:
-        return normal(Decimal(math.pow(base, exponent)))
+        return from_float(_go_pow(float(base), float(exponent)))
     except (OverflowError, ValueError) as error:
         raise ExpressionError(str(error)) from None
 
 
-def _logarithm(value: Value, base: Value) -> Value:
+def _go_pow(x: float, y: float) -> float:
+    """Go's math.Pow, which multiplies by squaring: its last digit is not always that of C's."""
+    if y in (0, 1) or x in (0, 1) or abs(y) >= 1 << 63:
+        return math.pow(x, y)
+    if abs(y) == 0.5:
+        return math.sqrt(x) if y > 0 else 1 / math.sqrt(x)
+    fraction, whole = math.modf(abs(y))
+    if fraction and x < 0:
+        raise ValueError("a negative number has no such power")
+    if fraction > 0.5:
+        fraction, whole = fraction - 1, whole + 1
+    result, exponent = (math.exp(fraction * math.log(x)) if fraction else 1.0), 0
+    factor, power = math.frexp(x)
+    bits = int(whole)
+    while bits:
+        if abs(power) > 1 << 12:
+            exponent += power
+            break
+        if bits & 1:
+            result, exponent = result * factor, exponent + power
+        factor, power = factor * factor, power * 2
+        if factor < 0.5:
+            factor, power = factor * 2, power - 1
+        bits >>= 1
+    return math.ldexp(1 / result, -exponent) if y < 0 else math.ldexp(result, exponent)
+
+
+def _logarithm(value: Number, base: Number) -> Value:
+    """With infinities where C's functions have them."""
     try:
-        return normal(Decimal(repr(math.log(value) / math.log(base))))
-    except (ValueError, ZeroDivisionError):
+        upper, lower = (math.log(number) if number else -math.inf for number in (value, base))
+        return from_float(upper / lower)
+    except (OverflowError, ValueError, ZeroDivisionError):
         raise ExpressionError("a logarithm needs positive numbers, and a base other than 1") from None
 
 
@@ -45,11 +68,11 @@ def _parse_integer(text: str, base: int) -> Value:
         value = value * base + position
     if not digits:
         raise ExpressionError(f"cannot parse `{text}` as a base {base} integer")
-    return normal(-value if text.startswith("-") else value)
+    return rounded(-value if text.startswith("-") else value)
 
 
-def _sign(value: int | Decimal) -> int:
-    return int(value > 0) - int(value < 0)
+def _sign(value: Number) -> int:
+    return Counted(int(value > 0) - int(value < 0))
 
 
 def _extreme(choose: object) -> Function:
@@ -61,7 +84,7 @@ def _operator(symbol: str, kind: str = "number") -> Function:
 
 
 FUNCTIONS = {
-    "absolute": Function(lambda a: abs(a) if isinstance(a, int) else normal(ARITHMETIC.abs(a)), ("number",)),
+    "absolute": Function(lambda a: operate("-", 0, a) if a < 0 else a, ("number",)),
     "add": _operator("+"), "subtract": _operator("-"), "multiply": _operator("*"),
     "divide": Function(divide, ("number", "number")), "modulo": Function(remainder, ("number", "number")),
     "negate": Function(lambda a: operate("-", 0, a), ("number",)),
@@ -69,10 +92,10 @@ FUNCTIONS = {
     "equal": Function(equals, ("any?", "any?")), "notequal": Function(lambda a, b: not equals(a, b), ("any?", "any?")),
     "lessthan": _operator("<"), "lessthanorequalto": _operator("<="),
     "greaterthan": _operator(">"), "greaterthanorequalto": _operator(">="),
-    "ceil": Function(lambda a: _rounded(a, ROUND_CEILING), ("number",)),
-    "floor": Function(lambda a: _rounded(a, ROUND_FLOOR), ("number",)),
-    "int": Function(lambda a: _rounded(a, ROUND_DOWN), ("number",)),
+    "ceil": Function(math.ceil, ("number",)),
+    "floor": Function(math.floor, ("number",)),
+    "int": Function(int, ("number",)),
     "log": Function(_logarithm, ("number", "number")), "pow": Function(_power, ("number", "number")),
-    "max": _extreme(max), "min": _extreme(min), "signum": Function(_sign, ("number",)),
+    "max": _extreme(max), "min": _extreme(min), "signum": Function(_sign, ("whole",)),
     "parseint": Function(_parse_integer, ("string", "number")),
 }
