@@ -197,10 +197,11 @@ class RemoteCaches:
         step = known.steps[index]
         if step is None:
             return ""
+        others = {instruction_of(vertex) for vertex in known.plan.vertices}
         for remote in self._remotes:
             if explanations := remote.explanations():
                 told = why_missed(step.kind, known.all_parts(index, step), instruction_of(known.plan.vertices[index]),
-                                  explanations)
+                                  explanations, others)
                 if told:
                     return f"{told}, compared with {remote.place}"
         return ""

@@ -18,7 +18,7 @@ from builder.errors import Cancelled
 from builder.layer.tree import FileTree
 from builder.plan.vertices import AnyOp, MakeDirectory, Plan, Run, SourceContext
 from builder.store import Store
-from builder.store.builds import NO_OP, BuildId, BuildState, Phase, Step
+from builder.store.builds import NO_OP, BuildId, BuildState, Origin, Phase, Step
 from builder.store.builds import Outcome as StepOutcome
 
 
@@ -35,13 +35,13 @@ class Recording:
         """Whether a step ran, so that the store has grown."""
 
     @contextmanager
-    def of_build(self, *, name: str, context: str = "", dockerfile: str = "", target: str = "",
-                 platform: str = "") -> Iterator[BuildId]:
+    def of_build(self, *, name: str, origins: tuple[Origin, ...], context: str = "", dockerfile: str = "",
+                 target: str = "", platform: str = "") -> Iterator[BuildId]:
         """Holds a lease; the record says how the block ended. Afterwards the store is collected if it has grown."""
         store = self._store
         with store.lease():
             build = store.begin_build(name=name, context=context, dockerfile=dockerfile, target=target,
-                                      platform=platform)
+                                      platform=platform, origins=origins)
             self._progress.emit(events.BuildStarted(time=time.time(), build=build))
             try:
                 yield build
@@ -60,6 +60,14 @@ class Recording:
         def record(outcome: Outcome) -> None:
             self._has_run |= outcome.state != "cached"
             self._store.add_step(build, step_of(plan, outcome, first, trees))
+
+        return record
+
+    def began(self, build: BuildId, plan: Plan, first: int) -> Callable[[Outcome], None]:
+        """To be called with each vertex that starts to run: what is known of it should this process be killed."""
+
+        def record(outcome: Outcome) -> None:
+            self._store.add_step(build, step_of(plan, outcome, first, {}))
 
         return record
 

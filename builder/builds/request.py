@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from builder.plan.options import ImageSettings, PlanOptions
 from builder.plan.stage import rfc3339
 from builder.plan.vertices import ResolvedImage
 from builder.platforms import host_platform, parse_platform
+from builder.store.builds import Origin
 
 if TYPE_CHECKING:
     from builder.context.remote import RemoteSource
@@ -117,6 +119,23 @@ def source_date_epoch(options: BuildOptions) -> int | None:
 
 
 _REF_AND_COMMIT = r"(git://[^#]+)#[^#]+#([0-9a-f]{40})"
+
+
+def origin_of(options: BuildOptions, name: str = "") -> Origin:
+    """What is built, by which a later build knows earlier ones of the same."""
+    context = options.context.removeprefix("dir://")
+    if os.path.isdir(context):
+        context = os.path.abspath(context)
+    elif context != "-":
+        context, folder = re.split("[?#]", context)[0], re.search(r"(?:#[^:]*:|[?&]subdir=)([^&#]*)", context)
+        context = f"{context}#:{folder[1]}" if folder else context
+    dockerfile = options.dockerfile
+    if dockerfile and dockerfile != "-" and "://" not in dockerfile:
+        dockerfile = os.path.abspath(dockerfile)
+    if dockerfile == os.path.join(context, "Dockerfile"):
+        dockerfile = ""
+    return Origin(context=posixpath.join(context, options.context_subdir) if options.context_subdir else context,
+                  dockerfile=dockerfile, tags=options.tags, name=name)
 
 
 def with_local_context(options: BuildOptions, stack: ExitStack) -> BuildOptions:

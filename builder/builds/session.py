@@ -22,6 +22,7 @@ from builder.builds.recording import Recording
 from builder.builds.request import (
     created_annotation,
     inherited_annotations,
+    origin_of,
     outputs_of,
     plan_options,
     platforms_of,
@@ -56,7 +57,7 @@ from builder.plan.vertices import Plan, SavedStage, SourceImage
 from builder.registry.access import RegistryAccess
 from builder.source import Location
 from builder.store import Store
-from builder.store.builds import BuildId
+from builder.store.builds import BuildId, Origin
 from builder.store.layers import LayerId
 
 if TYPE_CHECKING:
@@ -130,8 +131,9 @@ class BuildSession:
         options, recording = self._options, self._recording
         outputs = outputs_of(options)
         _ = self.cache_places  # refuses bad ones before anything is done
-        with recording.of_build(name=_name(options), context=options.context, dockerfile=options.dockerfile,
-                                target=options.target, platform=",".join(options.platforms)) as build, \
+        with recording.of_build(name=_name(options), origins=(origin_of(options),), context=options.context,
+                                dockerfile=options.dockerfile, target=options.target,
+                                platform=",".join(options.platforms)) as build, \
                 ExitStack() as stack:
             result = self._build(build, outputs, stack)
             recording.image = result.digest
@@ -303,8 +305,9 @@ class BuildSession:
                     location=Location(inputs.dockerfile, finding.span) if finding.span else None,
                     vertex=self._definition))
 
-    def resources(self, build: BuildId, trees: Mapping[str, FileTree], fingerprints: Fingerprints) -> Resources:
-        """What solving takes, to be closed by the caller."""
+    def resources(self, build: BuildId, trees: Mapping[str, FileTree], fingerprints: Fingerprints,
+                  origins: Sequence[Origin] = ()) -> Resources:
+        """What solving takes, to be closed by the caller. `origins` are those of several targets at once."""
         tools = self._tools
         ssh_socket, on_close = ssh_access(self._options)
         return Resources(
@@ -312,6 +315,7 @@ class BuildSession:
             sandbox=tools.sandbox, fingerprints=fingerprints,
             contexts=trees, secret=secret_reader(self._options), ssh_socket=ssh_socket,
             fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
+            origins=origins or (origin_of(self._options),),
             intervene=self._intervene, on_close=on_close)
 
     @functools.cached_property
@@ -348,7 +352,8 @@ class BuildSession:
 
         solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first,
                         form=None if self._options.squash else packing.only_form,
-                        imported=None if steps is None else steps.imported, record=record)
+                        imported=None if steps is None else steps.imported, record=record,
+                        began=self._recording.began(build, planned, first))
         results = solver.solve()
         if steps is not None:
             steps.results = results

@@ -19,7 +19,7 @@ from builder.builds.options import BuildOptions, BuildResult
 from builder.builds.packing import Packing
 from builder.builds.progress import Progress
 from builder.builds.recording import Recording
-from builder.builds.request import outputs_of
+from builder.builds.request import origin_of, outputs_of
 from builder.builds.session import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools, image_of
 from builder.builds.world import LINK
 from builder.context.fingerprints import Fingerprints
@@ -68,10 +68,13 @@ class SeveralBuilds:
         self._merged = MergedPlans(prefixed=len(requests) > 1)
         self._targets = {name: self._target(name, requests[name], several=len(requests) > 1)
                          for name in _in_order(requests)}
+        self._origins = tuple(origin_of(target.options, target.name if len(requests) > 1 else "")
+                              for target in self._targets.values())
 
     def run(self) -> dict[str, BuildResult]:
         """Builds and exports all targets. Raises BuilderError; the record of the run says how it ended."""
-        with self._recording.of_build(name=", ".join(sorted(self._targets))) as build, ExitStack() as stack:
+        with (self._recording.of_build(name=", ".join(sorted(self._targets)), origins=self._origins) as build,
+              ExitStack() as stack):
             return self._build(build, stack)
 
     def _build(self, build: BuildId, stack: ExitStack) -> dict[str, BuildResult]:
@@ -130,7 +133,8 @@ class SeveralBuilds:
             steps = None if caches is None else caches.look_up(plan, resources, first, wanted,
                                                                   only_images=packing.only_blobs)
             results = Solver(plan, resources, jobs=jobs, first=first, record=record,
-                             imported=None if steps is None else steps.imported).solve()
+                             imported=None if steps is None else steps.imported,
+                             began=self._recording.began(build, plan, first)).solve()
         if steps is not None:
             steps.results = results
         return steps, results
@@ -172,7 +176,7 @@ class SeveralBuilds:
         options = BuildOptions(secrets=self._merged.secrets, ssh=self._merged.ssh)
         shared = Shared(self._progress, self._link, self._open_context)
         return BuildSession(self._tools, options, None, shared=shared).resources(
-            build, self._merged.trees, fingerprints)
+            build, self._merged.trees, fingerprints, self._origins)
 
 
 def links_of(options: BuildOptions) -> list[str]:

@@ -178,19 +178,24 @@ def _files(before: list[Any] | None, after: list[Any] | None) -> list[str]:
     if before is None or after is None:
         return []
     old, new = {path: text for path, text in before}, {path: text for path, text in after}  # noqa: C416
-    changed, modes, owners = [], {}, []
+    changed, modes, owners, links = [], {}, [], []
     for path, now in new.items():
         was = old.get(path, now)
         if was == now:
             continue
-        if _bytes(was) != _bytes(now):
+        old_mode, old_owner, old_bytes, _ = _described(was)
+        new_mode, new_owner, new_bytes, _ = _described(now)
+        if old_bytes != new_bytes:
             changed.append(path)
-        elif _mode(was) != _mode(now):
-            modes[path] = f"{_mode(was)} -> {_mode(now)}"
-        else:
+        elif old_mode != new_mode:
+            modes[path] = f"{old_mode} -> {new_mode}"
+        elif old_owner != new_owner:
             owners.append(path)
+        else:
+            links.append(path)
     groups: tuple[tuple[str, Collection[str]], ...] = (
         ("changed", changed), ("changed its permissions", modes), ("changed its owner", owners),
+        ("changed its hard links", links),
         ("added", [path for path in new if path not in old]),
         ("removed", [path for path in old if path not in new]),
     )
@@ -210,15 +215,13 @@ def _paths(sources: list[list[str]]) -> str:
     return " ".join(path for paths in sources for path in paths)
 
 
-def _bytes(description: str) -> str:
-    """What stands for a file's bytes; mode and owner stand before it."""
-    return description.rpartition(" ")[2]
+def _described(text: str) -> tuple[str, str, str, str]:
+    """Permission bits in octal, owner, what stands for the bytes, and of a further name of a file its first one.
 
-
-def _mode(description: str) -> str:
-    """The permission bits of a file in octal; the mode stands first, with or without the file's type."""
-    mode = description.partition(" ")[0]
-    return mode[-4:].lstrip("0") or "0"
+    The mode may have the file's type; the last name may have spaces.
+    """
+    mode, owner, content, first = (*text.split(" ", 3), "", "", "")[:4]
+    return mode[-4:].lstrip("0") or "0", owner, content, first
 
 
 def _names(names: Collection[str]) -> str:

@@ -1,47 +1,47 @@
-"""Why a key was not found: the earlier record that is nearest, and how the parts differ from its parts, in words.
+"""Why a key was not found: how its parts differ from those of an earlier attempt at the same step, in words.
 
-Records of the same name come first, then those that share most parts. A record of another name counts only if its
-instruction looks like an earlier wording of this one.
+Which attempts are at the same step is for others to say: `builder.engine.history` for builds on this machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
 
 from builder.cache.differences import differences, is_shell_form
 from builder.cache.key import LIST, Parts, decode, encode
-from builder.store.records import Record
 
 UNKNOWN = "no earlier build of this step"
+FAILED, INTERRUPTED = "it failed last time", "it was interrupted last time"
 _ALIKE = 0.5  # share of common words from which two instructions are taken for versions of one
 _TOLD = 4  # differences that are told before "and 2 more differences"
 
 
-class Earlier(msgspec.Struct, frozen=True):
-    """A record to compare with, and the parts of its key."""
+class Attempt(msgspec.Struct, frozen=True):
+    """An earlier build of a step."""
 
-    record: Record
+    key: str
+    ended: str = ""
+    """FAILED or INTERRUPTED; "" if it was done."""
+
+
+class Earlier(msgspec.Struct, frozen=True):
+    """Something to compare with: the parts of its key, {} if they are lost."""
+
     parts: Parts
     rows: Callable[[Any], list[Any] | None]
     """Gives the rows of a list in `parts`."""
+    name: str = ""
+    created: float = 0.0
 
 
-def explain(kind: str, parts: Parts, name: str, candidates: Sequence[Earlier], *, key: str = "") -> str:
-    """The reason in a sentence without a full stop: `2 files changed: src/a.py, setup.cfg`."""
-    for candidate in candidates:
-        if key and candidate.record.key == key and candidate.record.layer is None:
-            return _gone(candidate.record)
-    # As stored parts come back, with lists for tuples; the lists, which may be long, are only walked through.
-    parts = {part: value if part.endswith(LIST) else decode(encode(value)) for part, value in parts.items()}
-    nearest = _nearest(kind, parts, name, candidates)
-    if nearest is None:
-        return UNKNOWN
-    told = differences(nearest.parts, parts, nearest.rows)
-    if not nearest.parts:
+def explain(parts: Parts, earlier: Earlier) -> str:
+    """How the parts differ, in sentences without a full stop: `2 files changed: src/a.py; the user "app" was added`."""
+    if not earlier.parts:
         return "it is not known any more what the earlier build of this step was made of"
+    told = differences(earlier.parts, _as_stored(parts), earlier.rows)
     if not told:
         return "the format of cache keys changed"
     more = len(told) - _TOLD
@@ -50,24 +50,42 @@ def explain(kind: str, parts: Parts, name: str, candidates: Sequence[Earlier], *
     return "; ".join(told)
 
 
-def _gone(record: Record) -> str:
-    if record.gone == "pruned":
-        return "its earlier result was removed by prune"
-    return "its earlier result was found damaged and dropped"
+def gone(why: str, *, last: bool) -> str:
+    """What became of the very same step: `why` is what its record says, `last` whether it was the latest attempt."""
+    match why:
+        case "pruned":
+            return "its earlier result was removed by prune"
+        case "failed":
+            return f"{FAILED}, and nothing changed since" if last else "it failed when it was last like this"
+        case "interrupted":
+            return f"{INTERRUPTED}, and nothing changed since" if last else "it was interrupted when last like this"
+        case _:
+            return "its earlier result was found damaged and dropped"
 
 
-def _nearest(kind: str, parts: Parts, name: str, candidates: Iterable[Earlier]) -> Earlier | None:
+def nearest(kind: str, parts: Parts, name: str, candidates: Iterable[Earlier],
+            others: Collection[str] = ()) -> Earlier | None:
+    """The candidate that is most like the step: one of the same name, or else an earlier wording of its instruction.
+
+    `others` are the names of the steps beside it: what has the name of one of them is no earlier wording of this one.
+    """
     best: tuple[tuple[float, ...], Earlier] | None = None
+    parts = _as_stored(parts)
     words = _words(kind, parts)
     for candidate in candidates:
-        same_name = candidate.record.name == name
+        same_name = candidate.name == name
         likeness = _likeness(words, _words(kind, candidate.parts))
-        if not same_name and likeness < _ALIKE:
+        if not same_name and (likeness < _ALIKE or candidate.name in others):
             continue
-        rank = (float(same_name), _shared(parts, candidate.parts), likeness, candidate.record.created)
+        rank = (float(same_name), _shared(parts, candidate.parts), likeness, candidate.created)
         if best is None or rank > best[0]:
             best = rank, candidate
     return best[1] if best else None
+
+
+def _as_stored(parts: Parts) -> Parts:
+    """With lists for tuples, as parts come back; the `.list` ones, which may be long, are only walked through."""
+    return {part: value if part.endswith(LIST) else decode(encode(value)) for part, value in parts.items()}
 
 
 def _words(kind: str, parts: Parts) -> set[str]:

@@ -18,8 +18,8 @@ what it found out about the inputs. The names are a vocabulary, because misses a
 
 A name that ends in `.list` is no part of the key; it only explains one that is, or names something for people:
 
-    files.list, mount:TARGET.list    the files behind the digest: pairs (path, description), in which the description's
-                   last word stands for the bytes
+    files.list, mount:TARGET.list    the files behind the digest: pairs (path, description); a description is the mode,
+                   the owner, what stands for the bytes, and of a further name of a file its first one
     args.list      names of the variables in `env` that are build args
     base.list      name and manifest digest of the base image, and how many layers it has
 

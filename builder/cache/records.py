@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import time
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,9 +21,11 @@ from builder.store import Store
 from builder.store.layers import LayerId
 from builder.store.records import Document, Record
 
+if TYPE_CHECKING:
+    from builder.cache.explain import Attempt
+
 _PIECE_ROWS = 512  # on average
 _SMALL_LIST = 64  # rows: shorter lists stay within the parts
-_CANDIDATES = 24
 
 
 class _Pieces(msgspec.Struct, frozen=True):
@@ -65,18 +67,40 @@ class Cache:
         self._store.put_record(Record(key=key, kind=kind, name=name, layer=layer, parts=root, build=build,
                                       seconds=seconds), documents)
 
-    def explain(self, kind: str, parts: Parts, name: str) -> str:
-        """Why `lookup` found nothing, in words for people: `build arg VERSION changed "1.2" -> "1.3"`."""
-        from builder.cache.explain import Earlier, explain
+    def save_attempt(self, key: CacheKey, kind: str, parts: Parts, *, name: str, build: str, gone: str,
+                     seconds: float) -> None:
+        """Notes a step that came to nothing, because it `failed` or was `interrupted`: a later miss is told of it.
+
+        What the key stands for stays, if there is something.
+        """
+        record = self._store.get_record(key)
+        if record is None or record.layer is None:
+            documents, root = self._documents(parts)
+            self._store.put_record(Record(key=key, kind=kind, name=name, layer=None, gone=gone, parts=root, build=build,
+                                          seconds=seconds), documents)
+
+    def explain(self, kind: str, parts: Parts, attempts: Sequence[Attempt] = ()) -> str:
+        """Why `lookup` found nothing, in words for people: `build arg VERSION changed "1.2" -> "1.3"`.
+
+        `attempts` are earlier builds of the step, the one to compare with first.
+        """
+        from builder.cache.explain import UNKNOWN, Earlier, explain, gone
 
         key = key_of(kind, parts)
         if self.is_too_old(key):
             return "its earlier result is older than --cache-ttl allows"
+        latest = attempts[0] if attempts else None
         own = self._store.get_record(key)
-        records = self._store.recent_records(kind, _CANDIDATES, name) + self._store.recent_records(kind, _CANDIDATES)
-        earlier = {record.key: record for record in ([own] if own else []) + records}
-        return explain(kind, parts, name, [Earlier(record, self.parts(record), self.rows)
-                                           for record in earlier.values()], key=key)
+        if own is not None and own.layer is None:
+            return gone(own.gone, last=latest is not None and latest.key == key)
+        if latest is None:
+            return UNKNOWN
+        if latest.key == key:
+            return f"{latest.ended}, and nothing changed since" if latest.ended else "its earlier result is not kept"
+        records = (record for attempt in attempts if (record := self._store.get_record(attempt.key)) is not None)
+        compared = next(records, None)
+        told = explain(parts, Earlier(self.parts(compared) if compared is not None else {}, self.rows))
+        return f"{latest.ended}; {told}" if latest.ended else told
 
     def earlier(self, kind: str, name: str, limit: int) -> list[Record]:
         """The latest records of vertices of one kind and name, whatever their keys."""

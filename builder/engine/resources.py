@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
+from builder.cache.key import Parts, kind_of
 from builder.cache.records import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.engine.events import Emit, WarningRaised
@@ -16,12 +18,13 @@ from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.errors import BuilderError
 from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
-from builder.plan.vertices import SourceImage
+from builder.plan.vertices import Plan, SourceImage
 from builder.store import Store
-from builder.store.builds import BuildId
+from builder.store.builds import BuildId, Origin
 from builder.store.layers import LayerId
 
 if TYPE_CHECKING:
+    from builder.engine.history import History
     from builder.engine.intervention import Intervene
     from builder.sandbox.container import Sandbox
 
@@ -36,7 +39,8 @@ class Resources:
     def __init__(self, *, store: Store, cache: Cache, sandbox: Callable[[], Sandbox], fingerprints: Fingerprints,
                  contexts: Mapping[str, FileTree], secret: Callable[[str], bytes | None],
                  ssh_socket: Callable[[str], str | None], fetch_image: FetchImage, emit: Emit, build: BuildId,
-                 intervene: Intervene | None = None, on_close: Callable[[], None] = lambda: None) -> None:
+                 origins: Sequence[Origin] = (), intervene: Intervene | None = None,
+                 on_close: Callable[[], None] = lambda: None) -> None:
         self.store = store
         self.cache = cache
         self.fingerprints = fingerprints
@@ -46,6 +50,7 @@ class Resources:
         self.fetch_image = fetch_image
         self.emit = emit
         self.build = build
+        self._origins = origins
         self.intervene = intervene
         """Asked when a RUN fails; None lets the build fail."""
         self._on_close = on_close
@@ -84,6 +89,16 @@ class Resources:
 
     def _note(self, text: str) -> None:
         self.emit(WarningRaised(time=time.time(), rule="", message=text))
+
+    def why_missed(self, plan: Plan, index: int, parts: Parts) -> str:
+        """Why the cache has nothing for a vertex whose key has these parts, in words."""
+        return self.cache.explain(kind_of(plan.vertices[index].op), parts, self._history.attempts(plan, index))
+
+    @cached_property
+    def _history(self) -> History:
+        from builder.engine.history import History
+
+        return History(self.store, self._origins, self.build)
 
     def tree(self, result: Result) -> FileTree:
         """The files of a result, to be read."""

@@ -6,9 +6,11 @@ calling thread: a build that finds everything in the cache starts no thread at a
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -60,11 +62,13 @@ class Solver:
 
     With `form` nothing but blobs of that form is wanted of the plan's output. `imported` is what a cache elsewhere has.
 
-    `record` is told of each vertex how it ended, once, in the thread that solved it.
+    `record` is called once per vertex with how it ended, in the thread that solved it; `began`, before that, with each
+    vertex that starts to run.
     """
 
     def __init__(self, plan: Plan, resources: Resources, *, jobs: int, first: int = 0, form: BlobForm | None = None,
-                 imported: Imported | None = None, record: Callable[[Outcome], None] = lambda outcome: None) -> None:
+                 imported: Imported | None = None, record: Callable[[Outcome], None] = lambda outcome: None,
+                 began: Callable[[Outcome], None] = lambda outcome: None) -> None:
         self._plan = plan
         self._imported = imported
         self._skipped = imported.skipped if imported is not None else frozenset[int]()
@@ -74,6 +78,7 @@ class Solver:
         self._first = first
         self._results: dict[int, Result] = {}
         self._record = record
+        self._began = began
         self._unfinished: dict[int, Outcome] = {}
         """Of vertices that began to run: how they will have ended should they fail."""
 
@@ -153,18 +158,17 @@ class Solver:
         emit = self._resources.emit
         try:
             return self._solve(index, vertex)
-        except BuilderError as error:
-            cancelled = isinstance(error, Cancelled) or self._resources.cancelled.is_set()
+        except BaseException as error:
+            cancelled = isinstance(error, Cancelled | KeyboardInterrupt) or self._resources.cancelled.is_set()
             if cancelled:
                 emit(events.VertexCancelled(time=time.time(), vertex=number))
             else:
-                error.at(vertex.location)
-                emit(events.VertexFailed(time=time.time(), vertex=number, error=error.message))
+                if isinstance(error, BuilderError):
+                    error.at(vertex.location)
+                emit(events.VertexFailed(time=time.time(), vertex=number, error=str(error)))
             if (known := self._unfinished.pop(index, None)) is None:
                 known = Outcome(vertex=index, state="failed", started=time.time())
             self._record(msgspec.structs.replace(known, state="cancelled") if cancelled else known)
-            return error
-        except BaseException as error:
             return error
 
     def _solve(self, index: int, vertex: Vertex) -> Result:
@@ -249,10 +253,13 @@ class Solver:
             resources.prepare_sandbox()
         name, kind = instruction_of(vertex), kind_of(vertex.op)
         parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
-        why = _NOT_ASKED if vertex.ignore_cache else self._explain(index, kind, parts, name)
-        resources.emit(events.VertexStarted(time=time.time(), vertex=number, why=why))
-        with StepLog(resources, number) as log, resources.store.stage_layer() as staged:
-            outcome = self._fill(Outcome(vertex=index, key=key, state="run", why=why), vertex, work, staged, log)
+        why = _NOT_ASKED if vertex.ignore_cache else self._explain(index, parts)
+        outcome = Outcome(vertex=index, key=key, state="running", why=why, started=time.time())
+        self._began(outcome)
+        resources.emit(events.VertexStarted(time=outcome.started, vertex=number, why=why))
+        with (self._keeping_attempt(index, name, kind, parts), StepLog(resources, number) as log,
+              resources.store.stage_layer() as staged):
+            outcome = self._fill(msgspec.structs.replace(outcome, state="run"), vertex, work, staged, log)
             if resources.cancelled.is_set():
                 raise Cancelled("the build was cancelled")
             # Named after its key: made again after a prune it has the same id, and what was built on it is still found.
@@ -270,10 +277,24 @@ class Solver:
         resources.emit(events.VertexDone(time=time.time(), vertex=number))
         return layer
 
-    def _explain(self, index: int, kind: str, parts: Parts, name: str) -> str:
+    @contextmanager
+    def _keeping_attempt(self, index: int, name: str, kind: str, parts: Parts) -> Iterator[None]:
+        """Keeps what a step was made of that comes to nothing, so that the next miss can be told of it."""
+        try:
+            yield
+        except BaseException as error:
+            known = self._unfinished.get(index)
+            if known is not None and isinstance(error, RunFailed | Cancelled | KeyboardInterrupt):
+                with contextlib.suppress(StoreError):
+                    self._resources.cache.save_attempt(
+                        CacheKey(known.key), kind, parts, name=name, build=self._resources.build, seconds=known.seconds,
+                        gone="failed" if isinstance(error, RunFailed) else "interrupted")
+            raise
+
+    def _explain(self, index: int, parts: Parts) -> str:
         """Why the step runs. What a cache elsewhere knows of the very step says more than what is like it here."""
         told = self._imported.explain(index) if self._imported is not None else ""
-        return told or self._resources.cache.explain(kind, parts, name)
+        return told or self._resources.why_missed(self._plan, index, parts)
 
     def _leads_to_step(self, index: int) -> bool:
         """Whether the vertex is a RUN, or one rests on it."""
@@ -301,7 +322,7 @@ class Solver:
             try:
                 work.fill(staged, log)
                 return outcome
-            except BuilderError as error:
+            except BaseException as error:
                 seconds = time.time() - outcome.started
                 failed = msgspec.structs.replace(outcome, state="failed", seconds=seconds)
                 self._unfinished[outcome.vertex] = failed

@@ -163,12 +163,11 @@ class Forecaster:
         if record is not None and record.layer is not None:
             return (self._prediction(index, vertex, Fate.HIT, key=key, took=record.seconds),
                     Snapshot((*below, record.layer)))
-        name = instruction_of(vertex)
         if vertex.ignore_cache:
             why = "the cache would not be asked (--no-cache)"
         else:
             parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
-            why = self._sentence(index, cache.explain(kind_of(vertex.op), parts, name))
+            why = self._sentence(index, self._resources.why_missed(self._plan, index, parts))
         fate = Fate.MISS
         if not vertex.ignore_cache and (maybe := self._maybe_the_same(index)) is not None:
             fate, why = Fate.UNKNOWN, f"a hit if #{maybe} makes the same files as last time"

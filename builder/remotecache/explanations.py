@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 import zstandard
 
 from builder.cache.differences import MASK
-from builder.cache.explain import UNKNOWN, Earlier, explain
+from builder.cache.explain import Earlier, explain, nearest
 from builder.cache.key import LIST, Parts, decode, encode
 from builder.errors import ImageError
-from builder.store.records import Record
 
 MEDIA_TYPE = "application/vnd.builder.cache.explanations.v0+json.zstd"
 _MOST_ROWS = 20_000
@@ -59,16 +58,16 @@ def masked(parts: Parts) -> Parts:
                              if name in args else [name, value] for name, value in parts["env"]]}
 
 
-def why_missed(kind: str, parts: Parts, name: str, known: Mapping[str, Explanation]) -> str:
-    """How the step differs from the nearest one that a cache knows; "" if it knows none that is like it."""
-    earlier = [Earlier(_record(one), one.parts, lambda rows: rows if isinstance(rows, list) else None)
-               for one in known.values() if one.kind == kind]
-    told = explain(kind, parts, name, earlier)
-    return "" if told == UNKNOWN else told
+def why_missed(kind: str, parts: Parts, name: str, known: Mapping[str, Explanation],
+               others: Collection[str] = ()) -> str:
+    """How the step differs from the nearest one that a cache knows; "" if it knows none that is like it.
 
-
-def _record(one: Explanation) -> Record:
-    return Record(key=one.key, kind=one.kind, name=one.name, layer=None, created=one.created)
+    `others` are the names of the other steps of the build.
+    """
+    earlier = nearest(kind, parts, name, (
+        Earlier(one.parts, lambda rows: rows if isinstance(rows, list) else None, one.name, one.created)
+        for one in known.values() if one.kind == kind), others)
+    return "" if earlier is None else explain(parts, earlier)
 
 
 def _bounded(parts: Parts) -> Parts:

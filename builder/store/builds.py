@@ -28,6 +28,7 @@ NO_OP = msgspec.Raw()
 
 
 class Outcome(enum.StrEnum):
+    RUNNING = "running"
     CACHED = "cached"
     RUN = "run"
     FAILED = "failed"
@@ -76,6 +77,18 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a RUN or WORKDIR: the op as JSON, without what others must not see (proxies may have passwords)."""
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was built: two builds of one origin are versions of the same thing."""
+
+    context: str
+    """An absolute path, a URL without the revision, or `-`."""
+    dockerfile: str = ""
+    """An absolute path, a URL or `-`; "" for the one in the context."""
+    tags: tuple[str, ...] = ()
+    name: str = ""
+    """With which the names of its steps begin, where several targets were built at once."""
+
+
 class Phase(msgspec.Struct, frozen=True):
     """A part of a build: load (inputs), resolve (images, the plan), solve (the steps), export."""
 
@@ -98,6 +111,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Digest of the result."""
     session: str = ""
     """The session that runs it."""
+    origins: tuple[Origin, ...] = ()
     phases: tuple[Phase, ...] = ()
     steps: tuple[Step, ...] = ()
 
@@ -123,7 +137,7 @@ class NoBuilds(StoreError):
 
 class Builds(State):
     def begin_build(self, *, name: str = "", context: str = "", dockerfile: str = "", target: str = "",
-                    platform: str = "") -> BuildId:
+                    platform: str = "", origins: tuple[Origin, ...] = ()) -> BuildId:
         """Starts a record; the build counts as killed should this process end without `end_build`."""
         started = time.time()
         build = BuildId(f"{int(started * 1000):011x}{os.urandom(3).hex()}")
@@ -131,11 +145,11 @@ class Builds(State):
             session = self.session.start()
             os.mkdir(self.path("logs", build), 0o700)
         self._write(Build(id=build, name=name, started=started, context=context, dockerfile=dockerfile, target=target,
-                          platform=platform, session=session))
+                          platform=platform, session=session, origins=origins))
         return build
 
     def add_step(self, build: BuildId, *steps: Step) -> None:
-        """Appends what happened to vertices, in one write; from any thread."""
+        """Appends what happened to vertices, in one write; from any thread. The last word on a vertex counts."""
         with reporting_full_disk(self.root), open(self.path("logs", build, _STEPS), "ab") as file:
             file.write(b"".join(msgspec.json.encode(step) + b"\n" for step in steps))
 
@@ -152,15 +166,32 @@ class Builds(State):
 
     def get_build(self, build: BuildId) -> Build:
         """A build with its steps in the order in which they ended. Raises BuildMissing."""
-        record = self._read(build)
-        if record.state is BuildState.RUNNING and not is_locked(self.path("stage", record.session, "pins")):
-            record = msgspec.structs.replace(record, state=BuildState.KILLED)
-        steps = []
+        record = self.get_build_alone(build)
+        steps: dict[int, Step] = {}
         with contextlib.suppress(FileNotFoundError), open(self.path("logs", build, _STEPS), "rb") as lines:
             for line in lines:
                 with contextlib.suppress(msgspec.DecodeError):  # the last line of a killed process
-                    steps.append(msgspec.json.decode(line, type=Step))
-        return msgspec.structs.replace(record, steps=tuple(steps))
+                    step = msgspec.json.decode(line, type=Step)
+                    steps.pop(step.ordinal, None)
+                    steps[step.ordinal] = step
+        if record.state is not BuildState.RUNNING:
+            steps = {ordinal: self._interrupted(build, step) if step.outcome is Outcome.RUNNING else step
+                     for ordinal, step in steps.items()}
+        return msgspec.structs.replace(record, steps=tuple(steps.values()))
+
+    def get_build_alone(self, build: BuildId) -> Build:
+        """A build without its steps. Raises BuildMissing."""
+        record = self._read(build)
+        if record.state is BuildState.RUNNING and not is_locked(self.path("stage", record.session, "pins")):
+            return msgspec.structs.replace(record, state=BuildState.KILLED)
+        return record
+
+    def _interrupted(self, build: BuildId, step: Step) -> Step:
+        """A step whose process was killed: it ran at least until it last printed something."""
+        seconds = 0.0
+        with contextlib.suppress(OSError):
+            seconds = max(0.0, os.stat(self.log_path(build, step.ordinal)).st_mtime - step.started)
+        return msgspec.structs.replace(step, outcome=Outcome.CANCELLED, seconds=seconds)
 
     def builds(self, limit: int = 0) -> list[Build]:
         """The builds, latest first; the last `limit` ones if given."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from builder.cache.explain import Attempt, Earlier, explain, nearest
 from builder.cache.key import Parts, key_of
 from builder.cache.records import Cache
 from builder.store import Store
@@ -103,6 +104,14 @@ CASES: list[tuple[str, Parts, dict[str, Any], str]] = [
     ("copy", COPY, {"files": "d2", "files.list": [*FILES, ["\udcff.txt", "644 0:0 1"]]}, "1 file added: \ufffd.txt"),
     ("copy", {**COPY, "files.list": many(3000), "files": "d0"}, {"files": "d2", "files.list": many(2999)},
      "1 file removed: f2999"),
+    ("copy", {**COPY, "files.list": [["a b", "644 0:0 1 a b"], ["c", "644 0:0 1 a b"]], "files": "d0"},
+     {"files": "d2", "files.list": [["a b", "644 0:0 2 a b"], ["c", "644 0:0 2 a b"]]}, "2 files changed: a b, c"),
+    ("copy", {**COPY, "files.list": [["a b", "644 0:0 1 a b"], ["c", "644 0:0 1 a b"]], "files": "d0"},
+     {"files": "d2", "files.list": [["a b", "644 7:7 1 a b"], ["c", "600 7:7 1 a b"]]},
+     "1 file changed its permissions: c (644 -> 600); 1 file changed its owner: a b"),
+    ("copy", {**COPY, "files.list": [["a b", "644 0:0 1 a b"], ["c", "644 0:0 1 a b"]], "files": "d0"},
+     {"files": "d2", "files.list": [["a b", "644 0:0 1"], ["c", "644 0:0 1"]]},
+     "2 files changed their hard links: a b, c"),
     ("copy", COPY, {"files": "d2"}, "the files that it takes changed"),
     ("copy", COPY, {"destination": "/srv/"}, 'the destination changed "/app/" -> "/srv/"'),
     ("copy", COPY, {"owner": [1000, 1000]}, "the owner 1000:1000 was added"),
@@ -123,58 +132,72 @@ CASES: list[tuple[str, Parts, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("kind", "before", "change", "sentence"), CASES)
 def test_difference(store: Store, kind: str, before: Parts, change: Parts, sentence: str) -> None:
-    save(store, kind, before)
-    assert Cache(store).explain(kind, {**before, **change}, "step") == sentence
+    earlier = save(store, kind, before)
+    assert Cache(store).explain(kind, {**before, **change}, [earlier]) == sentence
 
 
-def save(store: Store, kind: str, parts: Parts, name: str = "step") -> None:
+def save(store: Store, kind: str, parts: Parts) -> Attempt:
     with store.stage_layer() as staged:
         layer = staged.commit()
-    Cache(store).save(key_of(kind, parts), kind, parts, layer, name=name)
+    key = key_of(kind, parts)
+    Cache(store).save(key, kind, parts, layer, name="step")
+    return Attempt(key)
 
 
 def test_nothing_earlier(store: Store) -> None:
-    assert Cache(store).explain("run", RUN, "step") == "no earlier build of this step"
-    save(store, "copy", COPY)
-    assert Cache(store).explain("run", RUN, "step") == "no earlier build of this step"
+    save(store, "run", RUN | {"user": "other"})
+    assert Cache(store).explain("run", RUN) == "no earlier build of this step", "nobody says that this is the step"
+
+
+def test_the_first_attempt_that_is_known_is_compared(store: Store) -> None:
+    far, near = save(store, "run", RUN | {"cwd": "/far", "user": "far"}), save(store, "run", RUN | {"cwd": "/near"})
+    said = Cache(store).explain("run", RUN, [Attempt("0" * 64), near, far])
+    assert said == 'the working directory changed "/near" -> "/src"'
 
 
 def test_long_texts_are_shown_where_they_differ(store: Store) -> None:
     before = "apt-get update && apt-get install -y " + " ".join(f"package{n}" for n in range(30))
-    save(store, "run", RUN | {"argv": [*SHELL, before]})
-    said = Cache(store).explain("run", RUN | {"argv": [*SHELL, before.replace("package17", "package99")]}, "step")
-    assert said == ("instruction changed: `...15 package16 package17 package18 package19 package20 package...` -> "
-                    "`...15 package16 package99 package18 package19 package20 package...`")
-
-
-def test_same_name_comes_first(store: Store) -> None:
-    save(store, "run", RUN | {"cwd": "/far", "user": "far", "parent": ["x"]}, "RUN mine")
-    save(store, "run", RUN | {"cwd": "/near"}, "RUN other")
-    assert Cache(store).explain("run", RUN, "RUN mine").startswith('the working directory changed "/far" -> "/src"')
-    assert Cache(store).explain("run", RUN, "RUN new") == 'the working directory changed "/near" -> "/src"'
-
-
-def test_most_shared_parts_come_first_then_the_newest(store: Store) -> None:
-    save(store, "run", RUN | {"cwd": "/1"})
-    save(store, "run", RUN | {"cwd": "/2", "user": "x"})
-    assert Cache(store).explain("run", RUN, "step") == 'the working directory changed "/1" -> "/src"'
-    save(store, "run", RUN | {"cwd": "/3"})
-    assert Cache(store).explain("run", RUN, "step") == 'the working directory changed "/3" -> "/src"'
-
-
-def test_an_unlike_step_of_another_name_is_no_earlier_build(store: Store) -> None:
-    save(store, "run", RUN | {"argv": [*SHELL, "apt-get update"]}, "RUN apt-get update")
-    assert Cache(store).explain("run", RUN, "RUN pip install a") == "no earlier build of this step"
-    save(store, "run", RUN | {"argv": [*SHELL, "pip install z"]}, "RUN pip install z")
-    assert Cache(store).explain("run", RUN, "RUN pip install a") == (
-        "instruction changed: `pip install z` -> `pip install a`")
+    earlier = save(store, "run", RUN | {"argv": [*SHELL, before]})
+    after = RUN | {"argv": [*SHELL, before.replace("package17", "package99")]}
+    assert Cache(store).explain("run", after, [earlier]) == (
+        "instruction changed: `...15 package16 package17 package18 package19 package20 package...` -> "
+        "`...15 package16 package99 package18 package19 package20 package...`")
 
 
 def test_records_without_parts(store: Store) -> None:
-    with store.stage_layer() as staged:
-        layer = staged.commit()
-    cache = Cache(store)
-    cache.save(key_of("run", {}), "run", {}, layer, name="step")
+    earlier = save(store, "run", {})
     store.db.execute("DELETE FROM documents")
-    assert cache.explain("run", RUN, "step") == (
+    assert Cache(store).explain("run", RUN, [earlier]) == (
         "it is not known any more what the earlier build of this step was made of")
+
+
+def like(change: Parts, name: str = "step", created: float = 0.0) -> Earlier:
+    return Earlier({**RUN, **change}, lambda rows: rows, name, created)
+
+
+def told(*candidates: Earlier, name: str = "step", others: tuple[str, ...] = ()) -> str:
+    found = nearest("run", RUN, name, candidates, others)
+    return explain(RUN, found) if found else ""
+
+
+def test_same_name_comes_first() -> None:
+    mine, other = like({"cwd": "/far", "user": "far", "parent": ["x"]}, "RUN mine"), like({"cwd": "/near"}, "RUN other")
+    assert told(mine, other, name="RUN mine").startswith('the working directory changed "/far" -> "/src"')
+    assert told(mine, other, name="RUN new") == 'the working directory changed "/near" -> "/src"'
+
+
+def test_most_shared_parts_come_first_then_the_newest() -> None:
+    one, two, three = like({"cwd": "/1"}), like({"cwd": "/2", "user": "x"}), like({"cwd": "/3"}, created=1.0)
+    assert told(one, two) == 'the working directory changed "/1" -> "/src"'
+    assert told(one, two, three) == 'the working directory changed "/3" -> "/src"'
+
+
+def test_an_unlike_step_of_another_name_is_no_earlier_version() -> None:
+    assert told(like({"argv": [*SHELL, "apt-get update"]}, "RUN apt-get update"), name="RUN pip install a") == ""
+    assert told(like({"argv": [*SHELL, "pip install z"]}, "RUN pip install z"), name="RUN pip install a") == (
+        "instruction changed: `pip install z` -> `pip install a`")
+
+
+def test_a_step_beside_it_is_no_earlier_version() -> None:
+    beside = like({"argv": [*SHELL, "pip install z"]}, "RUN pip install z")
+    assert told(beside, name="RUN pip install a", others=("RUN pip install z",)) == ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 
+from builder.cache.explain import FAILED, INTERRUPTED, Attempt
 from builder.cache.key import CacheKey, Parts, key_of
 from builder.cache.records import Cache
 from builder.store import Store
@@ -59,7 +60,7 @@ def test_records_that_are_too_old_are_not_taken(store: Store) -> None:
     strict = Cache(store, max_age=0)
     assert strict.lookup(key) is None
     assert strict.is_too_old(key)
-    assert strict.explain("run", RUN, "RUN make") == "its earlier result is older than --cache-ttl allows"
+    assert strict.explain("run", RUN) == "its earlier result is older than --cache-ttl allows"
     saved(strict, store, RUN)
     assert strict.lookup(key) is not None
 
@@ -70,7 +71,7 @@ def test_lost_layer_is_a_miss_for_good(store: Store) -> None:
     shutil.rmtree(store.path("layers", layer))
     assert cache.lookup(key) is None
     assert not store.db.rows("SELECT * FROM layers")
-    assert cache.explain("run", RUN, "RUN make") == "its earlier result was found damaged and dropped"
+    assert cache.explain("run", RUN) == "its earlier result was found damaged and dropped"
     saved(cache, store, RUN)
     assert cache.lookup(key) is not None
 
@@ -80,7 +81,7 @@ def test_pruned_layer_is_a_miss(store: Store) -> None:
     key, _ = saved(cache, store, RUN)
     store.prune(PrunePolicy())
     assert cache.lookup(key) is None
-    assert cache.explain("run", RUN, "RUN make") == "its earlier result was removed by prune"
+    assert cache.explain("run", RUN) == "its earlier result was removed by prune"
 
 
 def test_long_lists_come_back(store: Store) -> None:
@@ -125,12 +126,12 @@ def test_lost_documents_do_no_harm(store: Store) -> None:
     cache = Cache(store)
     key, layer = saved(cache, store, {"files": "d1", "files.list": manifest(3000)}, "COPY . .", "copy")
     store.db.execute("DELETE FROM documents WHERE refs = ''")
-    record = cache.lookup(key)
+    record, earlier = cache.lookup(key), [Attempt(key)]
     assert record is not None and record.layer == layer
-    assert cache.explain("copy", {"files": "d2", "files.list": manifest(2)}, "COPY . .") == (
+    assert cache.explain("copy", {"files": "d2", "files.list": manifest(2)}, earlier) == (
         "the files that it takes changed")
     store.db.execute("UPDATE documents SET data = x'00'")
-    assert cache.explain("copy", {"files": "d2"}, "COPY . .") == (
+    assert cache.explain("copy", {"files": "d2"}, earlier) == (
         "it is not known any more what the earlier build of this step was made of")
 
 
@@ -143,3 +144,39 @@ def test_lookup_pins_the_layer(store: Store) -> None:
         assert store.is_unpacked(layer)
     store.prune(PrunePolicy(all=True))
     assert not store.is_unpacked(layer)
+
+
+def failed(cache: Cache, parts: Parts, gone: str = "failed") -> Attempt:
+    key = key_of("run", parts)
+    cache.save_attempt(key, "run", parts, name="RUN make", build="b1", gone=gone, seconds=1.0)
+    return Attempt(key, FAILED if gone == "failed" else INTERRUPTED)
+
+
+def test_a_step_that_failed_last_time(store: Store) -> None:
+    cache = Cache(store)
+    attempt = failed(cache, RUN)
+    assert cache.lookup(key_of("run", RUN)) is None
+    assert cache.explain("run", RUN, [attempt]) == "it failed last time, and nothing changed since"
+    assert cache.explain("run", {**RUN, "env": [["A", "2"]]}, [attempt]) == (
+        'it failed last time; environment variable A changed "1" -> "2"')
+    other = failed(cache, {**RUN, "env": [["A", "2"]]}, "interrupted")
+    assert cache.explain("run", {**RUN, "env": [["A", "2"]]}, [other, attempt]) == (
+        "it was interrupted last time, and nothing changed since")
+    assert cache.explain("run", RUN, [other, attempt]) == "it failed when it was last like this"
+
+
+def test_a_killed_step_left_no_parts_but_its_key_tells(store: Store) -> None:
+    cache = Cache(store)
+    killed = Attempt(key_of("run", RUN), INTERRUPTED)
+    assert cache.explain("run", RUN, [killed]) == "it was interrupted last time, and nothing changed since"
+    done, _ = saved(cache, store, {**RUN, "env": [["A", "0"]]})
+    assert cache.explain("run", {**RUN, "env": [["A", "2"]]}, [killed, Attempt(done)]) == (
+        'it was interrupted last time; environment variable A changed "0" -> "2"')
+
+
+def test_a_failure_does_not_hide_a_result(store: Store) -> None:
+    cache = Cache(store)
+    key, layer = saved(cache, store, RUN)
+    failed(cache, RUN)
+    record = cache.lookup(key)
+    assert record is not None and record.layer == layer
