@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from builder.bake.composeshape import InvalidCompose, Override, Reset, check_shape, check_size
 from builder.bake.errors import BakeSyntaxError
-from builder.bake.interpolation import interpolate, parse_dotenv
+from builder.bake.interpolation import MAX_TOTAL, InvalidInterpolation, interpolate, parse_dotenv
 from builder.source import Location, Source, Span
 
 Data: TypeAlias = dict[str, Any]
@@ -56,7 +56,7 @@ class _Loader:
         if not isinstance(data, dict):
             raise InvalidCompose(f"`{name}` is no compose file: it holds no mapping")
         check_size(data, name)
-        data = _interpolated(data, self._environment)
+        data = _Filled(self._environment).data(data)
         check_shape(data)
         included: Data = {}
         for entry in data.pop("include", None) or ():
@@ -142,16 +142,26 @@ def _settled(data: Any) -> Any:
     return data
 
 
-def _interpolated(data: Any, environment: Mapping[str, str]) -> Any:
-    if isinstance(data, str):
-        return interpolate(data, environment)
-    if isinstance(data, dict):
-        return {key: _interpolated(value, environment) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_interpolated(item, environment) for item in data]
-    if isinstance(data, Override):
-        return Override(_interpolated(data.value, environment))
-    return data
+class _Filled:
+    """Fills variables in, as long as that does not come to too much text."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._left = MAX_TOTAL
+
+    def data(self, data: Any) -> Any:
+        """Raises InvalidInterpolation."""
+        if isinstance(data, str):
+            text = interpolate(data, self._environment)
+            self._left -= len(text)
+            if self._left < 0:
+                raise InvalidInterpolation(f"variables make the file come to more than {MAX_TOTAL >> 20} Mi characters")
+            return text
+        if isinstance(data, dict):
+            return {key: self.data(value) for key, value in data.items()}
+        if isinstance(data, list):
+            return [self.data(item) for item in data]
+        return Override(self.data(data.value)) if isinstance(data, Override) else data
 
 
 def _rebased(data: Data, folder: str) -> Data:

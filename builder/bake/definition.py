@@ -7,6 +7,8 @@ merged, groups are replaced. References go to a single definition of a target, b
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import msgspec
 
 from builder.bake import variables
+from builder.bake.budget import MAX_TARGETS, Budget, LimitExceeded
 from builder.bake.errors import BakeError, ExpressionError, UnknownName, did_you_mean
 from builder.bake.evaluate import LocalScope, Scope, evaluate
 from builder.bake.fields import GROUP_FIELDS, TARGET_FIELDS, Field
@@ -91,6 +94,7 @@ class _Evaluation:
     """A Scope: the names of one definition."""
 
     def __init__(self, bodies: Sequence[Body], lookup: variables.Lookup, builtins: Mapping[str, str]) -> None:
+        self.budget = Budget()
         self._lookup = lookup
         self._values: dict[str, Value] = dict(builtins)
         self._open: list[str] = []
@@ -107,6 +111,7 @@ class _Evaluation:
                            if block.type == "variable" and block.labels[0] not in reserved}
         self._blocks = [block for block in blocks if block.type in FIELDS]
         self._instances: list[_Instance] | None = None
+        self._by_name: dict[tuple[str, str], _Instance] = {}
         self._notes: list[str] = []
 
     def config(self, start: Config) -> Config:
@@ -147,11 +152,13 @@ class _Evaluation:
             case "can", (argument,):
                 return _works(argument, scope)
             case "convert", (argument, kind):
-                return convert(evaluate(argument, scope), parse_type(kind))
+                value = evaluate(argument, scope)
+                self.budget.value(value)
+                return convert(value, parse_type(kind))
         arguments = _arguments(call, scope)
         known = standard_functions()
         if (standard := known.get(call.name)) is not None:
-            return standard(call.name, arguments)
+            return standard(call.name, arguments, self.budget)
         function = self._functions.get(call.name)
         if function is None:
             raise UnknownName(f"there is no function named `{call.name}`", call.name, [*known, *self._functions],
@@ -205,7 +212,12 @@ class _Evaluation:
     def _named_instances(self) -> list[_Instance]:
         if self._instances is None:
             with self._resolving("the names of targets cannot depend on targets", "names"):
-                self._instances = [each for block in self._blocks for each in self._expand(block)]
+                instances: list[_Instance] = []
+                for block in self._blocks:
+                    instances += self._expand(block)
+                    _check_count(len(instances), block.location)
+                self._instances = instances
+                self._by_name = {(each.block.type, each.name): each for each in instances}
         return self._instances
 
     def _expand(self, block: Block) -> list[_Instance]:
@@ -224,9 +236,8 @@ class _Evaluation:
             full = text_of(evaluate(name.value, scope)) if name is not None else label
             check_name(full, name.location if name is not None else block.location)
             instances.append(_Instance(block, full, scope))
-        counts = [instance.name for instance in instances]
-        for full in counts:
-            if counts.count(full) > 1:
+        for full, count in Counter(instance.name for instance in instances).items():
+            if count > 1:
                 raise BakeError(f"duplicate name `{full}`", location=block.location,
                                 hint="a `name` that uses every variable of the matrix keeps its targets apart")
         return instances
@@ -235,15 +246,16 @@ class _Evaluation:
         """`target.app.tags`, as far as the expression goes."""
         if not path:
             raise ExpressionError(f"cannot access {kind} as a variable", hint=f"{kind}.NAME.ATTRIBUTE is one")
-        found = [each for each in self._named_instances() if each.block.type == kind and each.name == path[0]]
-        if not found:
-            known = [each.name for each in self._named_instances() if each.block.type == kind]
+        instances = self._named_instances()
+        found = self._by_name.get((kind, path[0]))
+        if found is None:
+            known = [each.name for each in instances if each.block.type == kind]
             raise UnknownName(f"there is no {kind} named `{path[0]}`", path[0], known)
         fields = FIELDS[kind]
         if len(path) > 1 and path[1] not in fields:
             raise UnknownName(f"a {kind} has no attribute `{path[1]}`", path[1], fields)
         names = path[1:2] or tuple(fields)
-        return {path[0]: {name: self._seen(found[-1], fields[name], name) for name in names}}
+        return {path[0]: {name: self._seen(found, fields[name], name) for name in names}}
 
     def _seen(self, instance: _Instance, field: Field, name: str) -> Value:
         value = self._field(instance, name)
@@ -278,7 +290,10 @@ class _Evaluation:
         if value is None:
             return None
         try:
+            self.budget.value(value)
             return FIELDS[instance.block.type][attribute.name].decode(value)
+        except LimitExceeded as error:
+            raise error.at(attribute.value.location) from None
         except BakeError as error:
             raise BakeError(f"inappropriate value for `{attribute.name}`: {error.message}",
                             location=attribute.value.location, hint=error.hint) from None
@@ -291,7 +306,13 @@ def _combinations(value: Value, matrix: Attribute) -> list[dict[str, Value]]:
         if not isinstance(items, tuple):
             raise BakeError(f"matrix values must be a list, which `{name}` is not", location=matrix.location)
     names = sorted(value)
+    _check_count(math.prod(len(value[name]) for name in names), matrix.location)
     return [dict(zip(names, items, strict=True)) for items in itertools.product(*(value[name] for name in names))]
+
+
+def _check_count(count: int, location: Location) -> None:
+    if count > MAX_TARGETS:
+        raise LimitExceeded(f"the definition comes to more than {MAX_TARGETS:,} targets", location=location)
 
 
 def _function(block: Block) -> _Function:

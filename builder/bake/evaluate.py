@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Protocol, assert_never, cast
 
+from builder.bake.budget import Budget, LimitExceeded
 from builder.bake.errors import ExpressionError, UnknownName
 from builder.bake.real import bits_of, divide, remainder, rounded
 from builder.bake.syntax import (
@@ -46,6 +47,11 @@ ELEMENT = "*"
 class Scope(Protocol):
     """Where names are looked up."""
 
+    @property
+    def budget(self) -> Budget:
+        """What evaluation is charged to."""
+        ...
+
     def variable(self, name: str, path: tuple[str, ...]) -> Value:
         """Raises ExpressionError for a name that means nothing; `path` says which attributes are wanted of it."""
         ...
@@ -61,6 +67,7 @@ class LocalScope:
     def __init__(self, outer: Scope, names: Mapping[str, Value]) -> None:
         self._outer = outer
         self._names = names
+        self.budget: Budget = outer.budget
 
     def variable(self, name: str, path: tuple[str, ...]) -> Value:
         return self._names[name] if name in self._names else self._outer.variable(name, path)
@@ -70,10 +77,11 @@ class LocalScope:
 
 
 def evaluate(expression: Expression, scope: Scope) -> Value:
-    """Raises ExpressionError, with a place."""
+    """Raises ExpressionError and LimitExceeded, with a place."""
     try:
+        scope.budget.spend(1)
         return _evaluate(cast(AnyExpression, expression), scope, ())
-    except ExpressionError as error:
+    except (ExpressionError, LimitExceeded) as error:
         raise error.at(expression.location) from None
     except RecursionError:
         raise ExpressionError("the expression is nested too deeply", location=expression.location) from None
@@ -84,7 +92,7 @@ def _evaluate(expression: AnyExpression, scope: Scope, path: tuple[str, ...]) ->
         case Literal(value=value):
             return value
         case Template(parts=parts):
-            return "".join(_part(part, scope) for part in parts)
+            return _text(parts, scope)
         case TemplateFor():
             return _template_for(expression, scope)
         case Variable(name=name):
@@ -104,7 +112,9 @@ def _evaluate(expression: AnyExpression, scope: Scope, path: tuple[str, ...]) ->
             value = evaluate(operand, scope)
             return not bool_of(value) if operator == "!" else _negate(number_of(value))
         case Binary(operator=operator, left=left, right=right):
-            return operate(operator, evaluate(left, scope), evaluate(right, scope))
+            operands = evaluate(left, scope), evaluate(right, scope)
+            scope.budget.value(*operands)
+            return operate(operator, *operands)
         case Conditional():
             return _conditional(expression, scope)
         case TupleExpression(items=items):
@@ -137,6 +147,15 @@ def element(value: Value, key: Value) -> Value:
     raise ExpressionError(f"a {kind_of(value)} has no elements to index")
 
 
+def _text(parts: Iterable[Expression], scope: Scope) -> str:
+    return _joined([_part(part, scope) for part in parts], scope)
+
+
+def _joined(texts: Sequence[str], scope: Scope) -> str:
+    scope.budget.text(sum(map(len, texts)))
+    return "".join(texts)
+
+
 def _part(part: Expression, scope: Scope) -> str:
     try:
         return text_of(evaluate(part, scope))
@@ -163,6 +182,7 @@ def _conditional(expression: Conditional, scope: Scope) -> Value:
         other = evaluate(expression.no if chosen else expression.yes, scope)
     except ExpressionError:
         return result
+    scope.budget.value(result, other)
     return unify(result, other)[0]
 
 
@@ -178,13 +198,14 @@ def _names(key: str, value: str, pair: tuple[Value, Value]) -> dict[str, Value]:
 
 def _template_for(expression: TemplateFor, scope: Scope) -> str:
     pairs = elements(evaluate(expression.collection, scope))
-    return "".join(text_of(evaluate(expression.body, LocalScope(scope, _names(expression.key, expression.value, pair))))
-                   for pair in pairs)
+    return _joined([_part(expression.body, LocalScope(scope, _names(expression.key, expression.value, pair)))
+                    for pair in pairs], scope)
 
 
 def _for(expression: For, scope: Scope) -> Value:
     results: list[Value] = []
     keyed: dict[str, Value] = {}
+    grouped: dict[str, list[Value]] = {}
     for pair in elements(evaluate(expression.collection, scope)):
         inner = LocalScope(scope, _names(expression.key, expression.value, pair))
         if expression.condition is not None and not bool_of(evaluate(expression.condition, inner)):
@@ -195,13 +216,14 @@ def _for(expression: For, scope: Scope) -> Value:
             continue
         key = _key(expression.result_key, inner)
         if expression.group:
-            keyed[key] = (*keyed.get(key, ()), result)
+            grouped.setdefault(key, []).append(result)
         elif key in keyed:
             raise ExpressionError(f"two different items produced the key `{key}`",
                                   location=expression.result_key.location,
                                   hint="`...` after the value gathers them in a list")
         else:
             keyed[key] = result
+    keyed |= {key: tuple(items) for key, items in grouped.items()}
     return tuple(results) if expression.result_key is None else keyed
 
 

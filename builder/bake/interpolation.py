@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 
 from builder.bake.errors import BakeError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_DEPTH = 50
+MAX_TEXT = 1 << 20
+"""Characters of one value: more than a process can have in its environment."""
+MAX_TOTAL = 16 << 20
+"""Characters of all values of a file."""
 
 
 class InvalidInterpolation(BakeError):
@@ -16,28 +21,37 @@ class InvalidInterpolation(BakeError):
 
 
 def interpolate(text: str, variables: Mapping[str, str], depth: int = 0) -> str:
-    """Raises InvalidInterpolation for what is no reference, and for a variable that `?` demands."""
+    """Raises InvalidInterpolation for what is no reference, for a variable that `?` demands, and for a text that grows
+    beyond MAX_TEXT, as it does where variables hold each other twice.
+    """
     if "$" not in text:
         return text
     if depth > _MAX_DEPTH:
         raise InvalidInterpolation("references to variables are nested too deeply")
-    result, position = "", 0
+    parts: list[str] = []
+    position, size = 0, len(text)
     while (at := text.find("$", position)) >= 0:
-        result += text[position:at]
+        parts.append(text[position:at])
         following = text[at + 1:at + 2]
         if following == "$":
-            result, position = result + "$", at + 2
+            parts.append("$")
+            position = at + 2
         elif following == "{":
             end = _closing(text, at + 2)
             if end < 0:
                 raise InvalidInterpolation(f"invalid interpolation format in `{text}`: a brace is not closed")
-            result += _reference(text[at + 2:end], variables, depth)
+            parts.append(_reference(text[at + 2:end], variables, depth))
             position = end + 1
         elif (match := _NAME.match(text, at + 1)) is not None:
-            result, position = result + variables.get(match[0], ""), match.end()
+            parts.append(variables.get(match[0], ""))
+            position = match.end()
         else:
-            result, position = result + "$", at + 1
-    return result + text[position:]
+            parts.append("$")
+            position = at + 1
+        size += len(parts[-1])
+        if size > MAX_TEXT:
+            raise InvalidInterpolation(f"`{text[:60]}` comes to more than {MAX_TEXT >> 20} Mi characters")
+    return "".join((*parts, text[position:]))
 
 
 def _reference(text: str, variables: Mapping[str, str], depth: int) -> str:
@@ -80,13 +94,17 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def parse_dotenv(text: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a .env file; later ones may use earlier ones, and those of `environment`, which come first."""
+    """The variables of a .env file; later ones may use earlier ones, and those of `environment`, which come first.
+
+    Raises InvalidInterpolation.
+    """
     found: dict[str, str] = {}
+    known = ChainMap(dict(environment), found)
+    size = 0
     for match in _LINE.finditer(text.replace("\r\n", "\n")):
         if match["single"] is not None:
             value = match["single"]
         else:
-            known = {**found, **environment}
             if match["double"] is not None:
                 value = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), match["double"])
             else:
@@ -94,4 +112,7 @@ def parse_dotenv(text: str, environment: Mapping[str, str]) -> dict[str, str]:
                 value = "" if value.startswith("#") else value
             value = interpolate(value, known)
         found[match[1]] = value
+        size += len(value)
+        if size > MAX_TOTAL:
+            raise InvalidInterpolation(f"the variables come to more than {MAX_TOTAL >> 20} Mi characters")
     return found

@@ -64,6 +64,8 @@ class _Selector:
     def __init__(self, config: Config, overrides: dict[str, dict[tuple[str, str], Override]],
                  environment: Mapping[str, str], place: Place) -> None:
         self._config = config
+        self._targets = {target.name: target for target in reversed(config.targets)}
+        self._groups = {group.name: group for group in reversed(config.groups)}
         self._overrides = overrides
         self._environment = environment
         self._place = place
@@ -78,7 +80,7 @@ class _Selector:
             found, passed = self._expand(name, {})
             for each in found:
                 targets[each] = self.target(each)
-            groups |= {each: group for each in passed if (group := self._config.group(each)) is not None}
+            groups |= {each: group for each in passed if (group := self._groups.get(each)) is not None}
         default = groups["default"].targets if "default" in groups else ()
         added = [name for name in wanted if not (name == "default" and "default" in groups)]
         if added or "default" in groups:
@@ -115,7 +117,7 @@ class _Selector:
         """The targets of a group (or the name itself), and the groups on the way."""
         if name in visited:
             return visited[name]
-        group = self._config.group(name)
+        group = self._groups.get(name)
         if group is None:
             return [name], []
         visited[name] = ([], [])
@@ -130,7 +132,7 @@ class _Selector:
 
     def _inherit(self, name: str, visited: dict[str, Target | None]) -> Target:
         visited[name] = None
-        own = self._config.target(name)
+        own = self._targets.get(name)
         if own is None:
             known = self._config.names()
             raise UnknownTarget(name, known)
@@ -140,6 +142,7 @@ class _Selector:
             if inherited is not None:
                 result = result.merge(inherited)
         result = apply_overrides(result.merge(own), self._overrides.get(name, {})).normalized()
+        result = msgspec.structs.replace(result, inherits=())
         visited[name] = result
         return result
 

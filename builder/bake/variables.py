@@ -82,6 +82,7 @@ def value_of(definition: VariableDefinition, scope: Scope, lookup: Lookup, defin
     value: Value = None if kind is not None else ""
     if definition.default is not None:
         value = evaluate(definition.default, scope)
+        scope.budget.value(value)
         try:
             value = convert(value, kind or ANY)
         except ExpressionError as error:

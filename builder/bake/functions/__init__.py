@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
+from builder.bake.budget import Budget
 from builder.bake.errors import ExpressionError
 from builder.bake.types import ANY, Type, convert
 from builder.bake.values import Value, number_of
@@ -21,9 +22,15 @@ class Function(msgspec.Struct, frozen=True):
     parameters: tuple[str, ...] = ()
     rest: str = ""
     """The type of further arguments; "" when there are none."""
+    size: Callable[..., int] | None = None
+    """How many characters and elements the result may have, where that can be more than the arguments have."""
 
-    def __call__(self, name: str, arguments: tuple[Value, ...]) -> Value:
-        """Raises ExpressionError for arguments that do not fit, and where there is no result."""
+    counts: bool = False
+    """Whether it charges what it does itself: the Budget is its first argument then."""
+
+    def __call__(self, name: str, arguments: tuple[Value, ...], budget: Budget) -> Value:
+        """Raises LimitExceeded for what would be too large, ExpressionError for arguments that do not fit, and where there is no result."""
+        budget.value(*arguments)
         count, wanted = len(arguments), len(self.parameters)
         if count < wanted or (count > wanted and not self.rest):
             least = "at least " if self.rest else ""
@@ -37,7 +44,9 @@ class Function(msgspec.Struct, frozen=True):
             except ExpressionError as error:
                 raise ExpressionError(f"invalid argument {position} of function `{name}`: {error.message}") from None
         try:
-            return self.run(*checked)
+            if self.size is not None:
+                budget.text(self.size(*checked))
+            return self.run(budget, *checked) if self.counts else self.run(*checked)
         except ExpressionError as error:
             raise ExpressionError(f"function `{name}`: {error.message}") from None
         except (ValueError, ArithmeticError) as error:  # digits beyond what Python reads, dates beyond its calendar

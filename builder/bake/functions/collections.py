@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 
 from builder.bake.errors import ExpressionError
@@ -120,6 +121,10 @@ def _set_product(*collections: tuple[Value, ...]) -> Value:
     return SetValue.of(product) if all(isinstance(each, SetValue) for each in collections) else tuple(product)
 
 
+def _product_size(*collections: tuple[Value, ...]) -> int:
+    return math.prod(map(len, collections)) * (len(collections) + 1)
+
+
 def _slice(items: tuple[Value, ...], start: int, end: int) -> Value:
     if not 0 <= start <= end <= len(items):
         raise ExpressionError(f"start and end must be in order, between 0 and {len(items)}")
@@ -149,7 +154,8 @@ FUNCTIONS = {
     "lookup": Function(_lookup, ("map", "string"), "any?"), "merge": Function(_merge, (), "map?"),
     "range": Function(_range, ("number",), "number"),
     "reverselist": Function(lambda items: tuple(reversed(items)), ("list",)),
-    "setproduct": Function(_set_product, ("list",), "list"), "slice": Function(_slice, ("list", "whole", "whole")),
+    "setproduct": Function(_set_product, ("list",), "list", _product_size),
+    "slice": Function(_slice, ("list", "whole", "whole")),
     "sort": Function(lambda items: ListValue.of(sorted(items, key=str.encode), STRING), ("strings",)),
     "values": Function(_values, ("map",)), "zipmap": Function(_zip_map, ("strings", "list")),
 }

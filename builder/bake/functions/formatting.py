@@ -50,6 +50,16 @@ def format_list(template: str, *arguments: Value) -> Value:
         for row in range(lengths.pop()))
 
 
+def format_size(template: str, *arguments: Value) -> int:
+    """At most what `format_text` and `format_list` return: every verb may be padded, every argument be used again."""
+    rows = max((len(argument) for argument in arguments if isinstance(argument, tuple)), default=1)
+    verbs = list(_VERB.finditer(template))
+    padding = sum(_limited(match["width"]) + _limited(match["precision"]) for match in verbs)
+    longest = max((len(text) for argument in arguments for text in (argument if isinstance(argument, tuple) else (
+        argument,)) if isinstance(text, str)), default=1)
+    return rows * (len(template) + padding + len(verbs) * longest)
+
+
 def _limited(text: str | None) -> int:
     number = int(text) if text and len(text) < 10 else 0
     if number > _MAX_WIDTH or (text and len(text) >= 10):

@@ -9,22 +9,25 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from builder.bake.budget import MAX_SIZE, Budget
 from builder.bake.errors import ExpressionError, MissingPackage
 from builder.bake.functions import Function
 from builder.bake.types import STRING, ListValue
 from builder.bake.values import Value
 
 MAX_TEXT = 1 << 20
-_MAX_LOOKED_AT = 1 << 30
+_COMPILING = 100
+"""What compiling a pattern costs, in the units of a Budget."""
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
 
 
-def _pattern(text: str) -> Any:
+def _pattern(text: str, budget: Budget) -> Any:
     """`text` compiled for bytes of UTF-8. Raises ExpressionError."""
     try:
         import re2
     except ImportError as error:
         raise MissingPackage("google-re2", "a regular expression") from error
+    budget.spend(_COMPILING + len(text))
     options = re2.Options()
     options.log_errors = False
     try:
@@ -38,17 +41,17 @@ def _sentence(error: Exception) -> str:
     return message.decode(errors="replace") if isinstance(message, bytes) else str(message)
 
 
-def _matches(pattern: Any, data: bytes, *, abutting: bool) -> Iterator[Any]:
+def _matches(pattern: Any, data: bytes, budget: Budget, *, abutting: bool) -> Iterator[Any]:
     """Every match, from left to right. An empty one right behind another match does not count; `abutting` says that
-    this rule is the one of replacements, by which only the very first empty match does. Raises ExpressionError.
+    this rule is the one of replacements, by which only the very first empty match does.
+
+    Raises ExpressionError, LimitExceeded.
     """
     if len(data) > MAX_TEXT:
         raise ExpressionError(f"a text of more than {MAX_TEXT >> 10} KiB is too long for a regular expression")
-    position, last_end, looked_at = 0, -1, 0
+    position, last_end = 0, -1
     while position <= len(data):
-        looked_at += len(data) - position
-        if looked_at > _MAX_LOOKED_AT:
-            raise ExpressionError("there are too many matches in too long a text")
+        budget.spend(1 + (len(data) - position >> 12))
         match = pattern.search(data, position)
         if match is None:
             return
@@ -78,28 +81,30 @@ def _captured(match: Any) -> Value:
     return tuple(map(_text, match.groups())) if match.re.groups else _text(match[0])
 
 
-def _search(pattern: str, text: str) -> Value:
-    for match in _matches(_pattern(pattern), text.encode(), abutting=False):
+def _search(budget: Budget, pattern: str, text: str) -> Value:
+    for match in _matches(_pattern(pattern, budget), text.encode(), budget, abutting=False):
         return _captured(match)
     raise ExpressionError("pattern did not match any part of the given string")
 
 
-def _search_all(pattern: str, text: str) -> Value:
-    return ListValue.of(map(_captured, _matches(_pattern(pattern), text.encode(), abutting=False)), STRING)
+def _search_all(budget: Budget, pattern: str, text: str) -> Value:
+    found = _matches(_pattern(pattern, budget), text.encode(), budget, abutting=False)
+    return ListValue.of(map(_captured, found), STRING)
 
 
-def _replace_matches(text: str, pattern: str, replacement: str) -> str:
+def _replace_matches(budget: Budget, text: str, pattern: str, replacement: str) -> str:
     """`$1`, `${1}` and `$name` in the replacement are groups, `$$` is a dollar; what there is no group for is empty."""
-    compiled, data = _pattern(pattern), text.encode()
+    compiled, data = _pattern(pattern, budget), text.encode()
     parts: list[str] = []
-    position, size = 0, len(data)
-    for match in _matches(compiled, data, abutting=True):
+    position, size = 0, 0
+    for match in _matches(compiled, data, budget, abutting=True):
         expanded = _expanded(replacement, match)
         size += len(expanded)
-        if size > 16 * MAX_TEXT:
-            raise ExpressionError(f"the result has more than {16 * MAX_TEXT >> 20} Mi characters")
+        if size > MAX_SIZE:
+            budget.text(size)
         parts += [data[position:match.start()].decode(errors="replace"), expanded]
         position = match.end()
+    budget.text(size)
     return "".join((*parts, data[position:].decode(errors="replace")))
 
 
@@ -118,6 +123,7 @@ def _expanded(replacement: str, match: Any) -> str:
 
 
 FUNCTIONS = {
-    "regex": Function(_search, ("string", "string")), "regexall": Function(_search_all, ("string", "string")),
-    "regex_replace": Function(_replace_matches, ("string", "string", "string")),
+    "regex": Function(_search, ("string", "string"), counts=True),
+    "regexall": Function(_search_all, ("string", "string"), counts=True),
+    "regex_replace": Function(_replace_matches, ("string", "string", "string"), counts=True),
 }

@@ -8,7 +8,7 @@ import re
 from builder.bake.errors import ExpressionError
 from builder.bake.functions import Function
 from builder.bake.functions.clusters import clusters
-from builder.bake.functions.formatting import format_list, format_text
+from builder.bake.functions.formatting import format_list, format_size, format_text
 from builder.bake.real import Counted
 from builder.bake.types import STRING, ListValue
 from builder.bake.values import Value
@@ -62,6 +62,10 @@ def _join(separator: str, *lists: tuple[str, ...]) -> str:
     return separator.join(item for each in lists for item in each)
 
 
+def _joined_size(separator: str, *lists: tuple[str, ...]) -> int:
+    return sum(len(separator) + len(item) for each in lists for item in each)
+
+
 def _split(separator: str, text: str) -> Value:
     return ListValue.of(text.split(separator) if separator else clusters(text), STRING)
 
@@ -88,11 +92,15 @@ FUNCTIONS = {
     "basename": Function(_basename, ("string",)), "dirname": Function(_dirname, ("string",)),
     "homedir": Function(_home), "sanitize": Function(_sanitize, ("string",)),
     "chomp": Function(lambda text: re.sub(r"[\r\n]+\Z", "", text), ("string",)),
-    "format": Function(format_text, ("string",), "any?"), "formatlist": Function(format_list, ("string",), "any?"),
-    "indent": Function(_indent, ("whole", "string")), "join": Function(_join, ("string", "strings"), "strings"),
+    "format": Function(format_text, ("string",), "any?", format_size),
+    "formatlist": Function(format_list, ("string",), "any?", format_size),
+    "indent": Function(_indent, ("whole", "string"),
+                       size=lambda spaces, text: len(text) + text.count("\n") * max(spaces, 0)),
+    "join": Function(_join, ("string", "strings"), "strings", _joined_size),
     "lower": Function(_lower, ("string",)), "upper": Function(_upper, ("string",)),
     "title": Function(_title, ("string",)),
-    "replace": Function(lambda text, old, new: text.replace(old, new), ("string", "string", "string")),
+    "replace": Function(lambda text, old, new: text.replace(old, new), ("string", "string", "string"),
+                        size=lambda text, old, new: len(text) + text.count(old) * len(new)),
     "reverse": Function(lambda text: "".join(reversed(clusters(text))), ("string",)),
     "split": Function(_split, ("string", "string")),
     "strlen": Function(lambda text: Counted(len(clusters(text))), ("string",)),
