@@ -29,7 +29,9 @@ class Function(msgspec.Struct, frozen=True):
     """Whether it charges what it does itself: the Budget is its first argument then."""
 
     def __call__(self, name: str, arguments: tuple[Value, ...], budget: Budget) -> Value:
-        """Raises LimitExceeded for what would be too large, ExpressionError for arguments that do not fit, and where there is no result."""
+        """Raises LimitExceeded for what would be too large, ExpressionError for arguments that do not fit and where
+        there is no result.
+        """
         budget.value(*arguments)
         count, wanted = len(arguments), len(self.parameters)
         if count < wanted or (count > wanted and not self.rest):
