@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import msgspec
 
 from builder.builds.options import BuildOptions
 from builder.builds.runsettings import run_settings
+from builder.engine.resources import LOG_LIMIT
 from builder.errors import ContextError, UsageError
 from builder.export.outputs import (
     Annotation,
@@ -119,6 +120,16 @@ def source_date_epoch(options: BuildOptions) -> int | None:
 
 
 _REF_AND_COMMIT = r"(git://[^#]+)#[^#]+#([0-9a-f]{40})"
+
+
+def log_limit(environment: Mapping[str, str]) -> int:
+    """Bytes of output to keep of each step, by BuildKit's variable. Raises UsageError."""
+    text = environment.get("BUILDKIT_STEP_LOG_MAX_SIZE", "")
+    try:
+        return int(text) if text else LOG_LIMIT
+    except ValueError:
+        raise UsageError(f"BUILDKIT_STEP_LOG_MAX_SIZE: `{text}` is not a number of bytes",
+                         hint="set it to a number, or to -1 for no limit") from None
 
 
 def origin_of(options: BuildOptions, name: str = "") -> Origin:

@@ -22,6 +22,7 @@ from builder.builds.recording import Recording
 from builder.builds.request import (
     created_annotation,
     inherited_annotations,
+    log_limit,
     origin_of,
     outputs_of,
     plan_options,
@@ -315,7 +316,7 @@ class BuildSession:
             sandbox=tools.sandbox, fingerprints=fingerprints,
             contexts=trees, secret=secret_reader(self._options), ssh_socket=ssh_socket,
             fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
-            origins=origins or (origin_of(self._options),),
+            origins=origins or (origin_of(self._options),), log_limit=log_limit(os.environ),
             intervene=self._intervene, on_close=on_close)
 
     @functools.cached_property

@@ -33,13 +33,16 @@ Transfer: TypeAlias = Callable[[str, int, int, bool], None]
 FetchImage: TypeAlias = Callable[[SourceImage, Transfer, threading.Event], tuple[LayerId, ...]]
 
 
+LOG_LIMIT = 64 << 20
+
+
 class Resources:
     """One build's; shared by its threads."""
 
     def __init__(self, *, store: Store, cache: Cache, sandbox: Callable[[], Sandbox], fingerprints: Fingerprints,
                  contexts: Mapping[str, FileTree], secret: Callable[[str], bytes | None],
                  ssh_socket: Callable[[str], str | None], fetch_image: FetchImage, emit: Emit, build: BuildId,
-                 origins: Sequence[Origin] = (), intervene: Intervene | None = None,
+                 origins: Sequence[Origin] = (), log_limit: int = LOG_LIMIT, intervene: Intervene | None = None,
                  on_close: Callable[[], None] = lambda: None) -> None:
         self.store = store
         self.cache = cache
@@ -51,6 +54,8 @@ class Resources:
         self.emit = emit
         self.build = build
         self._origins = origins
+        self.log_limit = log_limit
+        """Bytes of output that are kept of a step; negative for all."""
         self.intervene = intervene
         """Asked when a RUN fails; None lets the build fail."""
         self._on_close = on_close

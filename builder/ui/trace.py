@@ -11,6 +11,8 @@ import re
 from builder.engine import events
 
 _KEPT_LINES = 1000
+_LONGEST_LINE = 64 << 10
+"""Characters, after which a line is broken: output without an end of line is not collected without an end."""
 _ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
@@ -69,7 +71,7 @@ class TracedVertex:
             self.forgotten += surplus
 
     def _append(self, text: str, time: float) -> None:
-        if self.open_line and self.log:
+        if self.open_line and self.log and len(self.log[-1]) < _LONGEST_LINE:
             self.log[-1] += text
             return
         seconds = self.seconds(time)

@@ -353,3 +353,24 @@ def test_a_build_with_another_setting_never_takes_the_old_result(builder: Comman
     assert seen[0] != seen[1]
     assert "#4 CACHED" not in builder.build(dockerfile).stderr, "without the flag it is a third step"
     assert "#4 CACHED" in builder.build(dockerfile, other).stderr
+
+
+def test_a_step_that_prints_without_end_fills_neither_disk_nor_memory(builder: Command) -> None:
+    dockerfile = "FROM base\nRUN dd if=/dev/zero bs=1M count=40 2>/dev/null; echo; echo done > /out\n"
+    done = builder.run(*builder.build_args(dockerfile, "--output", str(builder.context.parent / "out")),
+                       str(builder.context), env={"BUILDKIT_STEP_LOG_MAX_SIZE": str(1 << 20)})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (builder.context.parent / "out" / "out").read_text() == "done\n", "the step itself went on"
+    logs = list((builder.root / "logs").rglob("*.log"))
+    assert [1 << 20 < path.stat().st_size < (1 << 20) + 100 for path in logs] == [True]
+    assert "[output clipped, log limit 1MiB reached]" in done.stderr
+    assert builder.run("logs", "RUN").stdout.endswith("\n[output clipped, log limit 1MiB reached]\n")
+
+
+def test_a_failed_step_shows_the_end_of_its_output_even_if_it_was_clipped(builder: Command) -> None:
+    dockerfile = "FROM base\nRUN dd if=/dev/zero bs=1k count=9 2>/dev/null; echo; echo the reason; exit 3\n"
+    done = builder.run(*builder.build_args(dockerfile), str(builder.context),
+                       env={"BUILDKIT_STEP_LOG_MAX_SIZE": "1000"})
+    assert done.returncode == 1
+    assert "[output clipped, log limit 1000B reached]" in done.stderr
+    assert "the reason" in done.stderr.partition("[output clipped")[2]
