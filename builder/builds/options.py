@@ -65,7 +65,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     shm_size: int = 0
     cgroup_parent: str = ""
     resources: dict[str, str] = {}
-    """memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems; sizes as `512m`."""
+    """memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems, pids-limit; sizes as `512m`."""
     no_hosts: bool = False
     """Steps see the image's own /etc/hosts."""
     dns: tuple[str, ...] = ()

@@ -8,7 +8,8 @@ from builder.cli.kaniko_flags import KANIKO_FLAGS
 from builder.cli.refused_flags import REFUSED
 from builder.cli.registry_flags import REGISTRY_FLAGS
 
-RESOURCES = ("memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems")
+RESOURCES = ("memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems",
+             "pids-limit")
 
 _BUILDX = (
     Flag("add-host", 'Add a custom host-to-IP mapping (format: "host:ip")', Kind.COMMAS, metavar="strings"),
@@ -73,6 +74,7 @@ _MORE = (
     Flag("memory-swap", "Memory plus swap limit of a RUN step; -1 for no limit", metavar="bytes"),
     Flag("on-error", 'When a RUN fails: "stop" (default), or "debug" to open a shell in its container first',
          metavar="what"),
+    Flag("pids-limit", "Limit of a RUN step's tasks (processes and threads); -1 for no limit", metavar="int"),
     Flag("print", 'Print an intermediate value and build nothing: "ast", "plan" or "keys"', metavar="what"),
     Flag("profile", "Print where the time went, at the end", Kind.BOOL),
     Flag("source-date-epoch", "Shorthand for the build argument SOURCE_DATE_EPOCH", metavar="seconds"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind, Values
 from builder.cli.terminal import raw_terminal, write_through
-from builder.cli.values import InvalidValue, key_values, lines_of
+from builder.cli.values import InvalidValue, key_values, lines_of, number
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _NOT_YET = (
     "add-host", "annotation", "blkio-weight", "cap-add", "cap-drop", "cgroup-parent", "cgroupns", "cidfile",
     "cpu-period", "cpu-quota", "cpu-shares", "cpus", "cpuset-cpus", "cpuset-mems", "device", "dns", "dns-option",
     "dns-search", "expose", "gpus", "group-add", "health-cmd", "ipc", "label", "log-driver", "log-opt", "memory",
-    "memory-swap", "mount", "name", "pid", "pids-limit", "publish", "restart", "security-opt", "shm-size",
+    "memory-swap", "mount", "name", "pid", "publish", "restart", "security-opt", "shm-size",
     "stop-signal", "sysctl", "tmpfs", "ulimit", "userns", "uts", "volumes-from",
 )
 _NOT_YET_SHORT = {"cpu-shares": "c", "label": "l", "memory": "m", "publish": "p"}
@@ -54,7 +54,8 @@ def run_options(flags: Values, arguments: tuple[str, ...]) -> RunOptions:
         env=tuple(f"{name}={value}" for name, value in env.items()), user=flags.text("user"),
         workdir=flags.text("workdir"), hostname=flags.text("hostname"),
         network="none" if network == "none" else "host", volumes=tuple(map(_volume, flags.all("volume"))),
-        read_only=flags.on("read-only"), terminal=flags.on("tty"), privileged=flags.on("privileged"))
+        read_only=flags.on("read-only"), pids_limit=number(flags.text("pids-limit", "0"), "pids-limit"),
+        terminal=flags.on("tty"), privileged=flags.on("privileged"))
 
 
 def _volume(text: str) -> tuple[str, str, bool]:
@@ -79,6 +80,7 @@ COMMAND = Command(
         Flag("hostname", "Host name of the container", short="h"),
         Flag("interactive", "Connect standard input", Kind.BOOL, "i"),
         Flag("network", '"host" (default) or "none"'),
+        Flag("pids-limit", "Limit of the container's tasks (processes and threads); -1 for no limit", metavar="int"),
         Flag("platform", "Platform of the image (os/arch[/variant])"),
         Flag("privileged", "All capabilities, no seccomp filter", Kind.BOOL),
         Flag("pull", 'Pull the image: "always", "missing" (default), "newer" or "never"'),

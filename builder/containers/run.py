@@ -32,6 +32,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     terminal: bool = False
     privileged: bool = False
+    pids_limit: int = 0
 
 
 def run_image(store: Store, sandbox: Sandbox, layers: tuple[LayerId, ...], image: ImageConfig, options: RunOptions,
@@ -50,7 +51,8 @@ def run_image(store: Store, sandbox: Sandbox, layers: tuple[LayerId, ...], image
             root=Overlay(lowers=tuple(dirs), upper=writes.diff, work=writes.work), argv=argv, env=env,
             cwd=options.workdir or config.working_dir or "/", uid=identity.uid, gid=identity.gid,
             groups=identity.groups, mounts=tuple(mounts), network=options.network, hostname=hostname,
-            privileged=options.privileged, readonly_root=options.read_only, terminal=options.terminal)
+            privileged=options.privileged, readonly_root=options.read_only, terminal=options.terminal,
+            pids_limit=options.pids_limit)
         return sandbox.run(container, output, stdin)
 
 

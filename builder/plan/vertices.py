@@ -264,7 +264,7 @@ class Ulimit(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step may use; 0 and "" set no limit."""
+    """What one step may use; 0 and "" set no limit but the usual one of tasks, where -1 is none."""
 
     memory: int = 0
     """Bytes."""
@@ -272,11 +272,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Memory and swap together, bytes; -1 for as much swap as there is."""
     cpu_shares: int = 0
     cpu_period: int = 0
-    """Microseconds."""
     cpu_quota: int = 0
-    """Microseconds of each period."""
+    """Microseconds of each period, which is in microseconds too."""
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
+    pids_limit: int = 0
 
 
 class Dns(msgspec.Struct, frozen=True, kw_only=True):

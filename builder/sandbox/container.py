@@ -119,6 +119,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_limit: int = 0
+    """Tasks; 0 for the usual limit (`runtime.spawnergroup`), -1 for none."""
     terminal: bool = False
     """Give the process a pseudo terminal (output is then one stream)."""
 

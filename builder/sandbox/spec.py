@@ -12,6 +12,7 @@ from typing import Any
 
 from builder.sandbox.container import Container, Rlimit
 from builder.sandbox.runtime import facts, syscalls, system
+from builder.sandbox.runtime.spawnergroup import usual_task_limit
 
 _GUARDED = ["nosuid", "noexec", "nodev"]
 
@@ -138,11 +139,12 @@ def _system_mounts(container: Container, *, rootless: bool, single_id: bool) -> 
 
 def _resources(container: Container) -> dict[str, Any]:
     devices: list[dict[str, Any]] = [{"allow": container.privileged, "access": "rwm"}]
+    tasks = container.pids_limit or usual_task_limit()
     memory = {"limit": container.memory, "swap": container.memory_swap}
     cpu = {"shares": container.cpu_shares, "period": container.cpu_period, "quota": container.cpu_quota,
            "cpus": container.cpuset_cpus, "mems": container.cpuset_mems}
     found: dict[str, Any] = {"devices": devices}
-    for name, values in (("memory", memory), ("cpu", cpu), ("pids", {"limit": container.pids_limit})):
+    for name, values in (("memory", memory), ("cpu", cpu), ("pids", {"limit": max(tasks, 0)})):
         given = {key: value for key, value in values.items() if value}
         if given:
             found[name] = given

@@ -18,7 +18,7 @@ KEYED: dict[str, tuple[str, ...]] = {
     "cap-drop": ("CHOWN", "ALL"), "cgroup-parent": ("/x",), "cpu-period": ("1000",), "cpu-quota": ("1000",),
     "cpu-shares": ("2",), "cpuset-cpus": ("0",), "cpuset-mems": ("0",), "dns": ("10.0.0.1", "none"),
     "dns-option": ("ndots:1",), "dns-search": ("a.example",), "memory": ("64m",), "mount": ("type=tmpfs,target=/m",),
-    "network": ("none", "private", "ns:/proc/self/ns/net"), "no-hosts": ("true",),
+    "network": ("none", "private", "ns:/proc/self/ns/net"), "no-hosts": ("true",), "pids-limit": ("50", "-1"),
     "security-opt": ("seccomp=unconfined", "no-new-privileges", "mask=/proc/x", "unmask=ALL"),
     "shm-size": ("32m", "1"), "ulimit": ("nofile=1", "nofile=1:2"), "volume": ("/tmp:/m", "/tmp:/m:ro"),
 }

@@ -344,8 +344,8 @@ def test_memory_is_limited_and_running_out_of_it_is_said(builder: Command) -> No
     ("sh -c 'ulimit -n'", "--ulimit=nofile=100", "--ulimit=nofile=200"),
     ("cat /etc/resolv.conf", "--dns-option=ndots:1", "--dns-option=ndots:2"),
     ("grep CapBnd /proc/self/status", "--cap-drop=CHOWN", "--cap-drop=MKNOD"),
-    ("cat /proc/self/cgroup", "--cgroup-parent=/one", "--cgroup-parent=/other"),
-], ids=["shm", "ulimit", "dns", "capabilities", "cgroup"])
+    ("(cat /sys/fs/cgroup/pids/pids.max || cat /sys/fs/cgroup/pids.max)", "--pids-limit=100", "--pids-limit=-1"),
+], ids=["shm", "ulimit", "dns", "capabilities", "tasks"])
 def test_a_build_with_another_setting_never_takes_the_old_result(builder: Command, run: str, one: str,
                                                                  other: str) -> None:
     dockerfile = f"FROM base\nRUN {run} > /out\n"

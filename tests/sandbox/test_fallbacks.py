@@ -27,7 +27,7 @@ kernel.make_slave()
 child = os.fork()
 if child:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-host = Host(sys.argv[2], userxattr=False, hierarchies=cgroups.hierarchies(), guard=None)
+host = Host(sys.argv[2], userxattr=False, hierarchies=cgroups.hierarchies(), group=None)
 host.appends_lowers = False
 control, _ = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
 step.run(container, host, None, control, (0, 1, 2))

@@ -16,6 +16,7 @@ import pytest
 
 from builder.sandbox import open_sandbox
 from builder.sandbox.rootless import NeedsRoot
+from builder.sandbox.runtime.spawnergroup import usual_task_limit
 from tests.sandbox.conftest import make_rootfs
 
 pytestmark = pytest.mark.root
@@ -194,6 +195,26 @@ def test_other_users_do_not_with_a_single_id(single: Rootless) -> None:
 ])
 def test_the_same_isolation(subordinate: Rootless, script: str, fields: dict[str, Any], seen: str) -> None:
     assert subordinate.run(script, **fields)["out"].strip() == seen
+
+
+def test_a_user_s_step_sees_none_of_the_machine_s_groups(subordinate: Rootless) -> None:
+    for fields in ({}, {"network": "none"}):
+        ran = subordinate.run("cut -d: -f3 /proc/self/cgroup | sort -u; ls -A /sys/fs/cgroup", **fields)
+        assert ran["out"] == "/\n"
+
+
+FORK_BOMB = "i=0; while [ $i -lt 400 ]; do sleep 60 & i=$((i+1)); done; echo not stopped"
+
+
+def test_a_user_s_tasks_are_limited_without_a_group(subordinate: Rootless) -> None:
+    """By the PID namespace, which counts from 301 on."""
+    ran = subordinate.run("cat /proc/sys/kernel/pid_max; echo 9999 > /proc/sys/kernel/pid_max")
+    assert int(ran["out"]) == usual_task_limit() and "Read-only file system" in ran["err"]
+    assert subordinate.run("cat /proc/sys/kernel/pid_max", pids_limit=-1)["out"] == "4194304\n"
+    ran = subordinate.run(FORK_BOMB, pids_limit=320)
+    assert "can't fork" in ran["err"] and "not stopped" not in ran["out"]
+    ran = subordinate.run("true", pids_limit=300)
+    assert "cgroup" in ran["status"], "too low for a namespace, and this user has no groups"
 
 
 def test_without_a_namespace_the_error_says_what_to_do() -> None:

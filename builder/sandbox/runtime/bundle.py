@@ -27,13 +27,10 @@ def run(container: ContainerDocument, host: Host, control: _socket.socket, stdio
     """Becomes the runtime, which logs to `log`, where it has said why when the container could not be made."""
     try:
         runtime = container["oci"]
-        if host.guard is not None:
-            # The runtime has its own rules for devices.
-            host.guard.leave()
         kernel.unshare(kernel.CLONE_NEWNS)
         os.umask(0)
         _mount_proc()
-        tree = Tree(host, container, own_view_of_sys=True)
+        tree = Tree(host, container, own_view_of_sys=True, group=None)
         tree.prepare()
         tree.expose(f"{host.scratch_dir}/binds")
         for number, listener in tree.listeners:

@@ -22,22 +22,22 @@ _LIMITS = ("memory", "memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cp
 class Hierarchy:
     """A mounted tree of groups. `name` is "" for version 2, else the directory's name below /sys/fs/cgroup."""
 
-    __slots__ = ("controllers", "mount_dir", "name", "root")
+    __slots__ = ("controllers", "mount_dir", "name", "own_dir")
 
     def __init__(self, name: str, mount_dir: str, root: str, controllers: tuple[str, ...]) -> None:
         self.name = name
         self.mount_dir = mount_dir
-        self.root = root
         self.controllers = controllers
+        self.own_dir = self._find_own(root)
+        """The directory of the group in which this process was when it looked."""
 
-    def own_dir(self) -> str:
-        """The directory of the calling process's group."""
+    def _find_own(self, root: str) -> str:
         with open("/proc/self/cgroup") as file:
             for line in file:
                 _, controllers, path = line.rstrip("\n").split(":", 2)
                 names = tuple(c.removeprefix("name=") for c in controllers.split(",") if c)
                 if names == self.controllers or (not names and not self.name):
-                    return self.mount_dir + path.removeprefix(self.root.rstrip("/"))
+                    return (self.mount_dir + path.removeprefix(root.rstrip("/"))).rstrip("/")
         return self.mount_dir
 
 
@@ -62,26 +62,37 @@ def hierarchies() -> tuple[Hierarchy, ...]:
 
 
 def wants_group(container: ContainerDocument) -> bool:
-    """Whether the container needs a group of its own: making one costs a millisecond, so others go without."""
-    return bool(container["cgroup_parent"]) or any(container[key] for key in _LIMITS)  # type: ignore[literal-required]
+    """Whether the container needs a group of its own: entering one costs 15 ms, so others share the spawner's."""
+    return bool(container["privileged"] or container["cgroup_parent"]
+                or any(container[key] for key in _LIMITS))  # type: ignore[literal-required]
+
+
+def wants_only_tasks(container: ContainerDocument) -> bool:
+    """Whether all that the container asks for is another limit of tasks."""
+    return wants_group(container) and not wants_group({**container, "pids_limit": 0})
 
 
 class Group:
-    """A container's group in every hierarchy that its limits need. The spawner makes and removes it."""
+    """A container's group in every hierarchy that its limits need. The spawner makes and removes it.
+
+    A privileged container has one where the spawner's forbids devices.
+    """
 
     def __init__(self, container: ContainerDocument, found: tuple[Hierarchy, ...], name: str,
                  guard: DeviceGuard | None) -> None:
-        self._dirs: list[str] = []
-        self._memory_dir = ""
+        self.dirs: dict[str, str] = {}
+        """By the name of the hierarchy."""
         self._guard = None if container["privileged"] else guard
         settings = _version1(container) if found and found[0].name else _version2(container)
+        self.limits_tasks = "pids" in settings
         try:
             for controller, values in settings.items():
                 self._limit(container, found, name, controller, values)
-            if not self._dirs:
-                for hierarchy in found:
-                    if "devices" not in hierarchy.controllers:
-                        self._make(_parent_dir(container["cgroup_parent"], hierarchy), name, hierarchy)
+            for hierarchy in found:
+                leaves_guard = container["privileged"] and guard is not None and _has_devices(hierarchy)
+                follows = container["cgroup_parent"] and not settings and "devices" not in hierarchy.controllers
+                if leaves_guard or follows:
+                    self._make(_parent_dir(container["cgroup_parent"], hierarchy), name, hierarchy)
         except OSError:
             self.remove()
             raise
@@ -91,44 +102,65 @@ class Group:
         owner = _owner(found, controller)
         parent_dir = _parent_dir(container["cgroup_parent"], owner)
         if not owner.name:
-            _enable(parent_dir, controller)
+            enable(parent_dir, controller)
         path = self._make(parent_dir, name, owner)
-        if controller == "memory":
-            self._memory_dir = path
         for key, value in values:
-            _write(f"{path}/{key}", value)
+            write(f"{path}/{key}", value)
 
     def _make(self, parent_dir: str, name: str, hierarchy: Hierarchy) -> str:
         path = f"{parent_dir}/{name}"
-        if path not in self._dirs:
+        if hierarchy.name not in self.dirs:
             os.makedirs(path, exist_ok=True)
-            self._dirs.append(path)
-            if hierarchy.name and "cpuset" in hierarchy.controllers:
-                _inherit_cpuset(path, hierarchy.mount_dir)
+            self.dirs[hierarchy.name] = path
+            fill_cpuset(hierarchy, path)
             if self._guard is not None:
                 self._guard.extend(path)
         return path
 
     def join(self) -> None:
         """Moves the calling process, and so all that it starts, into the group."""
-        for path in self._dirs:
-            _write(f"{path}/cgroup.procs", "0")
+        for path in self.dirs.values():
+            write(f"{path}/cgroup.procs", "0")
 
     def oom_killed(self) -> bool:
         """Whether the kernel killed a process of the group because its memory was used up."""
-        for name in ("memory.events", "memory.oom_control"):
-            try:
-                words = _read(f"{self._memory_dir}/{name}").split()
-            except OSError:
-                continue
-            if "oom_kill" in words:
-                return int(words[words.index("oom_kill") + 1]) > 0
+        for path in self.dirs.values():
+            for name in ("memory.events", "memory.oom_control"):
+                try:
+                    words = _read(f"{path}/{name}").split()
+                except OSError:
+                    continue
+                if "oom_kill" in words:
+                    return int(words[words.index("oom_kill") + 1]) > 0
         return False
 
     def remove(self) -> None:
         """Removes the group; its processes must have ended."""
-        remove(self._dirs)
-        self._dirs.clear()
+        remove(self.dirs.values())
+        self.dirs.clear()
+
+
+def _has_devices(hierarchy: Hierarchy) -> bool:
+    return not hierarchy.name or "devices" in hierarchy.controllers
+
+
+def shown_dirs(found: tuple[Hierarchy, ...], *owned: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """What a step may see of the hierarchies, as (name, directory): the first of `owned` that has a group there.
+
+    Nothing of a hierarchy without one: the group that builder came from holds others' groups too.
+    """
+    shown = []
+    for hierarchy in found:
+        path = next((dirs[hierarchy.name] for dirs in owned if hierarchy.name in dirs), "")
+        if path:
+            shown.append((hierarchy.name, path))
+    return tuple(shown)
+
+
+def fill_cpuset(hierarchy: Hierarchy, path: str) -> None:
+    """Lets processes into a new group of version 1's cpuset, which is born without processors and memory."""
+    if hierarchy.name and "cpuset" in hierarchy.controllers:
+        _inherit_cpuset(path, hierarchy.mount_dir)
 
 
 def _inherit_cpuset(path: str, mount_dir: str) -> None:
@@ -142,7 +174,7 @@ def _inherit_cpuset(path: str, mount_dir: str) -> None:
     for key in ("cpuset.cpus", "cpuset.mems"):
         if not _read(f"{path}/{key}").strip():
             _inherit_cpuset(parent_dir, mount_dir)
-            _write(f"{path}/{key}", _read(f"{parent_dir}/{key}"))
+            write(f"{path}/{key}", _read(f"{parent_dir}/{key}"))
 
 
 def remove(group_dirs: Iterable[str]) -> None:
@@ -164,7 +196,7 @@ def try_controller(found: tuple[Hierarchy, ...], controller: str) -> None:
     owner = _owner(found, controller)
     parent_dir = _parent_dir("", owner)
     if not owner.name:
-        _enable(parent_dir, controller)
+        enable(parent_dir, controller)
     path = f"{parent_dir}/{group_name(os.getpid())}"
     try:
         os.mkdir(path)
@@ -188,7 +220,7 @@ def group_name(pid: int) -> str:
 def sweep(found: tuple[Hierarchy, ...], *, ended: int = 0) -> None:
     """Removes the groups beside ours of spawners that are gone: those that were killed, and that of pid `ended`."""
     for hierarchy in found:
-        own_dir = hierarchy.own_dir().rstrip("/")
+        own_dir = hierarchy.own_dir
         for parent_dir in {own_dir, own_dir if hierarchy.name else os.path.dirname(own_dir)}:
             for name in os.listdir(parent_dir):
                 words = name.split("-")
@@ -223,17 +255,18 @@ def _parent_dir(parent: str, hierarchy: Hierarchy) -> str:
     if parent:
         inside = os.path.normpath("/" + parent.lstrip("/"))
         return f"{hierarchy.mount_dir}{inside if inside != '/' else ''}"
-    own_dir = hierarchy.own_dir().rstrip("/")
+    own_dir = hierarchy.own_dir
     if hierarchy.name or own_dir == hierarchy.mount_dir:
         return own_dir
     # Version 2 allows no processes beside limited groups, so the group goes beside ours, where systemd delegates.
     return os.path.dirname(own_dir)
 
 
-def _enable(parent_dir: str, controller: str) -> None:
+def enable(parent_dir: str, controller: str) -> None:
+    """Gives the groups below a version 2 group the controller."""
     os.makedirs(parent_dir, exist_ok=True)
     if controller not in _read(f"{parent_dir}/cgroup.subtree_control").split():
-        _write(f"{parent_dir}/cgroup.subtree_control", f"+{controller}")
+        write(f"{parent_dir}/cgroup.subtree_control", f"+{controller}")
 
 
 def _version1(container: ContainerDocument) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -243,7 +276,7 @@ def _version1(container: ContainerDocument) -> dict[str, tuple[tuple[str, str], 
         "cpu": (("cpu.shares", container["cpu_shares"]), ("cpu.cfs_period_us", container["cpu_period"]),
                 ("cpu.cfs_quota_us", container["cpu_quota"])),
         "cpuset": (("cpuset.cpus", container["cpuset_cpus"]), ("cpuset.mems", container["cpuset_mems"])),
-        "pids": (("pids.max", container["pids_limit"]),),
+        "pids": (("pids.max", _tasks(container)),),
     })
 
 
@@ -258,8 +291,12 @@ def _version2(container: ContainerDocument) -> dict[str, tuple[tuple[str, str], 
         "memory": (("memory.max", memory), ("memory.swap.max", swap)),
         "cpu": (("cpu.weight", weight), ("cpu.max", bandwidth)),
         "cpuset": (("cpuset.cpus", container["cpuset_cpus"]), ("cpuset.mems", container["cpuset_mems"])),
-        "pids": (("pids.max", container["pids_limit"]),),
+        "pids": (("pids.max", _tasks(container)),),
     })
+
+
+def _tasks(container: ContainerDocument) -> int | str:
+    return "max" if container["pids_limit"] < 0 else container["pids_limit"]
 
 
 def _settings(container: ContainerDocument,
@@ -278,7 +315,8 @@ def _read(path: str) -> str:
         return file.read()
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Writes a control file; the OSError names it and the text."""
     try:
         with open(path, "w") as file:
             file.write(text)

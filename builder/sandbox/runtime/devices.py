@@ -1,8 +1,8 @@
-"""Which devices steps may open: a control group for the spawner and all that it starts.
+"""Which devices steps may open: rules of the spawner's control group, for all that it starts.
 
 Steps have CAP_MKNOD, and images may contain device nodes; without this, root in a step could read the host's disks. The
 rules are runc's: any node may be made, only harmless ones opened. Version 1 has a list for that, version 2 a program.
-In a user namespace the kernel itself lets nobody open a node, so no group is made there.
+In a user namespace the kernel itself lets nobody open a node, so there no rules are needed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builder.sandbox.runtime.cgroups import Hierarchy
 
-OPENABLE = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, -1))
-"""Character devices as (major, minor), minor -1 for all: null, zero, full, random, urandom, tty, console, ptmx, pts."""
+OPENABLE = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (136, -1))
+"""Character devices as (major, minor), minor -1 for all: null, zero, full, random, urandom, tty, ptmx, pts.
+
+Not (5, 1), which is the console of the machine: a step's /dev/console is one of pts. And not (10, 200), which runc adds
+for what may administer networks.
+"""
 
 _PROG_LOAD, _PROG_ATTACH = 5, 8
 _CGROUP_DEVICE_PROGRAM, _CGROUP_DEVICE_ATTACH, _ALLOW_MULTI = 15, 6, 2
@@ -27,42 +31,34 @@ _BPF = {"x86_64": 321, "aarch64": 280}
 
 
 class DeviceGuard:
-    """The group: the spawner enters it, a privileged container's first process leaves, `cgroups.sweep` removes it."""
+    """The rules for the group `path` and all that it holds."""
 
-    def __init__(self, devices: Hierarchy, name: str) -> None:
-        self._outside_dir = devices.own_dir().rstrip("/")
-        self._dir = f"{self._outside_dir}/{name}"
-        self.version1 = bool(devices.name)
-        """Whether the rules live in a hierarchy of their own, which limits have nothing to do with."""
+    def __init__(self, path: str, *, version1: bool) -> None:
+        self._path = path
+        self._version1 = version1
         self._program = -1
 
-    def enter(self) -> None:
-        """Makes the group and moves the calling process into it."""
-        os.mkdir(self._dir)
-        if self.version1:
-            _write(f"{self._dir}/devices.deny", "a")
+    def apply(self) -> None:
+        """Gives the group, which must exist, the rules."""
+        if self._version1:
+            _write(f"{self._path}/devices.deny", "a")
             for rule in ("c *:* m", "b *:* m", *(f"c {a}:{'*' if b < 0 else b} rwm" for a, b in OPENABLE)):
-                _write(f"{self._dir}/devices.allow", rule)
+                _write(f"{self._path}/devices.allow", rule)
         else:
             self._program = _load(_program())
-            _attach(self._program, self._dir)
-        _write(f"{self._dir}/cgroup.procs", "0")
+            _attach(self._program, self._path)
 
     def extend(self, group_dir: str) -> None:
         """Applies the rules to a container's own group, which is not below this one in version 2."""
-        if not self.version1:
+        if not self._version1:
             _attach(self._program, group_dir)
 
-    def leave(self) -> None:
-        _write(f"{self._outside_dir}/cgroup.procs", "0")
 
-
-def guard(found: tuple[Hierarchy, ...], name: str) -> DeviceGuard | None:
-    """The guard for this machine, not yet entered; None when it has no hierarchy for it."""
-    for hierarchy in found:
-        if not hierarchy.name or "devices" in hierarchy.controllers:
-            return DeviceGuard(hierarchy, name)
-    return None
+def guard(hierarchy: Hierarchy, path: str) -> DeviceGuard | None:
+    """A guard for the group `path` of this hierarchy, not yet applied; None when the hierarchy is not for devices."""
+    if hierarchy.name and "devices" not in hierarchy.controllers:
+        return None
+    return DeviceGuard(path, version1=bool(hierarchy.name))
 
 
 def _program() -> bytes:

@@ -8,7 +8,7 @@ from builder.sandbox.runtime import cgroups, facts, kernel, overlay, seccomp, sy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from builder.sandbox.runtime.devices import DeviceGuard
+    from builder.sandbox.runtime.spawnergroup import SpawnerGroup
 
 
 class Host:
@@ -18,19 +18,25 @@ class Host:
     """
 
     __slots__ = (
-        "appends_lowers", "groups_denied", "guard", "has_kcore", "hierarchies", "in_user_namespace", "last_capability",
-        "masked_paths", "nodev", "permitted", "program", "readonly_paths", "scratch_dir",
-        "sys_template", "tty_gid", "userxattr",
+        "appends_lowers", "cgroup_namespaces", "group_dirs", "groups_denied", "guard", "has_kcore", "hierarchies",
+        "in_user_namespace", "last_capability", "masked_paths", "nodev", "permitted", "program", "readonly_paths",
+        "scratch_dir", "sys_template", "task_limit", "tty_gid", "userxattr",
     )
 
     def __init__(self, mount_dir: str, *, userxattr: bool, hierarchies: tuple[cgroups.Hierarchy, ...],
-                 guard: DeviceGuard | None) -> None:
+                 group: SpawnerGroup | None) -> None:
         self.userxattr = userxattr
         self.appends_lowers = overlay.appends_lowers()
         self.hierarchies = hierarchies
         self.program = seccomp.program(kernel.MACHINE)
         self.in_user_namespace = in_user_namespace()
-        self.guard = None if self.in_user_namespace else _entered(guard)
+        if group is not None:
+            group.enter(guard_devices=not self.in_user_namespace)
+        self.group_dirs = group.dirs if group is not None else {}
+        self.cgroup_namespaces = os.path.exists("/proc/self/ns/cgroup")
+        self.task_limit = 0 if group is None or group.limits_tasks else group.most_tasks
+        """How many tasks each step may have that says nothing else; 0 where our group sees to that."""
+        self.guard = group.guard if group is not None else None
         """Keeps steps from opening devices; without it, file systems that a step can write to are mounted `nodev`."""
         self.nodev = kernel.NODEV if self.guard is None else 0
         self.groups_denied = groups_denied()
@@ -59,17 +65,8 @@ class Host:
         os.mkdir(self.scratch_dir)
         os.mkdir(self.sys_template)
         spot = os.open(self.sys_template, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        system.mount_sys(spot, self, self.masked_paths, -1, privileged=False)
-
-
-def _entered(guard: DeviceGuard | None) -> DeviceGuard | None:
-    try:
-        if guard is not None:
-            guard.enter()
-    except OSError:
-        # Control groups are read-only in many containers.
-        return None
-    return guard
+        shown = cgroups.shown_dirs(self.hierarchies, self.group_dirs)
+        system.mount_sys(spot, shown, self.masked_paths, -1, privileged=False)
 
 
 def in_user_namespace() -> bool:

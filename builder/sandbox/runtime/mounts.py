@@ -17,6 +17,7 @@ from builder.sandbox.runtime.overlay import Mounter, StubLayer, lay_ground
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from builder.sandbox.runtime.cgroups import Group
     from builder.sandbox.runtime.host import Host
     from builder.sandbox.runtime.wire import ContainerDocument, MountDocument
 
@@ -26,10 +27,12 @@ _SYSTEM_DIRS = ("proc", "dev", "sys")
 class Tree:
     """The mounts of one container in the making; `root` is a descriptor of its root directory."""
 
-    def __init__(self, host: Host, container: ContainerDocument, *, own_view_of_sys: bool) -> None:
+    def __init__(self, host: Host, container: ContainerDocument, *, own_view_of_sys: bool,
+                 group: Group | None) -> None:
         self._host = host
         self._container = container
         self._sys_template = "" if own_view_of_sys else host.sys_template
+        self._group = group
         self._scratch_dir = host.scratch_dir
         self._nodev = 0 if container["privileged"] else host.nodev
         self._mounter = Mounter(self._scratch_dir, userxattr=host.userxattr, appends=host.appends_lowers,
@@ -51,7 +54,7 @@ class Tree:
 
     def complete(self) -> None:
         """Mounts everything else in the root, which `enter` then makes the root of this process."""
-        system.mount_system(self.root, self._host, self._container, sys_template=self._sys_template)
+        system.mount_system(self.root, self._host, self._container, self._group, sys_template=self._sys_template)
         for mount, source in zip(self._container["mounts"], self._sources, strict=True):
             self._mount_source(mount, source)
         self._make_working_directory(self.root, uid=0, gid=0)

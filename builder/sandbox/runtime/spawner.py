@@ -18,8 +18,9 @@ import os
 import select
 import struct
 
-from builder.sandbox.runtime import bundle, cgroups, devices, kernel, step
+from builder.sandbox.runtime import bundle, cgroups, kernel, step, system
 from builder.sandbox.runtime.host import Host
+from builder.sandbox.runtime.spawnergroup import SpawnerGroup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
     if os.geteuid() == 0:
         cgroups.sweep(hierarchies)
     name = cgroups.group_name(os.getpid())
-    guard = devices.guard(hierarchies, name)
+    group = SpawnerGroup(hierarchies, name)
     broken: OSError | None = None
     try:
         kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS)
@@ -61,7 +62,7 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
     # Fewer pages are copied after a fork when the collector leaves what exists alone.
     gc.freeze()
     try:
-        host: Host | OSError = broken or Host(mount_dir, userxattr=userxattr, hierarchies=hierarchies, guard=guard)
+        host: Host | OSError = broken or Host(mount_dir, userxattr=userxattr, hierarchies=hierarchies, group=group)
     except OSError as error:
         host = error
     Spawner(requests, host, name).serve()
@@ -165,11 +166,7 @@ class Spawner:
                log: tuple[int, ...]) -> None:
         if isinstance(self._host, OSError):
             raise self._host
-        group = None
-        if cgroups.wants_group(container) and "oci" not in container:
-            self._serial += 1
-            name = f"{self._group_name}-{self._serial}"
-            group = cgroups.Group(container, self._host.hierarchies, name, self._host.guard)
+        group = self._make_group(container, self._host)
         try:
             pid = self._fork()
         except OSError:
@@ -184,6 +181,17 @@ class Spawner:
         self._by_pidfd[running.pidfd] = self._by_control[control.fileno()] = running
         self._poll.register(running.pidfd, select.POLLIN)
         self._poll.register(control.fileno(), 0)
+
+    def _make_group(self, container: ContainerDocument, host: Host) -> cgroups.Group | None:
+        if "oci" in container or not cgroups.wants_group(container):
+            return None
+        self._serial += 1
+        try:
+            return cgroups.Group(container, host.hierarchies, f"{self._group_name}-{self._serial}", host.guard)
+        except OSError:
+            if cgroups.wants_only_tasks(container) and system.can_limit_tasks(container["pids_limit"]):
+                return None
+            raise
 
     def _fork(self) -> int:
         """Forks the first process of a new PID namespace; this process itself stays where it is."""

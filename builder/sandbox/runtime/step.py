@@ -52,7 +52,7 @@ def run(container: ContainerDocument, host: Host, group: Group | None, control: 
         _isolate(container, host, group)
         own_view = (container["privileged"] or container["network"] != "host" or group is not None
                     or bool(container["masked"] or container["unmasked"]))
-        tree = Tree(host, container, own_view_of_sys=own_view)
+        tree = Tree(host, container, own_view_of_sys=own_view, group=group)
         tree.prepare()
         tree.complete()
         tree.enter()
@@ -89,8 +89,6 @@ def _say(text: str) -> None:
 
 
 def _isolate(container: ContainerDocument, host: Host, group: Group | None) -> None:
-    if container["privileged"] and host.guard is not None:
-        host.guard.leave()
     if group is not None:
         group.join()
     flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
@@ -99,7 +97,7 @@ def _isolate(container: ContainerDocument, host: Host, group: Group | None) -> N
         flags |= kernel.CLONE_NEWNET
     elif network != "host":
         _join_network(network)
-    if host.hierarchies and not host.hierarchies[0].name:
+    if host.cgroup_namespaces:
         flags |= kernel.CLONE_NEWCGROUP
     kernel.unshare(flags)
     kernel.sethostname(container["hostname"])

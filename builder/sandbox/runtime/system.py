@@ -11,10 +11,11 @@ import fcntl
 import os
 
 from builder.rooted import resolving
-from builder.sandbox.runtime import facts, kernel
+from builder.sandbox.runtime import cgroups, facts, kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from builder.sandbox.runtime.cgroups import Group
     from builder.sandbox.runtime.host import Host
     from builder.sandbox.runtime.kernel import Options
     from builder.sandbox.runtime.wire import ContainerDocument
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 _GUARDED = kernel.NOSUID | kernel.NODEV | kernel.NOEXEC
 _CHARACTER, _BLOCK, _REGULAR = 0o020000, 0o060000, 0o100000
 _LOOP_CTL_GET_FREE = 0x4C82
+_PID_MAX_OF_NAMESPACES, _RESERVED_PIDS = (6, 14), 300
 _EMPTY: Options = (("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1"))
 
 
-def mount_system(root: int, host: Host, container: ContainerDocument, *, sys_template: str) -> None:
+def mount_system(root: int, host: Host, container: ContainerDocument, group: Group | None, *,
+                 sys_template: str) -> None:
     """Mounts all three in `root`. `sys_template` is where `mount_sys` has been before, or "" if it does not fit."""
     masked = (*facts.hidden(host.masked_paths, container["unmasked"]), *container["masked"])
     proc = kernel.new_filesystem("proc", (("source", "proc"),), _GUARDED)
@@ -37,7 +40,10 @@ def mount_system(root: int, host: Host, container: ContainerDocument, *, sys_tem
         _attach(fd, spot)
         os.close(fd)
     else:
-        mount_sys(spot, host, masked, dev, privileged=container["privileged"])
+        shown = cgroups.shown_dirs(host.hierarchies, group.dirs if group is not None else {}, host.group_dirs)
+        mount_sys(spot, shown, masked, dev, privileged=container["privileged"])
+    if group is None or not group.limits_tasks:
+        _limit_tasks(proc, container["pids_limit"] or host.task_limit)
     if not container["privileged"]:
         _protect(proc, "/proc/", facts.hidden(host.readonly_paths, container["unmasked"]))
         _mask(proc, "/proc/", masked, dev)
@@ -45,8 +51,9 @@ def mount_system(root: int, host: Host, container: ContainerDocument, *, sys_tem
     os.close(dev)
 
 
-def mount_sys(spot: int, host: Host, masked: tuple[str, ...], dev: int, *, privileged: bool) -> None:
-    """Mounts /sys at the directory `spot`, which it closes, with the caller's own control groups in it.
+def mount_sys(spot: int, shown: tuple[tuple[str, str], ...], masked: tuple[str, ...], dev: int, *,
+              privileged: bool) -> None:
+    """Mounts /sys at the directory `spot`, which it closes, with the control groups `shown` in it (`cgroups`).
 
     Of the paths `masked` those below /sys are hidden; files need a /dev, which `dev` is.
     """
@@ -57,10 +64,8 @@ def mount_sys(spot: int, host: Host, masked: tuple[str, ...], dev: int, *, privi
         # sysfs shows a network namespace, and this user namespace does not own the host's: show the host's /sys.
         sys = kernel.clone_mount("/sys")
         kernel.set_attributes(sys, attributes, recursive=True)
-        _attach(sys, spot)
-    else:
-        _attach(sys, spot)
-        _mount_cgroups(sys, host, attributes)
+    _attach(sys, spot)
+    _mount_cgroups(sys, shown, attributes)
     if not privileged:
         _mask(sys, "/sys/", masked, dev)
     os.close(sys)
@@ -92,23 +97,45 @@ def _mount_dev(spot: int, host: Host, container: ContainerDocument) -> int:
     return dev
 
 
-def _mount_cgroups(sys: int, host: Host, attributes: int) -> None:
-    if not host.hierarchies:
+def _mount_cgroups(sys: int, shown: tuple[tuple[str, str], ...], attributes: int) -> None:
+    """Puts groups at /sys/fs/cgroup: version 2's itself, or version 1's side by side; an empty directory for none.
+
+    Also where /sys is the host's, whose groups this covers.
+    """
+    try:
+        spot = os.open("fs/cgroup", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sys)
+    except FileNotFoundError:
         return
-    spot = os.open("fs/cgroup", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sys)
-    if not host.hierarchies[0].name:
-        top = kernel.new_filesystem("cgroup2", (("source", "cgroup"),), attributes)
+    if shown and not shown[0][0]:
+        top = kernel.clone_mount(shown[0][1], recursive=False)
+        kernel.set_attributes(top, attributes)
         _attach(top, spot)
     else:
         top = kernel.new_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "755")), _GUARDED)
         _attach(top, spot)
-        for hierarchy in host.hierarchies:
-            fd = kernel.clone_mount(hierarchy.own_dir(), recursive=False)
+        for name, path in shown:
+            fd = kernel.clone_mount(path, recursive=False)
             kernel.set_attributes(fd, attributes)
-            os.mkdir(hierarchy.name, 0o755, dir_fd=top)
-            _attach(fd, os.open(hierarchy.name, os.O_PATH | os.O_CLOEXEC, dir_fd=top))
+            os.mkdir(name, 0o755, dir_fd=top)
+            _attach(fd, os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=top))
             os.close(fd)
     os.close(top)
+
+
+def can_limit_tasks(number: int) -> bool:
+    """Whether a PID namespace can hold its processes to so many, which Linux 6.14 and later do, from 301 on.
+
+    Before that the file that `_limit_tasks` writes was the machine's.
+    """
+    major, minor, *_ = (*os.uname().release.split("-")[0].split("."), "0")
+    return (int(major), int(minor)) >= _PID_MAX_OF_NAMESPACES and not 0 < number <= _RESERVED_PIDS
+
+
+def _limit_tasks(proc: int, number: int) -> None:
+    """Lets this PID namespace have no more than `number` tasks, where that can be; 0 and -1 stand for no limit."""
+    if number > 0 and can_limit_tasks(number):
+        with open("sys/kernel/pid_max", "w", opener=lambda name, flags: os.open(name, flags, dir_fd=proc)) as file:
+            file.write(str(number))
 
 
 def _mount_in(top: int, name: str, kind: str, options: Options, attributes: int) -> None:
