@@ -116,3 +116,18 @@ def builtin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture
 def runner(builtin: Sandbox, rootfs: Path, tmp_path: Path) -> Runner:
     return Runner(builtin, rootfs, tmp_path)
+
+
+@pytest.fixture(params=["builtin", "runc"])
+def anyone(request: pytest.FixtureRequest, runner: Runner,
+           tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """A Runner for each runtime that is here."""
+    if request.param == "builtin":
+        yield runner
+        return
+    if shutil.which(request.param, path=f"{os.environ['PATH']}:/usr/sbin") is None:
+        pytest.skip(f"needs {request.param}")
+    folder = tmp_path_factory.mktemp(request.param)
+    sandbox = open_sandbox(runtime=request.param, state_dir=str(folder / "state"))
+    yield Runner(sandbox, runner.rootfs, folder)
+    sandbox.close()

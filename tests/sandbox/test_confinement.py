@@ -5,14 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builder.sandbox import open_sandbox
 from builder.sandbox.apparmor import NoAppArmor, UnknownAppArmorProfile, check_profile
 from builder.sandbox.session import SetupFailed
 from builder.sandbox.spec import oci_config
@@ -35,20 +33,6 @@ def profile(default: str = "SCMP_ACT_ALLOW", *rules: dict[str, Any], **fields: A
 
 def rule(*names: str, action: str = "SCMP_ACT_ERRNO", **fields: Any) -> dict[str, Any]:
     return {"names": names, "action": action, **fields}
-
-
-@pytest.fixture(params=["builtin", "runc"])
-def anyone(request: pytest.FixtureRequest, runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A Runner for each runtime that is here."""
-    if request.param == "builtin":
-        yield runner
-        return
-    if shutil.which(request.param, path=f"{os.environ['PATH']}:/usr/sbin") is None:
-        pytest.skip(f"needs {request.param}")
-    folder = tmp_path_factory.mktemp(request.param)
-    sandbox = open_sandbox(runtime=request.param, state_dir=str(folder / "state"))
-    yield Runner(sandbox, runner.rootfs, folder)
-    sandbox.close()
 
 
 def test_a_call_is_refused_with_its_number(anyone: Runner) -> None:

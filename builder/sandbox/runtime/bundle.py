@@ -9,7 +9,7 @@ from __future__ import annotations
 import _socket
 import os
 
-from builder.sandbox.runtime import kernel, step
+from builder.sandbox.runtime import kernel, landlock, step
 from builder.sandbox.runtime.mounts import Tree
 
 TYPE_CHECKING = False
@@ -40,6 +40,8 @@ def run(container: ContainerDocument, host: Host, control: _socket.socket, stdio
         os.umask(0o022)
         step.connect(container, control, stdio)
         os.set_inheritable(log, True)
+        if host.has_scopes and not container["privileged"]:
+            landlock.enter_scope()
         os.execve(runtime["command"], _arguments(runtime, host.scratch_dir, log), _ENVIRONMENT)
     except OSError as error:
         step.send(control, ("error", error.errno or 0, error.strerror or str(error), error.filename or ""))

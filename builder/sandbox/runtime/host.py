@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from builder.sandbox.runtime import cgroups, facts, kernel, overlay, seccomp, system
+from builder.sandbox.runtime import cgroups, facts, kernel, landlock, overlay, seccomp, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,9 +18,26 @@ class Host:
     """
 
     __slots__ = (
-        "appends_lowers", "cgroup_namespaces", "group_dirs", "groups_denied", "guard", "has_kcore", "hierarchies",
-        "in_user_namespace", "last_capability", "masked_paths", "nodev", "permitted", "program", "readonly_paths",
-        "scratch_dir", "sys_template", "task_limit", "tty_gid", "userxattr",
+        "appends_lowers",
+        "cgroup_namespaces",
+        "group_dirs",
+        "groups_denied",
+        "guard",
+        "has_kcore",
+        "has_scopes",
+        "hierarchies",
+        "in_user_namespace",
+        "last_capability",
+        "masked_paths",
+        "nodev",
+        "permitted",
+        "program",
+        "readonly_paths",
+        "scratch_dir",
+        "sys_template",
+        "task_limit",
+        "tty_gid",
+        "userxattr",
     )
 
     def __init__(self, mount_dir: str, *, userxattr: bool, hierarchies: tuple[cgroups.Hierarchy, ...],
@@ -49,6 +66,7 @@ class Host:
         self.permitted = permitted_capabilities()
         # A step's user could get what is inheritable from a file that the image marks so (CVE-2022-24769 of runc).
         kernel.capset(self.permitted, self.permitted, 0)
+        self.has_scopes = landlock.has_scopes()
         self.last_capability = int(_read("/proc/sys/kernel/cap_last_cap"))
         self.scratch_dir = f"{mount_dir}/scratch"
         """Where a container mounts a tmpfs of its own, in its own mount namespace."""

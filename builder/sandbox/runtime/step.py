@@ -15,7 +15,7 @@ import resource
 import stat
 import sys
 
-from builder.sandbox.runtime import facts, kernel
+from builder.sandbox.runtime import facts, kernel, landlock
 from builder.sandbox.runtime.mounts import Tree
 
 TYPE_CHECKING = False
@@ -62,6 +62,8 @@ def run(container: ContainerDocument, host: Host, group: Group | None, control: 
         if container["terminal"]:
             _bind_console()
         _let_go(control)
+        if host.has_scopes and not container["privileged"]:
+            landlock.enter_scope()
         _confine(container, host)
         _execute(container, host)
     except NoProgram as error:
