@@ -27,7 +27,7 @@ PROGRAM = r"""
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* `own`: a parent and its child meet at an abstract socket and signal each other. NAME: connects to the socket @NAME. */
+/* `own`: parent and child meet at an abstract socket and signal each other. NAME: connects to the socket @NAME. */
 int main(int count, char **words) {
     struct sockaddr_un name = {AF_UNIX, {0}};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
