@@ -188,6 +188,14 @@ def decode_index(data: bytes) -> Index:
     return _decode(data, Index, "image index")
 
 
+def decode_json(data: bytes, kind: type[T]) -> T:
+    """JSON from outside as a value. Raises msgspec.DecodeError, also for what is nested too deeply or is no UTF-8."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
+
+
 def encode(document: msgspec.Struct) -> bytes:
     """The JSON bytes of a document; the same value always gives the same bytes."""
     return msgspec.json.encode(document)
@@ -195,8 +203,8 @@ def encode(document: msgspec.Struct) -> bytes:
 
 def _decode(data: bytes, kind: type[T], what: str) -> T:
     try:
-        return msgspec.convert(_without_nulls(msgspec.json.decode(data)), kind, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return msgspec.convert(_without_nulls(decode_json(data, object)), kind, strict=False)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ImageError(f"not a valid {what}", cause=str(error)) from error
 
 

@@ -34,9 +34,7 @@ def pull(store: Store, registries: RegistryAccess, layers: LayerSource, catalog:
         layers.ensure_layers(_source(image), progress=_transfer(progress, vertex))
         for layer in image.layers:
             layers.fetch_blob(image, layer)
-    row = catalog.find(str(reference))
-    return next(summary for summary in catalog.summaries() if summary.digest == row.descriptor.digest
-                and summary.name == reference.familiar)
+    return catalog.summary(catalog.find(str(reference)), platform)
 
 
 def push(store: Store, registries: RegistryAccess, layers: LayerSource, catalog: Catalog, name: str,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.errors import ImageError
-from builder.oci import Descriptor, DiffID, Digest, parse_digest
+from builder.oci import Descriptor, DiffID, Digest, decode_json, parse_digest
 
 MEDIA_TYPE = "application/vnd.buildkit.cacheconfig.v0"
 INLINE_KEY = "builder.cache.v0"
@@ -65,8 +65,8 @@ def decode_steps(data: bytes, layers: Mapping[Digest, CachedLayer]) -> dict[str,
     Raises ImageError for what is no such document.
     """
     try:
-        document = msgspec.json.decode(data, type=_Document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        document = decode_json(data, _Document)
+    except msgspec.DecodeError as error:
         raise ImageError("not a valid cache document", cause=str(error)) from error
     found: dict[str, CachedLayer] = {}
     for record in document.records:

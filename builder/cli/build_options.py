@@ -119,7 +119,7 @@ def _configured_proxies(environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     try:
         proxies = msgspec.json.decode(data, type=dict[str, object]).get("proxies")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"`{folder}/config.json` is not valid JSON", cause=str(error)) from error
     default = proxies.get("default") if isinstance(proxies, dict) else None
     found: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -60,23 +61,34 @@ class Catalog:
         return self._by_id(text)
 
     def describe(self, image: ImageRow, platform: Platform | None = None) -> PlatformImage:
-        """Manifest and config for one platform, this machine's by default. Raises ImageError, StoreError."""
-        return find_platform(image.name, image.descriptor, platform or self._shown_platform(image.descriptor),
-                             lambda descriptor: self._store.read_blob(descriptor.digest))
+        """Manifest and config for one platform; by default this machine's, else the first that was pulled.
+
+        Raises ImageError, StoreError.
+        """
+        failure: BuilderError | None = None
+        for wanted in [platform] if platform else self._shown_platforms(image.descriptor):
+            try:
+                return find_platform(image.name, image.descriptor, wanted,
+                                     lambda descriptor: self._store.read_blob(descriptor.digest))
+            except BuilderError as error:
+                failure = failure or error
+        raise failure or NotInStore(image.name)
 
     def summaries(self) -> Iterator[ImageSummary]:
         """All names, latest first; images whose documents are damaged are left out (fsck tells of them)."""
         for image in self._store.images():
-            try:
-                found = self.describe(image)
-            except BuilderError:
-                continue
-            yield ImageSummary(
-                name="" if image.name.startswith("sha256:") else Reference.parse(image.name).familiar,
-                id=found.manifest.config.digest, digest=image.descriptor.digest,
-                created=parse_rfc3339(found.config.created or "") or image.created,
-                size=sum(self._size(diff_id, layer) for diff_id, layer in _layers(found)),
-                labels=found.config.config.labels or {}, platforms=tuple(map(str, self._platforms(image.descriptor))))
+            with contextlib.suppress(BuilderError):
+                yield self.summary(image)
+
+    def summary(self, image: ImageRow, platform: Platform | None = None) -> ImageSummary:
+        """What a list of images shows of one name. Raises ImageError, StoreError."""
+        found = self.describe(image, platform)
+        return ImageSummary(
+            name="" if image.name.startswith("sha256:") else Reference.parse(image.name).familiar,
+            id=found.manifest.config.digest, digest=image.descriptor.digest,
+            created=parse_rfc3339(found.config.created or "") or image.created,
+            size=sum(self._size(diff_id, layer) for diff_id, layer in _layers(found)),
+            labels=found.config.config.labels or {}, platforms=tuple(map(str, self._platforms(image.descriptor))))
 
     def history(self, text: str) -> list[HistoryRow]:
         """The latest entry first, each with the layer that it made."""
@@ -174,10 +186,10 @@ class Catalog:
         index = decode_index(self._store.read_blob(descriptor.digest))
         return [entry.platform for entry in index.manifests if entry.platform and not is_attestation(entry)]
 
-    def _shown_platform(self, descriptor: Descriptor) -> Platform:
-        """This machine's, or the first of an image that has none for it."""
+    def _shown_platforms(self, descriptor: Descriptor) -> list[Platform]:
+        """This machine's, then those of the image in its order: not all of them need be in the store."""
         known, here = self._platforms(descriptor), host_platform()
-        return here if not known or here in known else known[0]
+        return [here, *known] if not known or here in known else known
 
     def _size(self, diff_id: DiffID, layer: Descriptor) -> int:
         """Bytes of the layer's tar as far as known, else of its blob."""

@@ -28,6 +28,7 @@ from builder.oci import (
     MediaType,
     decode_config,
     decode_index,
+    decode_json,
     decode_manifest,
     digest_of,
     parse_digest,
@@ -206,8 +207,8 @@ class _Element(msgspec.Struct, rename="pascal"):
 
 def _docker_manifest(files: _Files) -> list[_Element]:
     try:
-        return msgspec.json.decode(files.document("manifest.json"), type=list[_Element])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decode_json(files.document("manifest.json"), list[_Element])
+    except msgspec.DecodeError as error:
         raise files.refused(f"manifest.json: {error}") from error
 
 

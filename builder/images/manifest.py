@@ -6,18 +6,19 @@ come from strangers: media types that contradict the content, unknown layer type
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
-from builder.errors import ImageError
+from builder.errors import BuilderError, ImageError
 from builder.images.errors import LayerRefused, NoMatchingPlatform, NotAnImage
 from builder.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     Compression,
     Descriptor,
+    Digest,
     ImageConfig,
     Index,
     Manifest,
@@ -25,6 +26,7 @@ from builder.oci import (
     Platform,
     decode_config,
     decode_index,
+    decode_json,
     decode_manifest,
     parse_digest,
 )
@@ -70,8 +72,8 @@ def manifest_type(name: str, data: bytes, declared: str) -> str:
     (CVE-2021-41190), so it is refused.
     """
     try:
-        shape = msgspec.json.decode(data, type=_Shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        shape = decode_json(data, _Shape)
+    except msgspec.DecodeError as error:
         raise NotAnImage(name, f"its manifest is not JSON of the right form: {error}") from error
     known = MANIFEST_TYPES | INDEX_TYPES
     if declared in _SCHEMA1 or shape.fs_layers is not None:
@@ -99,27 +101,49 @@ def find_platform(name: str, root: Descriptor, platform: Platform, fetch: Fetch)
     data = fetch(root)
     if manifest_type(name, data, root.media_type) in MANIFEST_TYPES:
         return _image(name, root, data, fetch)
-    available: list[str] = []
-    found = _search(name, decode_index(data), platform, fetch, available, MAX_DEPTH)
+    search = _Search(name, platform, fetch)
+    found = search.below(decode_index(data), MAX_DEPTH)
     if found is None:
-        raise NoMatchingPlatform(name, platform, tuple(dict.fromkeys(available)))
+        raise NoMatchingPlatform(name, platform, tuple(dict.fromkeys(search.available)))
     return found
 
 
-def platforms_of(name: str, root: Descriptor, fetch: Fetch, depth: int = MAX_DEPTH) -> tuple[Platform, ...]:
+def platforms_of(name: str, root: Descriptor, fetch: Fetch) -> tuple[Platform, ...]:
     """The platforms that there are images of at or below `root`, in its order. Raises as find_platform does."""
-    data = fetch(root)
-    if manifest_type(name, data, root.media_type) in MANIFEST_TYPES:
-        return (normalize(_image(name, root, data, fetch).config.platform),)
     found: list[Platform] = []
-    for entry in decode_index(data).manifests:
-        if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES or is_attestation(entry):
-            continue
-        if entry.platform is not None:
-            found.append(normalize(entry.platform))
-        elif depth > 1:
-            found += platforms_of(name, _checked(entry), fetch, depth - 1)
+    seen: set[Digest] = set()
+
+    def add(descriptor: Descriptor, depth: int) -> None:
+        data = fetch(descriptor)
+        if manifest_type(name, data, descriptor.media_type) in MANIFEST_TYPES:
+            found.append(normalize(_image(name, descriptor, data, fetch).config.platform))
+            return
+        for entry in _entries(decode_index(data)):
+            if entry.platform is not None:
+                found.append(normalize(entry.platform))
+            elif depth > 1 and entry.digest not in seen:
+                seen.add(entry.digest)
+                add(_checked(entry), depth - 1)
+
+    add(root, MAX_DEPTH)
     return tuple(dict.fromkeys(found))
+
+
+def images_of(name: str, root: Descriptor, fetch: Fetch) -> Iterator[PlatformImage]:
+    """The images at or below `root`, of all platforms, whose documents `fetch` has; others are passed over."""
+    todo, seen = [(root, MAX_DEPTH)], {root.digest}
+    while todo:
+        descriptor, depth = todo.pop(0)
+        try:
+            data = fetch(_checked(descriptor))
+            if manifest_type(name, data, descriptor.media_type) in MANIFEST_TYPES:
+                yield _image(name, descriptor, data, fetch)
+                continue
+            entries = _entries(decode_index(data)) if depth else []
+        except BuilderError:
+            continue
+        todo += [(entry, depth - 1) for entry in entries if entry.digest not in seen]
+        seen |= {entry.digest for entry in entries}
 
 
 def is_attestation(entry: Descriptor) -> bool:
@@ -141,32 +165,53 @@ def layer_compression(name: str, descriptor: Descriptor) -> Compression:
         raise LayerRefused(name, media_type, "no layer type that is known here") from None
 
 
-def _search(name: str, index: Index, platform: Platform, fetch: Fetch, available: list[str],
-            depth: int) -> PlatformImage | None:
-    entries = [e for e in index.manifests if e.media_type in MANIFEST_TYPES | INDEX_TYPES and not is_attestation(e)]
-    available += [str(e.platform) for e in entries if e.platform]
-    for wanted in match_order(platform):
+class _Search:
+    """For one platform's image, in an index and the indexes in it. No document is looked into twice: an index that
+    lists another one a thousand times, and so on, would have no end.
+    """
+
+    def __init__(self, name: str, platform: Platform, fetch: Fetch) -> None:
+        self._name = name
+        self._fetch = fetch
+        self._order = match_order(platform)
+        self._seen: set[Digest] = set()
+        self.available: list[str] = []
+        """The platforms met on the way."""
+
+    def below(self, index: Index, depth: int) -> PlatformImage | None:
+        entries = _entries(index)
+        self.available += [str(e.platform) for e in entries if e.platform]
+        by_platform = {_key(e.platform): e for e in reversed(entries) if e.platform}
+        for wanted in self._order:
+            if (entry := by_platform.get(_key(wanted))) is not None:
+                if (found := self._inside(entry, depth, says_platform=True)) is None:
+                    raise NoMatchingPlatform(self._name, wanted, tuple(dict.fromkeys(self.available)))
+                return found
         for entry in entries:
-            if entry.platform and _key(entry.platform) == _key(wanted):
-                return find_platform(name, _checked(entry), platform, fetch)
-    for entry in entries:
-        if entry.platform is None and (found := _look_inside(name, entry, platform, fetch, available, depth)):
-            return found
-    return None
+            if entry.platform is None and (found := self._inside(entry, depth, says_platform=False)):
+                return found
+        return None
+
+    def _inside(self, entry: Descriptor, depth: int, *, says_platform: bool) -> PlatformImage | None:
+        """A nested index, or an image, whose config says its platform where the entry does not."""
+        if entry.digest in self._seen:
+            return None
+        self._seen.add(entry.digest)
+        data = self._fetch(_checked(entry))
+        if manifest_type(self._name, data, entry.media_type) in INDEX_TYPES:
+            if depth <= 1:
+                raise NotAnImage(self._name, f"its indexes are nested more than {MAX_DEPTH} deep")
+            return self.below(decode_index(data), depth - 1)
+        image = _image(self._name, entry, data, self._fetch)
+        if says_platform:
+            return image
+        self.available.append(str(image.config.platform))
+        return image if _key(image.config.platform) in [_key(p) for p in self._order] else None
 
 
-def _look_inside(name: str, entry: Descriptor, platform: Platform, fetch: Fetch, available: list[str],
-                 depth: int) -> PlatformImage | None:
-    """An entry that does not say its platform: a nested index, or an image whose config says it."""
-    data = fetch(_checked(entry))
-    if manifest_type(name, data, entry.media_type) in INDEX_TYPES:
-        if depth <= 1:
-            raise NotAnImage(name, f"its indexes are nested more than {MAX_DEPTH} deep")
-        return _search(name, decode_index(data), platform, fetch, available, depth - 1)
-    image = _image(name, entry, data, fetch)
-    available.append(str(image.config.platform))
-    accepted = [_key(p) for p in match_order(platform)]
-    return image if _key(image.config.platform) in accepted else None
+def _entries(index: Index) -> list[Descriptor]:
+    """What an index lists, without what is no image and without attestations."""
+    return [e for e in index.manifests if e.media_type in MANIFEST_TYPES | INDEX_TYPES and not is_attestation(e)]
 
 
 def _key(platform: Platform) -> tuple[str, str, str]:

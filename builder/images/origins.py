@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from builder.errors import BuilderError
 from builder.images.errors import LayerNotStored
-from builder.images.manifest import find_platform
+from builder.images.manifest import images_of
 from builder.images.pull import LayerSource
 from builder.images.resolve import LOCAL_ORIGINS
 from builder.oci import Descriptor, Digest
 from builder.plan.vertices import FromRegistry, ImageOrigin, ResolvedImage
-from builder.platforms import host_platform
 from builder.reference import Reference
 from builder.store import Store
 
@@ -52,11 +50,8 @@ def _pulled_layers(store: Store) -> dict[Digest, ResolvedImage]:
     for row in store.images():
         if row.origin in LOCAL_ORIGINS:
             continue
-        try:
-            image = find_platform(row.name, row.descriptor, host_platform(), lambda d: store.read_blob(d.digest))
-        except BuilderError:
-            continue
-        resolved = ResolvedImage(name=row.name, digest=image.descriptor.digest, config=image.config,
-                                 layers=image.manifest.layers, origin=FromRegistry(row.origin))
-        found |= {layer.digest: resolved for layer in image.manifest.layers}
+        for image in images_of(row.name, row.descriptor, lambda d: store.read_blob(d.digest)):
+            resolved = ResolvedImage(name=row.name, digest=image.descriptor.digest, config=image.config,
+                                     layers=image.manifest.layers, origin=FromRegistry(row.origin))
+            found |= {layer.digest: resolved for layer in image.manifest.layers}
     return found

@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from builder.oci import decode_json
 from builder.registry.credentials import Credentials, Keychain
 from builder.registry.errors import Unauthorized, UnexpectedAnswer
 from builder.registry.settings import Endpoint
@@ -153,7 +154,7 @@ def _token_get(realm: str, service: str, scopes: list[str], credentials: Credent
 
 def _read_token(endpoint: Endpoint, body: bytes) -> tuple[str, float]:
     try:
-        document = msgspec.json.decode(body, type=dict[str, Any])
+        document = decode_json(body, dict[str, Any])
     except msgspec.DecodeError as error:
         raise UnexpectedAnswer(endpoint.domain, f"its token server's answer is not JSON ({error})") from error
     token = document.get("token") or document.get("access_token")

@@ -16,7 +16,7 @@ import msgspec
 from urllib3.exceptions import HTTPError
 
 from builder.errors import ImageError
-from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, digest_of, parse_digest
+from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_json, digest_of, parse_digest
 from builder.reference import Reference
 from builder.registry.blob import BlobStream
 from builder.registry.errors import (
@@ -114,7 +114,7 @@ class RegistryClient:
                 method="GET", path=path, what=reference.name, repository=reference.repository,
                 scopes=pull_scope(reference)), _MAX_TAG_PAGE)
             try:
-                yield from msgspec.json.decode(page, type=_TagPage).tags or ()
+                yield from decode_json(page, _TagPage).tags or ()
             except msgspec.DecodeError as error:
                 raise UnexpectedAnswer(reference.name, f"its tag list: {error}") from error
             following = _LINK_NEXT.search(response.headers.get("link", ""))

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from builder.errors import RegistryError
+from builder.oci import decode_json
 from builder.registry.settings import DOCKER_HUB, RegistrySettings
 
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -160,7 +161,7 @@ def _ask_helper(name: str, domain: str) -> Credentials | None:
     if answer is None:
         return None
     try:
-        found = msgspec.json.decode(answer, type=dict[str, Any])
+        found = decode_json(answer, dict[str, Any])
     except msgspec.DecodeError as error:
         raise HelperFailed(f"docker-credential-{name}", domain, f"its answer is not JSON: {error}") from error
     user, secret = str(found.get("Username") or ""), str(found.get("Secret") or "")
@@ -212,7 +213,7 @@ def _object(document: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(path.read_bytes() or b"{}", type=dict[str, Any])
+        return decode_json(path.read_bytes() or b"{}", dict[str, Any])
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, msgspec.DecodeError) as error:

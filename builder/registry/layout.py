@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from builder.errors import ImageError
-from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, parse_digest
+from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, decode_json, parse_digest
 from builder.registry.verified import VerifiedStream
 
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -96,7 +96,7 @@ class OciLayout:
         with file.open("rb") as opened:
             data = opened.read(_MAX_DOCUMENT + 1)
         try:
-            media_type = msgspec.json.decode(data, type=_Typed).media_type
+            media_type = decode_json(data, _Typed).media_type
         except msgspec.DecodeError:
             media_type = ""
         if media_type not in MANIFEST_TYPES | INDEX_TYPES:
@@ -109,7 +109,7 @@ class OciLayout:
 
     def _version(self) -> _Version:
         try:
-            return msgspec.json.decode(self._read("oci-layout", _MAX_DOCUMENT), type=_Version)
+            return decode_json(self._read("oci-layout", _MAX_DOCUMENT), _Version)
         except msgspec.DecodeError as error:
             raise NotALayout(self.path, f"oci-layout: {error}") from error
 

@@ -22,6 +22,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
 from builder import __version__
+from builder.oci import decode_json
 from builder.registry.auth import Authorizer, TokenAnswer, TokenRequest
 from builder.registry.credentials import Keychain
 from builder.registry.errors import CertificateRefused, RateLimited, ServerFailed, UnexpectedAnswer, Unreachable
@@ -204,7 +205,7 @@ def error_detail(response: Response) -> str:
     except (HTTPError, OSError):
         return ""
     try:
-        errors = msgspec.json.decode(body, type=_Errors).errors
+        errors = decode_json(body, _Errors).errors
     except msgspec.DecodeError:
         text = " ".join(body.decode(errors="replace").split())
         return "" if text.startswith("<") else text[:300]

@@ -39,6 +39,8 @@ def encode_explanations(explanations: Iterable[Explanation]) -> bytes:
 def decode_explanations(data: bytes) -> dict[str, Explanation]:
     """By key. Raises ImageError for what is no such blob."""
     try:
+        if zstandard.frame_content_size(data) > _MAX_BYTES:  # as much would be allocated, whatever limit is given
+            raise ValueError(f"they say that they have more than {_MAX_BYTES} bytes")
         text = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_BYTES)
         rows = msgspec.convert(decode(text), list[Explanation])
     except (zstandard.ZstdError, msgspec.ValidationError, ValueError, RecursionError) as error:

@@ -28,6 +28,7 @@ from builder.oci import (
     Manifest,
     decode_config,
     decode_index,
+    decode_json,
     decode_manifest,
     parse_digest,
 )
@@ -73,6 +74,7 @@ class RemoteSteps:
         self._fetch = fetch
         self._explaining: list[Descriptor] = []
         self._lock = threading.Lock()
+        self._read_already: set[Digest] = set()
         self.steps = self._read(root, _MAX_DEPTH)
 
     def explanations(self) -> Mapping[str, Explanation]:
@@ -103,7 +105,9 @@ class RemoteSteps:
             return decode_steps(self._fetch(_bounded(document)), self._listed(entries))
         found: dict[str, CachedLayer] = {}
         for entry in entries if depth else ():
-            if entry.media_type in MANIFEST_TYPES | INDEX_TYPES and not is_attestation(entry):
+            if entry.media_type in MANIFEST_TYPES | INDEX_TYPES and not is_attestation(entry) and (
+                    entry.digest not in self._read_already):
+                self._read_already.add(entry.digest)
                 found = {**self._read(entry, depth - 1), **found}
         return found
 
@@ -193,7 +197,7 @@ def fetch_blob(remotes: Mapping[Digest, RemoteSteps], blob: Descriptor) -> None:
 def _inline_steps(name: str, manifest: Manifest, config: bytes) -> dict[str, CachedLayer]:
     """What an image's own config tells of its layers."""
     try:
-        inline = msgspec.json.decode(config, type=dict[str, Any]).get(INLINE_KEY)
+        inline = decode_json(config, dict[str, Any]).get(INLINE_KEY)
     except msgspec.DecodeError:
         inline = None
     if inline is None:
