@@ -263,7 +263,8 @@ class Solver:
             if resources.cancelled.is_set():
                 raise Cancelled("the build was cancelled")
             # Named after its key: made again after a prune it has the same id, and what was built on it is still found.
-            content = f"key {key}" if outcome.state == "run" else None
+            # A RUN need not make the same again: its old id would bring layers that stood on other files.
+            content = f"key {key}" if outcome.state == "run" and not isinstance(vertex.op, Run) else None
             layer = self._same_as_before(vertex, staged) or staged.commit(
                 content=content, fresh=vertex.ignore_cache or resources.cache.is_too_old(key),
                 description=vertex.name)

@@ -171,7 +171,7 @@ class Forecaster:
         fate = Fate.MISS
         if not vertex.ignore_cache and (maybe := self._maybe_the_same(index)) is not None:
             fate, why = Fate.UNKNOWN, f"a hit if #{maybe} makes the same files as last time"
-        layer = store.id_of_content(f"key {key}")
+        layer = store.id_of_content(f"{'result of' if isinstance(vertex.op, Run) else 'key'} {key}")
         self._absent.add(layer)
         prediction = self._prediction(index, vertex, fate, why=why, key=key, took=self._history(vertex))
         return prediction, Snapshot((*below, layer))
