@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from builder.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from builder.api import Builder as Builder
     from builder.api import BuildOptions as BuildOptions
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from builder.api import build as build
     from builder.errors import BuilderError as BuilderError
 
-__version__ = "0.1.0"
 __all__ = ["BuildOptions", "BuildResult", "Builder", "BuilderError", "__version__", "build"]
 
 

@@ -100,7 +100,7 @@ class RunFailed(BuilderError):
 
     def __init__(self, command: str, status: int, *, output: tuple[str, ...] = (), location: Location | None = None,
                  notes: tuple[str, ...] = ()) -> None:
-        from builder.golang import quote  # only for the command that fails
+        from builder.golang.quote import quote  # only for the command that fails
 
         # BuildKit's sentence to the letter, for people search logs for it.
         super().__init__(f"process {quote(command)} did not complete successfully: exit code: {status}",

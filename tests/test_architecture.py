@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "builder"
 
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("golang", "hashing", "source", "errors", "oci", "reference", "platforms", "rooted"),
+    ("version", "golang", "hashing", "source", "errors", "oci", "reference", "platforms", "rooted"),
     ("language",),
     ("lint",),
     ("plan",),
@@ -51,7 +51,7 @@ def _imports(path: Path) -> set[str]:
                 found.add(_room(node.module))
         elif isinstance(node, ast.Import):
             found |= {_room(a.name) for a in node.names if a.name.startswith("builder.")}
-    return found - {"", "__version__"}
+    return found - {""}
 
 
 def _modules() -> list[Path]:

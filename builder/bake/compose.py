@@ -29,12 +29,11 @@ from builder.bake.entries import (
 from builder.bake.errors import BakeError
 from builder.bake.interpolation import parse_dotenv
 from builder.bake.target import Group, Target
+from builder.golang.size import bytes_size, parse_size
 
 if TYPE_CHECKING:
     from builder.bake.files import BakeFile
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-_SUFFIXES = "bkmgtp"
 
 
 def is_compose(file: BakeFile, environment: Mapping[str, str]) -> bool:
@@ -209,19 +208,12 @@ def _hosts(value: Any) -> dict[str, str]:
 
 
 def _size(value: Any) -> str | None:
-    """Bytes in the largest unit that leaves a number of four digits."""
     if value in (None, "", 0):
         return None
-    text = _plain(value).lower().removesuffix("ib").removesuffix("b")
-    power = _SUFFIXES.find(text[-1:]) if text[-1:].isalpha() else 0
     try:
-        size = float(text.rstrip(_SUFFIXES)) * 1024**max(power, 0)
-    except ValueError:
-        raise InvalidCompose(f"invalid size `{value}`") from None
-    unit = 0
-    while size >= 1024 and unit < len(_UNITS) - 1:
-        size, unit = size / 1024, unit + 1
-    return f"{size:.4g}{_UNITS[unit]}"
+        return bytes_size(parse_size(_plain(value)))
+    except ValueError as error:
+        raise InvalidCompose(str(error)) from None
 
 
 def _array(value: Any) -> list[str]:

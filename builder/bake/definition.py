@@ -17,7 +17,7 @@ import msgspec
 
 from builder.bake import variables
 from builder.bake.budget import MAX_TARGETS, Budget, LimitExceeded
-from builder.bake.errors import BakeError, ExpressionError, UnknownName, did_you_mean
+from builder.bake.errors import BakeError, ExpressionError, UnknownName
 from builder.bake.evaluate import LocalScope, Scope, evaluate
 from builder.bake.fields import GROUP_FIELDS, TARGET_FIELDS, Field
 from builder.bake.functions import standard_functions
@@ -25,6 +25,7 @@ from builder.bake.syntax import Attribute, Block, Body, Call, TupleExpression, V
 from builder.bake.target import Group, Target
 from builder.bake.types import convert, parse_type
 from builder.bake.values import Value, text_of
+from builder.golang.suggest import did_you_mean
 from builder.source import Location
 
 FIELDS: dict[str, dict[str, Field]] = {"group": GROUP_FIELDS, "target": TARGET_FIELDS}

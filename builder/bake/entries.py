@@ -13,6 +13,7 @@ import msgspec
 from builder.bake.errors import BakeError
 from builder.bake.types import STRING, Type, convert
 from builder.bake.values import Value, bool_of, text_of
+from builder.golang.csv import CsvError, csv_fields, csv_text
 
 
 class BadEntry(BakeError):
@@ -45,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True):
             fields.append(f"dest={self.destination}")
         if self.disabled:
             fields.append("disabled=true")
-        return ",".join(map(_quoted, [*fields, *(f"{key}={self.attributes[key]}" for key in sorted(self.attributes))]))
+        return csv_text([*fields, *(f"{key}={self.attributes[key]}" for key in sorted(self.attributes))])
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -58,7 +59,7 @@ class Secret(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        return ",".join(_quoted(f"{key}={value}") for key, value in self.printed().items())
+        return csv_text([f"{key}={value}" for key, value in self.printed().items()])
 
 
 class Ssh(msgspec.Struct, frozen=True):
@@ -73,20 +74,12 @@ class Ssh(msgspec.Struct, frozen=True):
         return f"{self.id}={','.join(self.paths)}" if self.paths else self.id
 
 
-def _quoted(field: str) -> str:
-    return '"' + field.replace('"', '""') + '"' if "," in field or '"' in field else field
-
-
-def csv_fields(text: str) -> list[str]:
-    """The fields of one CSV record. Raises BadEntry."""
-    if '"' not in text:
-        return text.split(",") if text else []
-    import csv
-
+def fields_of(text: str) -> list[str]:
+    """The fields of one CSV record, none for empty text. Raises BadEntry."""
     try:
-        return next(csv.reader([text], strict=True))
-    except (csv.Error, StopIteration) as error:
-        raise BadEntry(f"`{text}` is not a list of comma-separated fields", cause=str(error)) from None
+        return csv_fields(text) if text else []
+    except CsvError as error:
+        raise BadEntry(f"`{text}`: {error}", hint="quotes go round a whole field: \"key=a,b\"") from None
 
 
 def _pairs(text: str, fields: Sequence[str]) -> list[tuple[str, str]]:
@@ -103,7 +96,7 @@ def _pairs(text: str, fields: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def parse_output(text: str) -> Entry:
-    fields = csv_fields(text)
+    fields = fields_of(text)
     if fields == [text] and not text.startswith("type="):
         return Entry("tar" if text == "-" else "local", destination=text)
     return _output({_output_key(key): value for key, value in _pairs(text, fields)})
@@ -116,13 +109,13 @@ def _output_key(key: str) -> str:
 def parse_caches(text: str) -> list[Entry]:
     """One entry, or, of a list of bare references, one for each."""
     if "=" not in text:
-        return [Entry("registry", {"ref": field}) for field in csv_fields(text)]
-    return [_cache({key.lower(): value for key, value in _pairs(text, csv_fields(text))}, text)]
+        return [Entry("registry", {"ref": field}) for field in fields_of(text)]
+    return [_cache({key.lower(): value for key, value in _pairs(text, fields_of(text))}, text)]
 
 
 def parse_attestation(text: str) -> Entry:
     values: dict[str, Value] = {}
-    for key, value in _pairs(text, csv_fields(text)):
+    for key, value in _pairs(text, fields_of(text)):
         name = key.strip().lower()
         values[name if name in ("type", "disabled") else key] = value
     return _attestation(values)
@@ -130,7 +123,7 @@ def parse_attestation(text: str) -> Entry:
 
 def parse_secret(text: str) -> Secret:
     values: dict[str, str] = {}
-    for key, value in _pairs(text, csv_fields(text)):
+    for key, value in _pairs(text, fields_of(text)):
         name = {"source": "src"}.get(key.lower(), key.lower())
         if name not in ("type", "id", "src", "env"):
             raise BadEntry(f"unexpected key `{name}` in secret `{text}`", hint="there are type, id, src and env")

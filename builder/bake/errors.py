@@ -5,10 +5,10 @@ A place is known wherever the text of a file is at fault; the sentences say what
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from builder.errors import BuilderError
+from builder.golang.suggest import did_you_mean
 from builder.source import Location
 
 
@@ -42,8 +42,3 @@ class UnknownName(ExpressionError):
 
     def __init__(self, sentence: str, name: str, known: Iterable[str], location: Location | None = None) -> None:
         super().__init__(sentence, location=location, hint=did_you_mean(name, known))
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    near = difflib.get_close_matches(name, sorted(known), 1)
-    return f"did you mean `{near[0]}`?" if near else None

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from builder.bake.definition import Config
-from builder.bake.entries import csv_fields
+from builder.bake.entries import fields_of
 from builder.bake.values import go_escape
 from builder.bake.variables import Variable
 from builder.errors import UsageError
-
-_TAB = 8
+from builder.golang.tabwriter import align
 
 
 def list_definition(config: Config, text: str) -> str:
@@ -20,18 +19,18 @@ def list_definition(config: Config, text: str) -> str:
     if kind == "targets":
         rows, header = _targets(config), ("TARGET", "DESCRIPTION")
         cells = [(row["name"], row.get("description", "")) for row in rows]
-        return _json(rows) if form == "json" else _table([header, *cells])
+        return _json(rows) if form == "json" else align([header, *cells], padding=1, tab=8)
     variables = sorted(config.variables, key=lambda variable: variable.name)
     if form == "json":
         return _json([_variable(variable) for variable in variables])
-    return _table([("VARIABLE", "TYPE", "VALUE", "DESCRIPTION"), *(
+    return align([("VARIABLE", "TYPE", "VALUE", "DESCRIPTION"), *(
         (each.name, each.type, "<null>" if each.value is None else each.value, each.description)
-        for each in variables)])
+        for each in variables)], padding=1, tab=8)
 
 
 def _parse(text: str) -> tuple[str, str]:
     kind, form = "", "table"
-    fields = csv_fields(text)
+    fields = fields_of(text)
     if fields == [text] and not text.startswith("type="):
         kind = text
     else:
@@ -72,14 +71,3 @@ def _json(rows: Sequence[dict[str, Any]]) -> str:
     import json
 
     return go_escape(json.dumps(rows, indent=2, ensure_ascii=False)) + "\n"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns that end at tab stops, as Go's tabwriter fills them."""
-    widths = [(max(len(row[at]) for row in rows) // _TAB + 1) * _TAB for at in range(len(rows[0]))]
-    text = ""
-    for row in rows:
-        for at, cell in enumerate(row[:-1]):
-            text += cell + "\t" * -(-(widths[at] - len(cell)) // _TAB)
-        text += row[-1] + "\n"
-    return text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import translate
 from typing import Any
 
 import msgspec
@@ -17,8 +16,11 @@ from builder.bake.entries import (
     parse_secret,
     parse_ssh,
 )
-from builder.bake.errors import BakeError, did_you_mean
+from builder.bake.errors import BakeError
 from builder.bake.target import Target
+from builder.golang.bool import parse_bool
+from builder.golang.glob import BadPattern, compile_pattern
+from builder.golang.suggest import did_you_mean
 
 _LISTS = ("output", "cache-to", "cache-from", "tags", "platform", "secrets", "ssh", "attest", "entitlements", "network",
           "annotations")
@@ -27,8 +29,6 @@ _TEXTS = {"context": "context", "dockerfile": "dockerfile", "target": "target", 
           "shm-size": "shm_size"}
 _FLAGS = {"no-cache": "no_cache", "pull": "pull"}
 _KEYS = (*_LISTS, *_MAPS, *_TEXTS, *_FLAGS, "push", "load", "no-cache-filter", "ulimits")
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
 class InvalidOverride(BakeError):
@@ -80,11 +80,12 @@ def expand_targets(config: Config, pattern: str) -> list[str]:
 
 
 def matching(pattern: str, names: Sequence[str]) -> list[str]:
-    """The names that a Go path pattern matches; names have no slashes, so shell patterns mean the same."""
-    import re
-
-    compiled = re.compile(translate(pattern.replace("[^", "[!")))
-    return [name for name in names if compiled.match(name)]
+    """The names that a Go path pattern matches. Raises InvalidOverride for what is no pattern."""
+    try:
+        compiled = compile_pattern(pattern)
+    except BadPattern as error:
+        raise InvalidOverride(str(error)) from None
+    return [name for name in names if compiled.fullmatch(name)]
 
 
 def apply_overrides(target: Target, overrides: Mapping[tuple[str, str], Override]) -> Target:
@@ -145,9 +146,10 @@ def _joined(override: Override, before: tuple[Any, ...] | None, items: Any) -> t
 
 
 def _bool(text: str, key: str) -> bool:
-    if text not in (*_TRUE, *_FALSE):
-        raise InvalidOverride(f"invalid value {text} for boolean key {key}")
-    return text in _TRUE
+    try:
+        return parse_bool(text)
+    except ValueError:
+        raise InvalidOverride(f"invalid value {text} for boolean key {key}") from None
 
 
 def push_override(outputs: tuple[Entry, ...], push: bool) -> tuple[Entry, ...]:

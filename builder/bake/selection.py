@@ -9,11 +9,12 @@ import msgspec
 
 from builder.bake.definition import Config
 from builder.bake.entries import Entry
-from builder.bake.errors import BakeError, did_you_mean
+from builder.bake.errors import BakeError
 from builder.bake.overrides import Override, apply_overrides, matching, parse_overrides
 from builder.bake.remote import Place
 from builder.bake.target import Group, Target
 from builder.bake.values import go_escape
+from builder.golang.suggest import did_you_mean
 
 LINK = "target:"
 _PATTERN_CHARACTERS = "*?[]"

@@ -13,7 +13,7 @@ import msgspec
 
 from builder.bake.errors import BakeSyntaxError
 from builder.bake.syntax import Conditional, Expression, Literal, Template, TemplateFor
-from builder.golang import SPACE
+from builder.golang.space import SPACE
 from builder.source import Location
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from builder.bake.entries import csv_fields
+from builder.bake.entries import fields_of
 from builder.bake.errors import BakeError, ExpressionError
 from builder.bake.evaluate import Scope, evaluate
 from builder.bake.real import parse
@@ -24,14 +24,13 @@ from builder.bake.values import (
     text_of,
     to_json,
 )
+from builder.golang.bool import parse_bool
 from builder.source import Location
 
 Lookup: TypeAlias = Callable[[str], str | None]
 """The value that --var or the environment gives a variable."""
 
 _JSON_SUFFIX = "_JSON"
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
 class InvalidVariable(BakeError):
@@ -119,15 +118,15 @@ def _from_text(definition: VariableDefinition, text: str, default: Value, *, is_
         case "string" | "number" | "bool":
             return _primitive(text, kind.kind)
         case "list" | "set":
-            items = tuple(_primitive(field, _element(kind)) for field in csv_fields(text))
+            items = tuple(_primitive(field, _element(kind)) for field in fields_of(text))
             return SetValue.of(items) if kind.kind == "set" else items
         case "tuple":
-            fields = csv_fields(text)
+            fields = fields_of(text)
             if len(fields) != len(kind.elements):
                 raise ExpressionError(f"tuple expects {len(kind.elements)} elements but {len(fields)} are given")
             return tuple(_primitive(field, each.kind) for field, each in zip(fields, kind.elements, strict=True))
         case "map":
-            pairs = [field.partition(":") for field in csv_fields(text)]
+            pairs = [field.partition(":") for field in fields_of(text)]
             if any(not colon or ":" in value for _, colon, value in pairs):
                 raise ExpressionError("every element has to be written key:value")
             return {key: _primitive(value, _element(kind)) for key, _, value in pairs}
@@ -142,13 +141,13 @@ def _element(kind: Type) -> str:
 def _primitive(text: str, kind: str) -> Value:
     if kind == "string":
         return text
-    if kind == "bool" and text in (*_TRUE, *_FALSE):
-        return text in _TRUE
-    if kind == "number":
-        try:
+    try:
+        if kind == "bool":
+            return parse_bool(text)
+        if kind == "number":
             return parse(text)
-        except ExpressionError:
-            pass
+    except (ValueError, ExpressionError):
+        pass
     if kind in ("bool", "number"):
         raise ExpressionError(f"`{text}` is not a {kind}")
     raise ExpressionError(f"elements of type {kind} can only be given as JSON")

@@ -130,7 +130,7 @@ def _read(path: str, shown: str) -> str:
 
 def _near(path: str) -> str | None:
     """A hint with the file of the folder whose name is most like that of `path`."""
-    from builder.language.suggestions import did_you_mean
+    from builder.golang.suggest import did_you_mean
 
     folder, name = os.path.split(path)
     try:

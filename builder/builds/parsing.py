@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from builder import __version__
 from builder.hashing import sha256
 from builder.language.instructions import Dockerfile
 from builder.source import Source
 from builder.store import Store
+from builder.version import __version__
 
 
 def parsed(store: Store, source: Source) -> Dockerfile:

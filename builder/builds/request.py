@@ -25,10 +25,10 @@ from builder.export.outputs import (
     parse_annotation,
     parse_output,
 )
-from builder.golang import parse_bool
+from builder.golang.bool import parse_bool
+from builder.golang.times import rfc3339
 from builder.oci import Digest, Platform, decode_manifest
 from builder.plan.options import ImageSettings, PlanOptions
-from builder.plan.stage import rfc3339
 from builder.plan.vertices import ResolvedImage
 from builder.platforms import host_platform, parse_platform
 from builder.store.builds import Origin

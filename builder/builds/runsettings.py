@@ -9,7 +9,7 @@ import msgspec
 from builder.builds.options import BuildOptions
 from builder.engine.networks import HOST_GATEWAY
 from builder.errors import UsageError
-from builder.golang import parse_size
+from builder.golang.size import parse_size
 from builder.plan.options import RunSettings
 from builder.plan.vertices import Confinement, Dns, HostMount, Limits, Network, Ulimit
 

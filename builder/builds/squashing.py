@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from builder.export.image import ImageSource
+from builder.golang.times import rfc3339
 from builder.oci import History
-from builder.plan.stage import HISTORY_COMMENT, rfc3339
+from builder.plan.stage import HISTORY_COMMENT
 from builder.store import Store
 from builder.store.layers import LayerId
 

@@ -135,7 +135,7 @@ def write_metadata(path: str, metadata: Mapping[str, object], findings: Sequence
 
 
 def _wants_warnings() -> bool:
-    from builder.golang import parse_bool
+    from builder.golang.bool import parse_bool
 
     try:
         return parse_bool(os.environ.get("BUILDX_METADATA_WARNINGS", ""))

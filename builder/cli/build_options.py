@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-import builder
 from builder.api import BuildOptions, SecretSource, SshSource
 from builder.cli.build_flags import RESOURCES
 from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args, timestamp
@@ -18,7 +17,7 @@ from builder.cli.values import (
     InvalidValue,
     check_host,
     check_ulimit,
-    csv_fields,
+    fields_of,
     image_name,
     key_values,
     lines_of,
@@ -26,6 +25,7 @@ from builder.cli.values import (
     size,
 )
 from builder.errors import UsageError
+from builder.version import __version__
 
 _PULL = {"true": "always", "1": "always", "false": "missing", "0": "missing"}
 _IDENTITY = "io.builder.version"
@@ -63,7 +63,7 @@ def build_options(flags: Values, context: str) -> BuildOptions:
 
 
 def _labels(flags: Values, context: str) -> dict[str, str]:
-    labels = {_IDENTITY: builder.__version__} if flags.on("identity-label") else {}
+    labels = {_IDENTITY: __version__} if flags.on("identity-label") else {}
     labels |= key_values(flags.all("label"))
     if os.environ.get("BUILDX_GIT_LABELS"):
         from builder.cli.gitlabels import git_labels
@@ -85,7 +85,7 @@ def _refuse(flags: Values) -> None:
         if flags.given(name) and flags.text(name).lower() not in ("false", "0", "disabled=true"):
             raise NotSupported(name, "attestations are not supported yet")
     for value in flags.all("attest"):
-        if "disabled=true" not in csv_fields(value):
+        if "disabled=true" not in fields_of(value):
             raise NotSupported("attest", f"attestations are not supported yet, so `{value}` is not either")
     name = flags.text("builder") or os.environ.get("BUILDX_BUILDER", "")
     if name not in ("", "default"):
@@ -173,7 +173,7 @@ def _cache_to(flags: Values) -> tuple[str, ...]:
 
 def _with_fields(item: str, fields: tuple[str, ...]) -> str:
     """The output with those fields that it does not have itself."""
-    known = {field.partition("=")[0].lower() for field in csv_fields(item)}
+    known = {field.partition("=")[0].lower() for field in fields_of(item)}
     return ",".join([item, *(field for field in fields if field.partition("=")[0] not in known)])
 
 
@@ -183,7 +183,7 @@ def _tags(flags: Values) -> tuple[str, ...]:
 
 def _output(item: str) -> str:
     """`item` in full form: `DIR` alone is a local directory, `-` a tar on standard output."""
-    fields = csv_fields(item)
+    fields = fields_of(item)
     if len(fields) == 1 and not item.startswith("type="):
         return "type=tar,dest=-" if item == "-" else f"type=local,dest={item}"
     for field in fields:
@@ -195,7 +195,7 @@ def _output(item: str) -> str:
 
 
 def _is_type(item: str, *types: str) -> bool:
-    return any(field.lower().strip() == f"type={name}" for field in csv_fields(item) for name in types)
+    return any(field.lower().strip() == f"type={name}" for field in fields_of(item) for name in types)
 
 
 def _annotation(text: str) -> str:
@@ -206,7 +206,7 @@ def _annotation(text: str) -> str:
 
 def secret_of(text: str) -> SecretSource:
     values = {}
-    for field in csv_fields(text):
+    for field in fields_of(text, "failed to parse csv secret: "):
         key, equals, value = field.partition("=")
         if not equals:
             raise InvalidValue(f"invalid field '{field}' must be a key=value pair")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.cli.commands import Invocation
-from builder.cli.values import csv_fields
+from builder.cli.values import fields_of
 from builder.errors import BuilderError, UsageError
-from builder.golang import parse_bool
+from builder.golang.bool import parse_bool
 
 if TYPE_CHECKING:
     from builder.api import Builder, BuildOptions
@@ -42,7 +42,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def parse(cls, text: str) -> Call:
         """`method[,format=text|json|sarif][,ignorestatus=bool]`. Raises InvalidCall."""
         name, form, ignore = "", "text", False
-        for field in csv_fields(text):
+        for field in fields_of(text):
             key, equals, value = field.partition("=")
             if not equals:
                 if name:

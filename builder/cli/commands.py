@@ -176,8 +176,7 @@ class UnknownCommand(UsageError):
     code = "unknown-command"
 
     def __init__(self, name: str) -> None:
-        import difflib
+        from builder.golang.suggest import did_you_mean
 
-        near = difflib.get_close_matches(name, SUMMARIES, 1)
         super().__init__(f"unknown command `{name}`",
-                         hint=f"did you mean `{near[0]}`?" if near else "`builder --help` lists the commands")
+                         hint=did_you_mean(name, SUMMARIES) or "`builder --help` lists the commands")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from builder.errors import UsageError
+from builder.golang.bool import parse_bool
 
 
 class Kind(enum.Enum):
@@ -61,7 +62,7 @@ class Values:
 
     def on(self, name: str, default: bool = False) -> bool:
         values = self._given[name]
-        return _GO_BOOL[values[-1]] if values else default
+        return parse_bool(values[-1]) if values else default
 
     def all(self, name: str) -> tuple[str, ...]:
         return tuple(self._given[name])
@@ -73,10 +74,6 @@ class FlagError(UsageError):
     def of_command(self, name: str, usage: str) -> FlagError:
         return FlagError(self.message, notes=(f"usage: builder {usage}",),
                          hint=self.hint or f"`builder {name} --help` lists the flags")
-
-
-_GO_BOOL = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
-_GO_BOOL |= dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False)
 
 
 def parse(flags: Sequence[Flag], arguments: Sequence[str], *, interspersed: bool = True) -> tuple[Values, list[str]]:
@@ -139,18 +136,20 @@ class _Parser:
             break
 
     def _store(self, flag: Flag, value: str) -> None:
-        if flag.kind is Kind.BOOL and value not in _GO_BOOL:
-            why = f'strconv.ParseBool: parsing "{value}": invalid syntax'
-            raise FlagError(f'invalid argument "{value}" for "{flag.label}" flag: {why}')
+        if flag.kind is Kind.BOOL:
+            try:
+                parse_bool(value)
+            except ValueError as error:
+                raise FlagError(f'invalid argument "{value}" for "{flag.label}" flag: {error}') from None
         for part in value.split(",") if flag.kind is Kind.COMMAS else (value,):
             self.values.add(flag, part)
 
 
 def _unknown_flag(name: str, known: dict[str, Flag]) -> FlagError:
-    import difflib
+    from builder.golang.suggest import did_you_mean
 
-    near = difflib.get_close_matches(name, [flag.name for flag in known.values() if not flag.hidden], 1)
-    return FlagError(f"unknown flag: --{name}", hint=f"did you mean `--{near[0]}`?" if near else None)
+    shown = [flag.name for flag in known.values() if not flag.hidden]
+    return FlagError(f"unknown flag: --{name}", hint=did_you_mean(name, shown, prefix="--"))
 
 
 def describe(flags: Sequence[Flag], width: int) -> str:

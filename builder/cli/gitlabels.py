@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from builder.errors import UsageError
-from builder.golang import parse_bool
+from builder.golang.bool import parse_bool
 
 _REVISION, _SOURCE = "org.opencontainers.image.revision", "org.opencontainers.image.source"
 _ENTRYPOINT = "com.docker.image.source.entrypoint"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind
-from builder.cli.table import FORMAT_FLAG, ago, render_rows, short_id, utc
+from builder.cli.table import FORMAT_FLAG, ago, render_rows, short_id
+from builder.golang.times import rfc3339
 from builder.ui.units import human_size
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def row_of(entry: HistoryRow, *, whole: bool, human: bool) -> dict[str, str]:
         command = command[:_WIDTH - 1] + "…"
     return {
         "ID": (entry.layer if whole else short_id(entry.layer)) or _MISSING, "CreatedSince": ago(entry.created),
-        "CreatedAt": utc(entry.created, rfc3339=True), "CreatedBy": command,
+        "CreatedAt": rfc3339(int(entry.created)) if entry.created else "N/A", "CreatedBy": command,
         "Size": human_size(entry.size, 3) if human else str(entry.size), "Comment": entry.comment,
     }
 

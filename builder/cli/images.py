@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind
 from builder.cli.table import FORMAT_FLAG, ago, render_rows, short_id, utc
 from builder.cli.values import InvalidValue
+from builder.golang.glob import BadPattern, compile_pattern
 from builder.ui.units import human_size
 
 if TYPE_CHECKING:
@@ -73,11 +74,19 @@ def parse_filter(text: str, images: Sequence[ImageSummary]) -> Test:
             key, given, expected = value.partition("=")
             return lambda image: key in image.labels and (not given or image.labels[key] == expected)
         case "reference":
-            return lambda image: any(fnmatch.fnmatchcase(form, value) for form in _forms(image.name))
+            pattern = _pattern(value)
+            return lambda image: any(pattern.fullmatch(form) for form in _forms(image.name))
         case "before" | "since":
             border = _find(value, images).created
             return lambda image: image.created < border if name == "before" else image.created > border
     raise InvalidValue(f"invalid filter '{name}'", hint="there are dangling, label, reference, before and since")
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return compile_pattern(text)
+    except BadPattern as error:
+        raise InvalidValue(str(error)) from None
 
 
 def _forms(name: str) -> Iterable[str]:

@@ -8,6 +8,7 @@ import msgspec
 
 from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag
+from builder.cli.table import render_template
 from builder.cli.values import InvalidValue
 from builder.errors import ImageError
 
@@ -32,17 +33,15 @@ def run(invocation: Invocation) -> int:
 
 
 def render(documents: list[dict[str, Any]], form: str) -> str:
-    """A JSON array, or one line for each document. Raises TemplateError."""
+    """A JSON array, or one line for each document. Raises BadTemplate."""
     if form in ("", "json"):
         data = msgspec.json.encode(documents)
         return (msgspec.json.format(data, indent=4) if not form else data).decode() + "\n"
-    from builder.cli.gotemplate import render as render_template
-
     return "".join(render_template(form, _typed(document)) + "\n" for document in documents)
 
 
 def _typed(value: Any, name: str = "") -> Any:
-    from builder.cli.gotemplate import StringMap
+    from builder.golang.template import StringMap
 
     if isinstance(value, dict):
         members = {key: _typed(item, key) for key, item in value.items()}

@@ -54,17 +54,15 @@ class _Rules:
 
     def __init__(self, names: tuple[str, ...], *, extra: bool) -> None:
         """Raises InvalidValue for a name that no rule has."""
+        from builder.golang.suggest import did_you_mean
         from builder.lint.practices import PRACTICES
         from builder.lint.rules import RULES
 
         self.known = {**RULES, **PRACTICES}
         for name in names:
             if name not in self.known:
-                import difflib
-
-                near = difflib.get_close_matches(name, self.known, 1)
-                raise InvalidValue(f"there is no rule `{name}`",
-                                   hint=f"did you mean `{near[0]}`?" if near else "`builder lint --list` lists them")
+                raise InvalidValue(f"there is no rule `{name}`", hint=did_you_mean(name, self.known, as_known=True)
+                                   or "`builder lint --list` lists them")
         everything = {**RULES, **PRACTICES} if extra else RULES
         self.wanted = frozenset(names or everything)
         self.practices = self.wanted & frozenset(PRACTICES)

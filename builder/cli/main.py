@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-import builder
+from builder.version import __version__
 
 
 def run() -> int:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status. Never raises for what a user can cause."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-v"]):
-        print(f"builder version {builder.__version__}")
+        print(f"builder version {__version__}")
         return 0
     gc.set_threshold(100_000)  # of what starting up makes nothing is garbage: looking for it costs a tenth of a no-op
     interruption = _Interruption()
@@ -69,7 +69,7 @@ def _dispatch(words: list[str]) -> int:
     own = (Flag("help", "", Kind.BOOL, "h"), Flag("version", "", Kind.BOOL, "v"))
     values, rest = parse((*commands.GLOBAL_FLAGS, *own), words, interspersed=False)
     if values.on("version"):
-        print(f"builder version {builder.__version__}")
+        print(f"builder version {__version__}")
         return 0
     if not rest or values.on("help") or rest == ["help"]:
         print(commands.overview(), file=sys.stdout if rest or values.on("help") else sys.stderr)

@@ -9,9 +9,8 @@ from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind
 from builder.cli.table import align
 from builder.cli.values import InvalidValue, size
+from builder.golang.duration import parse_duration
 from builder.ui.units import human_size
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def run(invocation: Invocation) -> int:
@@ -46,10 +45,10 @@ def _is_confirmed(everything: bool) -> bool:
 
 def duration(text: str) -> float:
     """Go's `1h30m`, also with days, in seconds. Raises InvalidValue."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise InvalidValue(f"`{text}` is not a duration", hint="write it as 24h or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    try:
+        return parse_duration(re.sub(r"([0-9.]+)d", lambda days: f"{float(days[1]) * 24}h", text)) / 1e9
+    except ValueError:
+        raise InvalidValue(f"`{text}` is not a duration", hint="write it as 24h or 1h30m") from None
 
 
 COMMAND = Command(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from builder.cli.reports import json_text, location
+from builder.golang.tabwriter import align
 from builder.plan.outline import Argument, Need, Outline
 from builder.plan.targets import Target, Targets
-from builder.ui.text import cell_width, printable
+from builder.ui.text import printable
 
 _SUBREQUESTS: tuple[tuple[str, str, list[dict[str, str]] | None], ...] = (
     ("outline", "List all parameters current build target supports", [
@@ -91,11 +92,4 @@ def _shown(target: Target) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]], padding: int) -> str:
-    """As Go's tabwriter aligns: every cell but a line's last is padded, also before an empty one."""
-    clean = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(cell_width(row[at]) for row in clean) + padding for at in range(len(clean[0]) - 1)]
-    lines = []
-    for row in clean:
-        cells = [cell + " " * (width - cell_width(cell)) for cell, width in zip(row, widths, strict=False)]
-        lines.append("".join([*cells, row[-1]]) + "\n")
-    return "".join(lines)
+    return align([[printable(cell) for cell in row] for row in rows], padding=padding)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from builder.cli.flags import FlagError
 from builder.errors import UsageError
-from builder.ui.units import InvalidSize, parse_bytes
+from builder.golang.csv import CsvError, csv_fields
 
 _ULIMITS = frozenset({"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
                       "rtprio", "rttime", "sigpending", "stack"})
@@ -44,24 +44,23 @@ def lines_of(path: str, flag: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def csv_fields(text: str) -> list[str]:
-    """The comma-separated fields of one flag value; fields may be quoted as in CSV files."""
-    if '"' not in text:
-        return text.split(",")
-    import csv
-
+def fields_of(text: str, what: str = "") -> list[str]:
+    """The comma-separated fields of one flag value. Raises InvalidValue with docker's sentence; `what` opens it."""
     try:
-        return next(csv.reader([text], strict=True))
-    except (csv.Error, StopIteration) as error:
-        raise InvalidValue(f"`{text}` is not a list of comma-separated fields", cause=str(error)) from error
+        return csv_fields(text)
+    except CsvError as error:
+        raise InvalidValue(f"{what}{error}", notes=(f"in `{text}`",),
+                           hint='quotes go round a whole field: "key=a,b"') from None
 
 
 def size(text: str, flag: str) -> int:
     """Bytes. Raises FlagError with pflag's sentence."""
+    from builder.golang.size import parse_size
+
     try:
-        return parse_bytes(text)
-    except InvalidSize as error:
-        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: {error.message}') from None
+        return parse_size(text)
+    except ValueError as error:
+        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: {error}') from None
 
 
 def number(text: str, flag: str, *, least: int | None = None) -> int:
@@ -75,7 +74,7 @@ def number(text: str, flag: str, *, least: int | None = None) -> int:
 
 def duration(text: str, flag: str) -> float:
     """Seconds, from Go's notation; not negative. Raises FlagError."""
-    from builder.golang import parse_duration
+    from builder.golang.duration import parse_duration
 
     try:
         seconds = parse_duration(text) / 1e9

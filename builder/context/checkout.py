@@ -9,6 +9,7 @@ import tempfile
 
 from builder.context.gitprogram import Git, GitFailed
 from builder.errors import ContextError
+from builder.golang.paths import clean_beneath
 from builder.plan.vertices import SourceGit
 
 _GITLINK = "160000 "
@@ -19,11 +20,6 @@ class InvalidSubdir(ContextError):
 
     def __init__(self, subdir: str, why: str) -> None:
         super().__init__(f"invalid subdir /{subdir}: {why}")
-
-
-def clean_subdir(op: SourceGit) -> str:
-    """The sub directory without slashes at its ends, "" for the whole tree; `..` never leads out of it."""
-    return os.path.normpath(f"/{op.subdir}").lstrip("/")
 
 
 class Checkout:
@@ -38,7 +34,7 @@ class Checkout:
     def write(self, target_dir: str) -> None:
         """Fills the empty `target_dir`."""
         os.chmod(target_dir, 0o755)
-        subdir = clean_subdir(self._op)
+        subdir = clean_beneath(self._op.subdir)
         if subdir:
             tree = tempfile.mkdtemp(prefix="tree-", dir=target_dir)
             self._write_tree(tree)

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from builder.context.checkout import Checkout, clean_subdir
+from builder.context.checkout import Checkout
 from builder.context.gitmirror import Mirror
 from builder.context.gitprogram import Git
 from builder.errors import ContextError
+from builder.golang.paths import clean_beneath
 from builder.plan.url import split_url
 from builder.plan.vertices import SourceGit
 
@@ -89,7 +90,7 @@ def git_key(op: SourceGit, revision: GitRevision) -> str:
 
     The remote is part of it only where it shows in the result: in a .git that is kept.
     """
-    subdir = clean_subdir(op)
+    subdir = clean_beneath(op.subdir)
     key = revision.commit
     if op.keep_git_dir and not subdir:
         key = f"{revision.object}.git#{revision.ref}@{redacted(op.remote)}"

@@ -174,7 +174,7 @@ class _Download:
         return Digest(f"sha256:{sha256.hexdigest()}"), size
 
     def _headers(self) -> dict[str, str]:
-        from builder import __version__
+        from builder.version import __version__
 
         headers = {"User-Agent": f"builder/{__version__}", "Accept-Encoding": "gzip"}
         if self._earlier is not None and self._earlier.etag:

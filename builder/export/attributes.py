@@ -5,18 +5,18 @@ Fields are CSV as Go's encoding/csv reads it, so that a value with commas goes i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from builder.errors import UsageError
+from builder.golang.bool import parse_bool
+from builder.golang.csv import CsvError, csv_fields
+from builder.golang.suggest import did_you_mean
 from builder.oci import Compression
 
 Refuse = Callable[..., UsageError]
 """Makes the error for a value: (why, hint=None)."""
 
 _LEVELS = {Compression.UNCOMPRESSED: range(0), Compression.GZIP: range(10), Compression.ZSTD: range(23)}
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
 class Attributes:
@@ -37,9 +37,10 @@ class Attributes:
         return default if value is None else self.as_bool(name, value)
 
     def as_bool(self, name: str, value: str) -> bool:
-        if value not in _TRUE | _FALSE | {""}:
-            raise self.refuse(f"{name} is `{value}`, neither true nor false")
-        return value not in _FALSE
+        try:
+            return value == "" or parse_bool(value)
+        except ValueError:
+            raise self.refuse(f"{name} is `{value}`, neither true nor false") from None
 
     def compression(self) -> Compression:
         name = self.take("compression") or "gzip"
@@ -67,31 +68,14 @@ class Attributes:
             raise self.refuse(f"`{kind}` has no attribute `{name}`", hint=nearest(name, self._known))
 
 
-def csv_fields(text: str, refuse: Refuse) -> list[str]:
-    """The fields of one CSV record, quotes as encoding/csv has them."""
-    fields: list[str] = []
-    rest = text
-    while True:
-        if rest.startswith('"'):
-            match = re.match(r'"((?:[^"]|"")*)"(?=,|$)', rest)
-            if match is None:
-                raise refuse("a quoted field does not end where it should")
-            fields.append(match[1].replace('""', '"'))
-            rest = rest[match.end():]
-        else:
-            field, comma, after = rest.partition(",")
-            if '"' in field:
-                raise refuse('a `"` inside a field', hint="put the quotes round the whole field: \"key=a,b\"")
-            fields.append(field)
-            rest = comma + after
-        if not rest:
-            return fields
-        rest = rest[1:]
+def fields_of(text: str, refuse: Refuse) -> list[str]:
+    """The fields of one value."""
+    try:
+        return csv_fields(text)
+    except CsvError as error:
+        raise refuse(str(error), hint="quotes go round a whole field: \"key=a,b\"") from None
 
 
 def nearest(word: str, known: list[str]) -> str | None:
     """A hint for a misspelt word: the closest known one, or all of them."""
-    import difflib
-
-    close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}" if known else None
+    return did_you_mean(word, known) or (f"known are {', '.join(known)}" if known else None)

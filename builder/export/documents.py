@@ -6,7 +6,6 @@ escaped, as Go's encoding/json does, and what is empty is left out.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -70,24 +69,6 @@ def platform_fields(platform: Platform) -> dict[str, Any]:
     fields = {"architecture": platform.architecture, "os": platform.os, "os.version": platform.os_version,
               "os.features": list(platform.os_features), "variant": platform.variant}
     return _present(fields)
-
-
-def rfc3339(seconds: float) -> str:
-    """A time as Go prints it: UTC, fractions without trailing zeros."""
-    micros = round(seconds * 1_000_000)
-    whole, fraction = divmod(micros, 1_000_000)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-    return text + (f".{fraction:06}".rstrip("0") if fraction else "") + "Z"
-
-
-def parse_rfc3339(text: str) -> float | None:
-    """Seconds since the epoch, or None for what is no such time."""
-    from datetime import datetime
-
-    try:
-        return msgspec.convert(text, datetime).timestamp()
-    except (msgspec.ValidationError, OverflowError):
-        return None
 
 
 def _container(config: ImageConfig) -> dict[str, Any]:

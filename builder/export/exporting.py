@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, assert_never
 import msgspec
 
 from builder.errors import RegistryError, UsageError
-from builder.export.documents import descriptor_fields, rfc3339
+from builder.export.documents import descriptor_fields
 from builder.export.image import Assembler, BaseLayers, Image, ImageSource
 from builder.export.outputs import Annotation, Output, OutputType
+from builder.golang.times import rfc3339
 from builder.layer.tree import FileTree
 from builder.oci import Descriptor, Digest, Platform
 from builder.plan.vertices import FromRegistry, ResolvedImage

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from builder.export.documents import parse_rfc3339, rfc3339
+from builder.golang.times import parse_rfc3339, rfc3339
 from builder.oci import History
 
 _ADDED = "buildkit.exporter.image.v0"

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from builder.errors import ImageError
-from builder.export.documents import config_bytes, index_bytes, manifest_bytes, rfc3339
+from builder.export.documents import config_bytes, index_bytes, manifest_bytes
 from builder.export.history import LayerOrigin, complete_history, created_at
 from builder.export.outputs import AnnotationTarget, ImageOptions
 from builder.export.packing import layer_blob, recompressed
+from builder.golang.times import rfc3339
 from builder.oci import Compression, Descriptor, DiffID, Digest, History, ImageConfig, MediaType, Platform
 from builder.plan.vertices import ResolvedImage
 from builder.platforms import normalize

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from builder.errors import UsageError
-from builder.export.attributes import Attributes, csv_fields, nearest
+from builder.export.attributes import Attributes, fields_of, nearest
 from builder.oci import Compression, Platform
 from builder.platforms import parse_platform
 
@@ -98,7 +98,7 @@ class BadOutput(UsageError):
 
 def parse_output(text: str) -> Output:
     """One `--output` value. Raises BadOutput."""
-    fields = csv_fields(text, functools.partial(BadOutput, text))
+    fields = fields_of(text, functools.partial(BadOutput, text))
     if fields == [text] and not text.startswith("type="):
         if text == "":
             raise BadOutput(text, "it is empty")

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from builder.errors import BuilderError, ImageError
-from builder.export.documents import parse_rfc3339
+from builder.golang.suggest import close_match
+from builder.golang.times import parse_rfc3339
 from builder.images.errors import NotInStore
 from builder.images.manifest import PlatformImage, find_platform, is_attestation
 from builder.images.summary import HistoryRow, ImageSummary, RemovedImage
@@ -167,12 +168,10 @@ class Catalog:
         return next(iter(found.values()))
 
     def _near(self, text: str) -> str:
-        from difflib import get_close_matches
-
         implied = "" if ":" in text else ":latest"
         names = [Reference.parse(image.name).familiar.removesuffix(implied) for image in self._store.images()
                  if not image.name.startswith("sha256:")]
-        return (get_close_matches(text, names, 1, 0.75) or [""])[0]
+        return close_match(text, names, 0.75) or ""
 
     def _config_digests(self, image: ImageRow) -> list[str]:
         try:

@@ -15,7 +15,7 @@ import msgspec
 
 from builder.cache.document import CREATED
 from builder.errors import Cancelled
-from builder.export.documents import parse_rfc3339
+from builder.golang.times import parse_rfc3339
 from builder.images.manifest import layer_compression
 from builder.images.pull import Progress, layer_content
 from builder.layer.unpack import unpack_layer

@@ -6,12 +6,12 @@ files are made of layers, so a record needs only to say which layer a step added
 
 from __future__ import annotations
 
-import difflib
 import re
 
 import msgspec
 
 from builder.errors import StoreError, UsageError
+from builder.golang.suggest import close_match
 from builder.oci import ContainerConfig
 from builder.store import Store
 from builder.store.builds import Build, Outcome, Step, find_build
@@ -29,9 +29,9 @@ class NoSuchPlace(UsageError):
     def __init__(self, text: str, build: Build | None = None) -> None:
         where = f"build {build.id} has no step `{text}`" if build else f"there is no step `{text}`"
         names = [step.name for step in build.instructions] if build else []
-        near = difflib.get_close_matches(text, names, 1, 0.4)
+        near = close_match(text, names, 0.4)
         listing = f"`builder why --all --build {build.id}`" if build else "`builder why --all`"
-        super().__init__(where, hint=f"there is `{near[0]}`" if near else f"{listing} lists the steps by their numbers")
+        super().__init__(where, hint=f"there is `{near}`" if near else f"{listing} lists the steps by their numbers")
 
 
 class AmbiguousPlace(UsageError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from builder.errors import DockerfileError
-from builder.golang import parse_duration, parse_integer, quote
+from builder.golang.duration import parse_duration
+from builder.golang.numbers import parse_integer
+from builder.golang.quote import quote
 from builder.language.arguments import ArgumentsError, AtLeastOneArgument
 from builder.language.flags import FlagError, Flags, Kind, read_flags
 from builder.language.forms import Form

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from builder.errors import DockerfileError
-from builder.golang import SPACE
+from builder.golang.space import SPACE
 from builder.language.instructions import Directive
 from builder.source import Location, Source, Span
 

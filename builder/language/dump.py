@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from builder.golang import quote
+from builder.golang.quote import quote
 from builder.language.instructions import Dockerfile, Stage, Statement
 from builder.source import Span
 

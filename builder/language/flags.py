@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from builder.errors import DockerfileError
+from builder.golang.suggest import did_you_mean
 from builder.language.forms import Form, Word
-from builder.language.suggestions import did_you_mean
 from builder.source import Location
 
 

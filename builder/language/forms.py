@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.errors import DockerfileError
-from builder.golang import BLANK, SPACE, quote
+from builder.golang.quote import quote
+from builder.golang.space import BLANK, SPACE
 from builder.language.grammar import instruction_parser
 from builder.language.instructions import Pair
 from builder.language.lines import LogicalLine

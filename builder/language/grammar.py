@@ -16,7 +16,7 @@ from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from builder.golang import SPACE
+from builder.golang.space import SPACE
 
 if TYPE_CHECKING:
     from lark import Lark

@@ -14,7 +14,6 @@ anew, and costs a build 40 ms before the first path.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
@@ -22,8 +21,9 @@ from typing import TypeAlias
 import msgspec
 
 from builder.errors import ContextError
-from builder.golang import SPACE
-from builder.language import patterns
+from builder.golang import glob
+from builder.golang.paths import clean
+from builder.golang.space import SPACE
 
 MatchState: TypeAlias = int | None
 """What the rules made of a directory, for its entries; None at the root. Opaque."""
@@ -76,7 +76,7 @@ class IgnoreRules:
             is_exception = pattern.startswith("!")
             if is_exception:
                 pattern = pattern[1:].strip(SPACE)
-            pattern = _clean(pattern) if pattern else ""
+            pattern = clean(pattern) if pattern else ""
             if len(pattern) > 1:
                 pattern = pattern.removeprefix("/")
             rules += _rule("!" + pattern if is_exception else pattern, name, number)
@@ -169,7 +169,7 @@ class _Reach:
         parts = pattern.split("/")
         # `**` matches any depth, a class may match a slash, an escape may be of a slash: from there on, anything
         wild = next((i for i, part in enumerate(parts) if "**" in part or "[" in part or part.endswith("\\")), None)
-        self._parts = [patterns.compile_pattern(part) for part in parts[:wild]]
+        self._parts = [glob.compile_pattern(part) for part in parts[:wild]]
         self._is_endless = wild is not None
 
     def goes_below(self, directory: Sequence[str]) -> bool:
@@ -183,23 +183,17 @@ def _rule(text: str, name: str, line: int) -> list[IgnoreRule]:
     pattern = text.strip(SPACE)
     if not pattern:
         return []
-    pattern = _clean(pattern)
+    pattern = clean(pattern)
     is_exception = pattern.startswith("!")
     if is_exception:
         if pattern == "!":
             raise BadIgnorePattern(pattern, name, line)
         pattern = pattern[1:]
     try:
-        patterns.compile_pattern(pattern)
-    except patterns.BadPattern:
+        glob.compile_pattern(pattern)
+    except glob.BadPattern:
         raise BadIgnorePattern(pattern, name, line) from None
     return [IgnoreRule(pattern, is_exception, line)]
-
-
-def _clean(path: str) -> str:
-    """filepath.Clean, which unlike Python's knows no double slash at the start."""
-    cleaned = posixpath.normpath(path)
-    return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
 def _ancestors(path: str) -> list[str]:
@@ -229,13 +223,13 @@ class _Texts:
         tails: list[str] = []
         for rule in rules:
             pattern = rule.pattern
-            if not patterns.has_wildcard(pattern):
+            if not glob.has_wildcard(pattern):
                 self.exact.add(pattern)
-            elif pattern.startswith("**") and not patterns.has_wildcard(pattern[2:]):
+            elif pattern.startswith("**") and not glob.has_wildcard(pattern[2:]):
                 suffixes.append(pattern[2:])
                 if pattern.startswith("**/"):
                     self.exact.add(pattern[3:])
-            elif pattern.endswith("**") and not patterns.has_wildcard(pattern[:-2]):
+            elif pattern.endswith("**") and not glob.has_wildcard(pattern[:-2]):
                 prefixes.append(pattern[:-2])
             else:
                 self.expressions.append(_expression(pattern))
@@ -287,7 +281,7 @@ def _expression(pattern: str) -> str:
             out.append("[^/]*")
             position += 1
         elif char == "[":
-            text, position = patterns.character_class(pattern, position)
+            text, position = glob.character_class(pattern, position)
             out.append(text)
         elif char == "?":
             out.append("[^/]")

@@ -11,7 +11,7 @@ from bisect import bisect_right
 import msgspec
 
 from builder.errors import DockerfileError
-from builder.golang import SPACE
+from builder.golang.space import SPACE
 from builder.language.directives import read_directives
 from builder.language.instructions import EmptyContinuation, Heredoc
 from builder.source import Location, Source, Span

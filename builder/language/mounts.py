@@ -13,8 +13,12 @@ from typing import ClassVar
 import msgspec
 
 from builder.errors import DockerfileError
-from builder.golang import parse_bool, parse_size, parse_unsigned, quote
-from builder.language.suggestions import did_you_mean
+from builder.golang.bool import parse_bool
+from builder.golang.csv import CsvError, csv_fields
+from builder.golang.numbers import parse_unsigned
+from builder.golang.quote import quote
+from builder.golang.size import parse_size
+from builder.golang.suggest import did_you_mean
 
 MOUNT_TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
 SHARING_MODES = ("shared", "private", "locked")
@@ -224,35 +228,9 @@ def _number(key: str, value: str, base: int) -> int:
 
 
 def _fields(text: str) -> list[str]:
-    """The fields of one line of CSV: a field that starts with `"` may hold commas, and `""` for a quote."""
     if not text:
         raise InvalidMount("failed to parse csv mounts: EOF")
-    fields: list[str] = []
-    position = 0
-    while True:
-        if text.startswith('"', position):
-            field, position = _quoted_field(text, position + 1)
-        else:
-            end = text.find(",", position)
-            end = len(text) if end < 0 else end
-            field, position = text[position:end], end
-            if '"' in field:
-                raise InvalidMount(f'failed to parse csv mounts: bare " in non-quoted field: {field}')
-        fields.append(field)
-        if position == len(text):
-            return fields
-        position += 1
-
-
-def _quoted_field(text: str, position: int) -> tuple[str, int]:
-    parts: list[str] = []
-    while (end := text.find('"', position)) >= 0:
-        parts.append(text[position:end])
-        if text.startswith('"', end + 1):
-            parts.append('"')
-            position = end + 2
-        elif end + 1 == len(text) or text[end + 1] == ",":
-            return "".join(parts), end + 1
-        else:
-            break
-    raise InvalidMount(f'failed to parse csv mounts: extraneous or missing " in quoted-field: {text}')
+    try:
+        return csv_fields(text)
+    except CsvError as error:
+        raise InvalidMount(f"failed to parse csv mounts: {error}") from None

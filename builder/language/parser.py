@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.errors import DockerfileError, DockerfileErrors
-from builder.golang import SPACE
+from builder.golang.space import SPACE
 from builder.language.forms import Form, read_form
 from builder.language.heredocs import heredocs_in
 from builder.language.instructions import Arg, Dockerfile, From, Heredoc, Stage, Statement

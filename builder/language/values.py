@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from builder.errors import DockerfileError
-from builder.golang import SPACE, quote
+from builder.golang.quote import quote
+from builder.golang.space import SPACE
+from builder.golang.suggest import did_you_mean
 from builder.language import commands, sources
 from builder.language.arguments import ArgumentsError, AtLeastOneArgument, BlankName, ExactlyOneArgument
 from builder.language.flags import Kind, read_flags
@@ -31,7 +33,6 @@ from builder.language.instructions import (
     Volume,
     Workdir,
 )
-from builder.language.suggestions import did_you_mean
 from builder.source import Location
 
 _ONBUILD = re.compile(rf"onbuild[{SPACE}]*", re.IGNORECASE)

@@ -23,7 +23,7 @@ from functools import cache
 import msgspec
 
 from builder.errors import DockerfileError
-from builder.golang import SPACE
+from builder.golang.space import SPACE
 from builder.language import substitution
 
 _MAX_NESTING = 100

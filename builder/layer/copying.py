@@ -14,10 +14,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from builder.golang.paths import clean_beneath
 from builder.layer.destination import NEW_DIRECTORY_MODE, Destination
 from builder.layer.overlay import XattrPrefix
 from builder.layer.placement import Placement, Step
-from builder.layer.resolution import clean
 from builder.layer.selection import select
 from builder.layer.taken import ContentDigests, Taken
 from builder.layer.tree import FileTree
@@ -47,7 +47,7 @@ class CopyPlan:
         op = self.op
         return {
             "files": self.taken.digest(contents),
-            "words": [[posixpath.basename(clean(path)) for path in source.paths] for source in op.sources],
+            "words": [[posixpath.basename(clean_beneath(path)) for path in source.paths] for source in op.sources],
             "unpack": [source.unpack for source in op.sources],
             "destination": op.destination,
             "parent": self._placement.facts(contents),
@@ -141,7 +141,7 @@ def plan_mkdir(op: MakeDirectory, parent: FileTree | None) -> MkdirPlan:
     owner = resolve_owner(op.user, parent, strict=False) if op.user else (0, 0)
     destination = Destination(parent)
     destination.make_directories("", NEW_DIRECTORY_MODE, owner)
-    destination.make_directories(destination.resolve(clean(op.path)), NEW_DIRECTORY_MODE, owner)
+    destination.make_directories(destination.resolve(clean_beneath(op.path)), NEW_DIRECTORY_MODE, owner)
     untouched = destination.untouched()
     items = tuple(item for path, item in destination.items.items() if path not in untouched)
     return MkdirPlan(op, Step(items), destination.all_facts(), owner)
@@ -150,7 +150,7 @@ def plan_mkdir(op: MakeDirectory, parent: FileTree | None) -> MkdirPlan:
 def write_inline(files: Sequence[InlineFile], directory: str) -> None:
     """Write the bodies of here-documents into an empty directory, which as a tree is what their COPY takes from."""
     for file in files:
-        path = os.path.join(directory, clean(file.name))
+        path = os.path.join(directory, clean_beneath(file.name))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "x", encoding="utf-8", errors="surrogateescape", newline="") as target:
             os.fchmod(target.fileno(), file.mode)

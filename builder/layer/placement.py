@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from builder.golang.paths import clean_beneath
 from builder.layer.destination import NEW_DIRECTORY_MODE, CannotCopy, Destination, Item
-from builder.layer.resolution import clean
 from builder.layer.selection import Match
 from builder.layer.taken import ContentDigests
 from builder.layer.tree import Entry, FileTree
@@ -51,7 +51,7 @@ class Placement:
             self._change = parse_mode(op.mode)
             octal = octal_mode(op.mode)
             self._new_mode = NEW_DIRECTORY_MODE if octal is None else octal & 0o777
-        self._path = clean(op.destination)
+        self._path = clean_beneath(op.destination)
         self._is_directory = not self._path or op.destination.endswith(("/", "/."))
         self._steps: list[Step] = []
         self._stepped = 0

@@ -7,7 +7,6 @@ slash): the kernel never gets to follow a link that an image or a context brough
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Callable
 from typing import Protocol
 
@@ -71,8 +70,3 @@ def canonical(at: Callable[[str], Located | None], path: str, *, follow_last: bo
 def follow(tree: FileTree, path: str) -> Entry | None:
     """What `path` means in `tree`, a link in its last component followed too; None if there is nothing."""
     return tree.lstat(canonical(tree.lstat, path))
-
-
-def clean(path: str) -> str:
-    """`path` without `.`, `..` and doubled slashes, by its text alone, not leading out of the root."""
-    return posixpath.normpath("/" + path).lstrip("/")

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from builder.errors import ImageError
+from builder.golang.paths import clean_beneath
 from builder.layer.destination import kept_xattrs
 from builder.layer.overlay import XattrPrefix, is_whiteout, make_whiteout, set_opaque
 from builder.layer.resolution import MAX_LINKS
@@ -88,7 +89,7 @@ class Root:
             raise MemberRefused(name[:60] + b"...", f"has a name of more than {_PATH_LIMIT} bytes")
         parent, _, last = name.rpartition(b"/")
         if last in (b"", b".", b".."):
-            parent, _, last = _clean(name).rpartition(b"/")
+            parent, _, last = clean_beneath(name).rpartition(b"/")
         known = self._parents.get(parent)
         return (*known, last) if known else (*self.enter(parent, make=make, member=name), last)
 
@@ -100,7 +101,7 @@ class Root:
         """
         member = member or name
         done = list(self._base)
-        pending = _clean(name).split(b"/")[::-1]
+        pending = clean_beneath(name).split(b"/")[::-1]
         links = 0
         linked = len(pending)
         """What is pending from here on stands in a link's target."""
@@ -264,7 +265,7 @@ class Root:
 
 def is_base(name: bytes) -> bool:
     """Whether a member's name stands for the base directory itself, like `./`."""
-    return (b".." in name or not name.strip(b"./")) and not _clean(name)
+    return (b".." in name or not name.strip(b"./")) and not clean_beneath(name)
 
 
 def _join(parent: bytes, last: bytes) -> bytes:
@@ -273,17 +274,6 @@ def _join(parent: bytes, last: bytes) -> bytes:
 
 def _is_inside(path: bytes, directory: bytes) -> bool:
     return path == directory or path.startswith(directory + b"/")
-
-
-def _clean(name: bytes) -> bytes:
-    """Without empty and `.` components; `..` takes the one before it, as Go's filepath.Clean does, and never more."""
-    parts: list[bytes] = []
-    for part in name.split(b"/"):
-        if part == b"..":
-            del parts[-1:]
-        elif part not in (b"", b"."):
-            parts.append(part)
-    return b"/".join(parts)
 
 
 def _remove_tree(path: bytes) -> None:

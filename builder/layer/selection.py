@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from builder.errors import ContextError
+from builder.golang.paths import clean_beneath
 from builder.language.ignore import IgnoreRules, MatchState
-from builder.layer.resolution import canonical, clean
+from builder.layer.resolution import canonical
 from builder.layer.tree import Entry, FileTree
 from builder.plan.vertices import Copy, CopySource
 
@@ -32,7 +33,7 @@ class SourceMissing(ContextError):
     code = "copy-source-missing"
 
     def __init__(self, path: str, *, excluded_by: str = "", known: Sequence[str] = ()) -> None:
-        from builder.language.suggestions import did_you_mean
+        from builder.golang.suggest import did_you_mean
 
         shown = "/" + path.lstrip("/")
         prefix = posixpath.join(posixpath.dirname(path), "")
@@ -93,11 +94,11 @@ def expand(tree: FileTree, pattern: str) -> list[str]:
     Links are followed in the part before the first wildcard, not in what the wildcards run over. Raises SourceMissing
     if that part does not exist, NothingSent, BadSourcePattern.
     """
-    parts = [part for part in clean(pattern).split("/") if part]
+    parts = [part for part in clean_beneath(pattern).split("/") if part]
     first = next((i for i, part in enumerate(parts) if WILDCARD.match(part)), None)
     if first is None:
         return ["/".join(parts)]
-    from builder.language.patterns import BadPattern, compile_pattern
+    from builder.golang.glob import BadPattern, compile_pattern
 
     base = _followed(tree, "/".join(parts[:first]))
     try:
@@ -123,7 +124,7 @@ def expand(tree: FileTree, pattern: str) -> list[str]:
 def _match(tree: FileTree, word: str, entry: Entry, *, include: IgnoreRules | None = None,
            exclude: IgnoreRules | None = None) -> Match:
     contents = tuple(_contents(tree, entry, include, exclude)) if entry.is_dir else ()
-    return Match(posixpath.basename(clean(word)), entry, contents)
+    return Match(posixpath.basename(clean_beneath(word)), entry, contents)
 
 
 def _with_parents(tree: FileTree, word: str, exclude: IgnoreRules | None) -> Iterator[Match]:
@@ -133,7 +134,7 @@ def _with_parents(tree: FileTree, word: str, exclude: IgnoreRules | None) -> Ite
     base, pivot, pattern = word.partition(PIVOT)
     if not pivot:
         base, pattern = "", word
-    pattern = clean(pattern)
+    pattern = clean_beneath(pattern)
     include = IgnoreRules.compile([pattern])
     required = not WILDCARD.match(base) and not WILDCARD.match(pattern)
     for path in expand(tree, base):
@@ -155,7 +156,7 @@ def _followed(tree: FileTree, path: str) -> Entry:
 
 
 def _missing(tree: FileTree, path: str) -> SourceMissing:
-    cleaned = clean(path)
+    cleaned = clean_beneath(path)
     excluded_by = getattr(tree, "excluded_by", None)
     siblings = tree.children(canonical(tree.lstat, posixpath.dirname(cleaned)))
     return SourceMissing(cleaned, excluded_by=(excluded_by(cleaned) or "") if excluded_by else "",

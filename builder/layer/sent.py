@@ -9,8 +9,9 @@ import posixpath
 from collections.abc import Iterable
 
 from builder.errors import ContextError
+from builder.golang.paths import clean_beneath
 from builder.language.ignore import IgnoreRules
-from builder.layer.resolution import canonical, clean
+from builder.layer.resolution import canonical
 from builder.layer.selection import WILDCARD
 from builder.layer.tree import FileTree
 
@@ -34,7 +35,7 @@ def is_sent(tree: FileTree, path: str) -> bool:
     named: Iterable[str] | None = getattr(tree, "named", None)
     if named is None or not path:
         return True
-    words = {_resolved(tree, clean(word)) for word in named}
+    words = {_resolved(tree, clean_beneath(word)) for word in named}
     if "" in words:
         return True
     rules = IgnoreRules.compile(words)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from builder.golang import quote
+from builder.golang.quote import quote
 from builder.language.format import head_length, physical_lines, reparsed, statements_of
 from builder.language.instructions import (
     AnyInstruction,

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import msgspec
 
 from builder.errors import DockerfileError
-from builder.golang import parse_bool, quote
+from builder.golang.bool import parse_bool
+from builder.golang.quote import quote
 from builder.lint.rules import Finding, Rule
 from builder.source import Span
 
@@ -113,32 +114,6 @@ def _is_ignored_by_hadolint(code: str, comments: tuple[str, ...]) -> bool:
     """A comment `hadolint ignore=DL3006,DL3008` above the instruction."""
     return any(code in match[1].replace(" ", "").split(",") for comment in comments
                if (match := re.match(_HADOLINT, comment)))
-
-
-def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
-    """` (did you mean X?)` for the first of the options nearest to `word` (at most two edits away), or "".
-
-    Nothing when `word` is one of the options: the mistake was not its spelling then.
-    """
-    nearest, fewest = "", 3
-    for option in options:
-        if option == word:
-            return ""
-        if (edits := _edits(word, option)) < fewest:
-            nearest, fewest = option, edits
-    return f" (did you mean {prefix}{nearest}?)" if nearest else ""
-
-
-def _edits(a: str, b: str) -> int:
-    """Levenshtein's distance; words whose lengths differ by 3 or more are simply far."""
-    if abs(len(a) - len(b)) > 2:
-        return 3
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
-    return row[-1]
 
 
 def _error_option(value: str, option: str, origin: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from builder.golang import quote
+from builder.golang.quote import quote
 from builder.source import Span
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from builder import __version__
 from builder.lint.report import Report
 from builder.lint.rules import RULES, Rule
 from builder.source import Span
+from builder.version import __version__
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _ERROR_RULE = "dockerfile-error"

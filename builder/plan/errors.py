@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from builder.errors import DockerfileError, UsageError
-from builder.lint.linter import did_you_mean
+from builder.golang.suggest import suggestion
 from builder.source import Location
 
 
@@ -26,7 +26,7 @@ class UnknownTarget(UsageError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         names = [n for n in known if n]
-        super().__init__(f'target stage "{name}" could not be found{did_you_mean(name, names)}',
+        super().__init__(f'target stage "{name}" could not be found{suggestion(name, names)}',
                          notes=(f"stages with a name: {', '.join(names)}",) if names else ())
 
 

@@ -11,7 +11,8 @@ import re
 
 import msgspec
 
-from builder.golang import parse_bool, quote
+from builder.golang.bool import parse_bool
+from builder.golang.quote import quote
 from builder.plan.errors import PlanError
 from builder.plan.url import split_query, split_url
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from builder.golang import quote
+from builder.golang.quote import quote
 from builder.oci import Healthcheck
 
 

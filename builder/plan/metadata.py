@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 
-from builder.golang import parse_integer
+from builder.golang.numbers import parse_integer
+from builder.golang.paths import clean_absolute
 from builder.language import instructions as i
 from builder.language.instructions import Statement
 from builder.lint import rules
@@ -15,7 +16,7 @@ from builder.plan.errors import PlanError
 from builder.plan.ports import PortSpec
 from builder.plan.running import with_shell
 from builder.plan.scope import NOT_IN_ENVIRONMENT
-from builder.plan.stage import StagePlanner, clean
+from builder.plan.stage import StagePlanner
 from builder.plan.vertices import MakeDirectory
 from builder.source import Span
 
@@ -123,10 +124,11 @@ class MetadataPlanner:
             planner.linter.report(rules.WORKDIR_RELATIVE_PATH, statement.span, path, comments=statement.comments)
         node.workdir_set = True
         # as BuildKit has it: only a relative path is cleaned
-        working_dir = path if path.startswith("/") else clean(posixpath.join("/", planner.config.working_dir, path))
+        relative = posixpath.join("/", planner.config.working_dir, path)
+        working_dir = path if path.startswith("/") else clean_absolute(relative)
         planner.change(working_dir=working_dir)
         if working_dir != "/":
-            op = MakeDirectory(path=clean(working_dir), user=planner.config.user, created=planner.epoch)
+            op = MakeDirectory(path=clean_absolute(working_dir), user=planner.config.user, created=planner.epoch)
             inputs = () if node.root is None else (node.root,)
             node.root = planner.add(op, inputs, name=planner.step_name(statement.text), statement=statement)
         planner.commit(f"WORKDIR {working_dir}", layer=working_dir != "/")

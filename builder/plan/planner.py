@@ -9,12 +9,14 @@ from __future__ import annotations
 import msgspec
 
 from builder.errors import BuilderError, DockerfileError
+from builder.golang.paths import clean_absolute
+from builder.golang.suggest import suggestion
 from builder.language import instructions as i
 from builder.language.instructions import Dockerfile, Statement
 from builder.language.words import Words
 from builder.lint import rules
 from builder.lint.checks import check_text
-from builder.lint.linter import Linter, did_you_mean
+from builder.lint.linter import Linter
 from builder.oci import ContainerConfig, ImageConfig, Platform
 from builder.plan import vertices as v
 from builder.plan.copying import CopyPlanner
@@ -26,7 +28,7 @@ from builder.plan.options import ContextTree, EmptyTree, PlanOptions, World
 from builder.plan.running import RunPlanner
 from builder.plan.scope import DEFAULT_PATH, Scope, platform_args
 from builder.plan.sourcenames import SourceNames
-from builder.plan.stage import StagePlanner, clean
+from builder.plan.stage import StagePlanner
 from builder.plan.stages import Command, StageGraph, StageNode
 from builder.platforms import normalize, parse_platform
 from builder.reference import Reference
@@ -151,7 +153,7 @@ class Planner:
         for name in expansion.unmatched:
             if name not in self._declared:
                 self._linter.report(rules.UNDEFINED_ARG_IN_FROM, statement.span, name,
-                                    did_you_mean(name, self._declared), comments=statement.comments)
+                                    suggestion(name, self._declared), comments=statement.comments)
         return expansion.result
 
     def _stage_platform(self, stage: i.Stage) -> Platform:
@@ -160,7 +162,7 @@ class Planner:
         text = self._expand_from(written, statement)
         expansion = self._words.expand(written, self.global_args)
         if not text:
-            hint = "".join(did_you_mean(name, self.global_args) for name in expansion.unmatched)
+            hint = "".join(suggestion(name, self.global_args) for name in expansion.unmatched)
             raise PlanError(f"empty platform value from expression {written}{hint}", location=location)
         if set(expansion.matched) == {"TARGETPLATFORM"} and not expansion.unmatched \
                 and text == self.global_args["TARGETPLATFORM"]:
@@ -197,7 +199,7 @@ class Planner:
                     try:
                         self._resolve_base(node)
                     except BuilderError as error:
-                        if near := did_you_mean(node.base_name, self._stages.names()):
+                        if near := suggestion(node.base_name, self._stages.names()):
                             error.notes = (*error.notes, f"there is no stage `{node.base_name}`{near}")
                         raise error.at(node.location) from None
             found_edges = False
@@ -342,7 +344,7 @@ class Planner:
         if not any(entry.startswith("PATH=") for entry in node.config.env or ()):
             node.config = msgspec.structs.replace(node.config, env=(*(node.config.env or ()), f"PATH={DEFAULT_PATH}"))
         if node.config.working_dir and not node.config.working_dir.startswith("/"):
-            node.config = msgspec.structs.replace(node.config, working_dir=clean(node.config.working_dir))
+            node.config = msgspec.structs.replace(node.config, working_dir=clean_absolute(node.config.working_dir))
         for entry in node.config.env or ():
             key, _, value = entry.partition("=")
             node.scope.set(key, value)

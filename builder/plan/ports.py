@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builder.golang import parse_integer
+from builder.golang.numbers import parse_integer
 from builder.plan.errors import PlanError
 
 

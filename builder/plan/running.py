@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
+from builder.golang.paths import clean_absolute
 from builder.language.heredocs import heredoc_or_word
 from builder.language.instructions import ExecForm, Run, Statement
 from builder.language.mounts import MountSpec, parse_device, parse_mount
@@ -12,7 +13,7 @@ from builder.oci import ContainerConfig
 from builder.plan import vertices as v
 from builder.plan.errors import EntitlementNeeded, NoDevices, PlanError
 from builder.plan.scope import PROXY_ARGS
-from builder.plan.stage import StagePlanner, clean
+from builder.plan.stage import StagePlanner
 from builder.plan.stages import Command, StageNode
 
 _CRLF = r"\r\n|\n"
@@ -44,7 +45,7 @@ class RunPlanner:
         op = v.Run(
             argv=tuple(argv), env=tuple(f"{key}={value}" for key, value in planner.scope.env.items()),
             arg_names=tuple(dict.fromkeys(key for key, _ in planner.scope.args)),
-            cwd=clean(planner.config.working_dir), has_parent=node.root is not None, user=planner.config.user,
+            cwd=clean_absolute(planner.config.working_dir), has_parent=node.root is not None, user=planner.config.user,
             mounts=mounts, files=self._files,
             network=v.Network(instruction.network) if instruction.network else settings.network,
             namespace="" if instruction.network else settings.namespace,
@@ -118,7 +119,7 @@ class RunPlanner:
             return v.SshMount(id=spec.id or "default", target=spec.target, required=spec.required,
                               mode=_mode(spec, 0o600), uid=spec.uid or 0, gid=spec.gid or 0)
         target = self._target(spec)
-        origin = clean_source(spec.source)
+        origin = clean_absolute(spec.source)
         if spec.type == "tmpfs":
             if origin != "/":
                 raise PlanError(f"`{origin}` to be mounted at `{target}` was not found",
@@ -157,7 +158,7 @@ class RunPlanner:
         if spec.env is None and not target:
             target = "/run/secrets/" + posixpath.basename(identity)
         if target:
-            target = clean(posixpath.join(self._planner.config.working_dir, target))
+            target = clean_absolute(posixpath.join(self._planner.config.working_dir, target))
         return v.SecretMount(id=identity, target=target, env=spec.env or "", required=spec.required,
                              mode=_mode(spec, 0o400), uid=spec.uid or 0, gid=spec.gid or 0)
 
@@ -172,10 +173,6 @@ class RunPlanner:
 def with_shell(config: ContainerConfig, words: tuple[str, ...]) -> tuple[str, ...]:
     """The command line under the image's SHELL."""
     return (*(config.shell or ("/bin/sh", "-c")), " ".join(words))
-
-
-def clean_source(source: str) -> str:
-    return posixpath.normpath("/" + source.lstrip("/"))
 
 
 def _position(inputs: list[int], vertex: int) -> int:

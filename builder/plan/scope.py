@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from builder.golang.suggest import suggestion
 from builder.language.instructions import Statement
 from builder.language.words import Words
 from builder.lint import rules
-from builder.lint.linter import Linter, did_you_mean
+from builder.lint.linter import Linter
 from builder.oci import Platform
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -73,7 +74,7 @@ class Scope:
         declared = {key for key, _ in self.args}
         for name in unmatched:
             if name not in declared and name not in NOT_IN_ENVIRONMENT:
-                hint = did_you_mean(name, self.env, "$")
+                hint = suggestion(name, self.env, "$")
                 self._linter.report(rules.UNDEFINED_VAR, statement.span, name, hint, comments=statement.comments)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import posixpath
-from datetime import UTC, datetime
 
 import msgspec
 
+from builder.golang.paths import clean_absolute
+from builder.golang.times import rfc3339
 from builder.language.instructions import Statement
 from builder.lint.linter import Linter
 from builder.oci import ContainerConfig, History
@@ -84,14 +85,5 @@ class StagePlanner:
     def absolute(self, path: str) -> str:
         """`path` from the working directory, cleaned; a trailing slash (or `/.`) stays as a slash."""
         is_dir = path in {"", "."} or path.endswith(("/", "/."))
-        joined = clean(posixpath.join("/", self.config.working_dir, path))
+        joined = clean_absolute(posixpath.join("/", self.config.working_dir, path))
         return joined + "/" if is_dir and joined != "/" else joined
-
-
-def clean(path: str) -> str:
-    """An absolute path without `.`, `..` and doubled slashes."""
-    return "/" + posixpath.normpath("/" + path).lstrip("/")
-
-
-def rfc3339(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from builder.golang import parse_integer
+from builder.golang.numbers import parse_integer
 from builder.language.instructions import Copy, Dockerfile, Onbuild, Run, Stage, Statement
 from builder.language.mounts import mount_from
 from builder.oci import ContainerConfig, History, Platform

@@ -21,12 +21,12 @@ import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
-from builder import __version__
 from builder.oci import decode_json
 from builder.registry.auth import Authorizer, TokenAnswer, TokenRequest
 from builder.registry.credentials import Keychain
 from builder.registry.errors import CertificateRefused, RateLimited, ServerFailed, UnexpectedAnswer, Unreachable
 from builder.registry.settings import Endpoint, RegistrySettings, is_loopback
+from builder.version import __version__
 
 USER_AGENT = f"builder/{__version__}"
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})

@@ -10,11 +10,12 @@ import msgspec
 
 from builder.cache.document import CREATED, DIFF_ID, MEDIA_TYPE, CachedLayer, encode_steps
 from builder.errors import BuilderError
-from builder.export.documents import index_bytes, manifest_bytes, rfc3339
+from builder.export.documents import index_bytes, manifest_bytes
 from builder.export.image import exported_descriptor
 from builder.export.layout import REF_NAME, FetchBlob, remove_unreachable, write_folder
 from builder.export.packing import layer_blob
 from builder.export.push import push_image
+from builder.golang.times import rfc3339
 from builder.oci import Compression, Descriptor, DiffID, MediaType
 from builder.registry.access import RegistryAccess
 from builder.remotecache.explanations import MEDIA_TYPE as EXPLANATIONS

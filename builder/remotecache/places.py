@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.errors import ImageError, UsageError
-from builder.export.attributes import Attributes, csv_fields, nearest
+from builder.export.attributes import Attributes, fields_of, nearest
 from builder.oci import BlobForm, Compression, Digest, parse_digest
 from builder.reference import Reference
 
@@ -137,7 +137,7 @@ def _in_form(place: ExportPlace, attributes: Attributes, *, inline: bool) -> Exp
 
 def _entries(text: str, refuse: functools.partial[BadCachePlace], environment: Mapping[str, str], *,
              many: bool) -> list[Attributes]:
-    fields = csv_fields(text, refuse)
+    fields = fields_of(text, refuse)
     if all("=" not in field for field in fields):
         if not many and len(fields) > 1:
             raise refuse("it names several registries", hint="give --cache-to once for each")

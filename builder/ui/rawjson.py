@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 from typing import TextIO
 
 import msgspec
 
 from builder.engine import events
+from builder.golang.times import rfc3339
 from builder.ui.progress import Output
 from builder.ui.trace import warning_text
 
@@ -34,7 +34,7 @@ class RawJson:
         self._item_starts: dict[tuple[int, str], str] = {}
 
     def handle(self, event: events.AnyEvent) -> None:
-        time = _rfc3339(event.time)
+        time = rfc3339(event.time)
         match event:
             case events.BuildStarted():
                 self._build = event.build
@@ -99,7 +99,3 @@ def solve_warning(event: events.WarningRaised) -> dict[str, object]:
         warning["sourceInfo"] = {"filename": source.name, "data": source.text.encode(), "language": "Dockerfile"}
         warning["range"] = [{"start": {"line": span.line}, "end": {"line": max(span.line, span.end_line)}}]
     return warning
-
-
-def _rfc3339(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from builder.golang.tabwriter import cell_width as cell_width
+
 _REPLACED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     10: "\\n", 13: "\\r", 9: "\\t",
     # Bidirectional controls can make a line read as something else than it is.
@@ -12,15 +14,6 @@ _REPLACED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} 
 def printable(text: str) -> str:
     """`text` with control characters written as escapes, so that a file or a server cannot steer the terminal."""
     return text.translate(_REPLACED)
-
-
-def cell_width(text: str) -> int:
-    """Columns that printable `text` takes: two for wide characters, none for combining ones."""
-    if text.isascii():
-        return len(text)
-    import unicodedata
-
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def clip(text: str, width: int) -> str:

@@ -1,11 +1,8 @@
-"""Sizes and durations as docker prints them (docker/go-units, tonistiigi/units), and sizes as people write them."""
+"""Sizes and durations as docker prints them (docker/go-units, tonistiigi/units)."""
 
 from __future__ import annotations
 
-from builder.errors import UsageError
-
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_POWERS = {letter: index + 1 for index, letter in enumerate("kmgtp")}
 
 
 def human_size(size: float, digits: int = 4) -> str:
@@ -44,20 +41,3 @@ def human_duration(seconds: float) -> str:
     if hours < 24 * 365 * 2:
         return f"{hours // 24 // 30} months"
     return f"{int(seconds / 3600) // 24 // 365} years"
-
-
-def parse_bytes(text: str) -> int:
-    """`64m`, `1.5GiB`, `512` as bytes, units being powers of 1024. Raises InvalidSize."""
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-    suffix = text[len(number):].strip().lower()
-    if not number or not number.replace(".", "", 1).isdecimal() or not number.isascii():
-        raise InvalidSize(f"invalid size: '{text}'")
-    if suffix in ("", "b"):
-        return int(float(number))
-    if suffix[0] not in _POWERS or suffix[1:] not in ("", "b", "ib"):
-        raise InvalidSize(f"invalid suffix: '{suffix}'")
-    return int(float(number) * 1024 ** _POWERS[suffix[0]])
-
-
-class InvalidSize(UsageError):
-    code = "invalid-size"

@@ -147,6 +147,30 @@ def test_limits_of_steps() -> None:
     assert found.add_hosts == ("a:1.2.3.4", "b=::1")
 
 
+BARE_QUOTE, QUOTE = 'bare " in non-quoted-field', 'extraneous or missing " in quoted-field'
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--secret", 'id=a,src=x"y'], f"failed to parse csv secret: parse error on line 1, column 11: {BARE_QUOTE}"),
+    (["--secret", '"id=a"x'], f"failed to parse csv secret: parse error on line 1, column 6: {QUOTE}"),
+    (["--output", 'type=local,dest="x'], f"parse error on line 1, column 17: {BARE_QUOTE}"),
+    (["--attest", 'type=sbom,x"y'], f"parse error on line 1, column 12: {BARE_QUOTE}"),
+    (["--shm-size", "64bb"], """invalid argument "64bb" for "--shm-size" flag: invalid suffix: 'bb'"""),
+    (["--shm-size", "5 gib "], """invalid argument "5 gib " for "--shm-size" flag: invalid size: '5 gib '"""),
+    (["--memory", "-5"], """invalid argument "-5" for "--memory" flag: invalid size: '-5'"""),
+])
+def test_lists_and_sizes_are_refused_in_dockers_words(arguments: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as failure:
+        options(*arguments)
+    assert failure.value.message == message
+
+
+@pytest.mark.parametrize(("text", "size"), [("1e9", 10**9), ("1_000", 1000), ("1.5g", 3 << 29), ("+5", 5), ("0", 0)])
+def test_sizes_are_taken_as_docker_takes_them(text: str, size: int) -> None:
+    assert options("--shm-size", text).shm_size == size
+    assert options("--memory", text).resources == {"memory": str(size)}
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--shm-size", "3x"], 'invalid argument "3x" for "--shm-size" flag: invalid suffix: \'x\''),
     (["--ulimit", "nofile=x"],

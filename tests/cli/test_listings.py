@@ -68,7 +68,7 @@ def test_json_has_dockers_fields() -> None:
 
 @pytest.mark.parametrize(("text", "found"), [
     ("dangling=true", [NAMELESS]), ("dangling=false", [DEBIAN, DATED]), ("label=a", [DEBIAN]), ("label=a=2", []),
-    ("label=a=1", [DEBIAN]), ("reference=*debian*", [DEBIAN]), ("reference=app", [DATED]),
+    ("label=a=1", [DEBIAN]), ("reference=*/debian", [DEBIAN]), ("reference=*debian*", []), ("reference=app", [DATED]),
     ("reference=app:d*", [DATED]), ("before=127.0.0.1:5000/debian", [DATED]), ("since=app:dev", [NAMELESS, DEBIAN]),
     ("since=cccccc", [NAMELESS, DEBIAN]),
 ])

@@ -11,12 +11,15 @@ import builder
 from builder.cli.commands import ALIASES, SUMMARIES, load
 from tests.cli.conftest import ROOT, Cli
 
-VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main"}
-HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {"builder.cli.commands", "builder.cli.flags", "builder.errors", "builder.source"}
+VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main", "builder.version"}
+HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {
+    "builder.cli.commands", "builder.cli.flags", "builder.errors", "builder.golang", "builder.golang.bool",
+    "builder.source"}
 BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
     "builder.cli.build", "builder.cli.build_flags", "builder.cli.buildah_flags", "builder.cli.diagnostics",
     "builder.cli.kaniko_flags", "builder.cli.refused_flags", "builder.cli.registry_flags",
-    "builder.cli.excerpt", "builder.cli.values", "builder.engine", "builder.engine.events", "builder.oci",
+    "builder.cli.excerpt", "builder.cli.values", "builder.golang.csv", "builder.golang.tabwriter",
+    "builder.engine", "builder.engine.events", "builder.oci",
     "builder.reference", "builder.ui", "builder.ui.colors", "builder.ui.progress", "builder.ui.text",
     "builder.ui.units",
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from builder.export.documents import parse_rfc3339, rfc3339
 from builder.export.history import LayerOrigin, complete_history, created_at
+from builder.golang.times import parse_rfc3339, rfc3339
 from builder.oci import History
 
 T = [f"2024-01-0{day}T00:00:00Z" for day in range(1, 10)]

@@ -87,8 +87,10 @@ def test_image_options(attributes: str, fields: dict[str, Any]) -> None:
     ("type=oci,source-date-epoch=x", "source-date-epoch `x` is not a number of seconds", None),
     ("type=oci,annotation-x.k=v", "`annotation-x.k` names no annotation",
      "write annotation.KEY=VALUE, or annotation-index.KEY=VALUE"),
-    ('type=local,dest="a,b"', 'a `"` inside a field', 'put the quotes round the whole field: "key=a,b"'),
-    ('"type=local', "a quoted field does not end where it should", None),
+    ('type=local,dest="a,b"', 'parse error on line 1, column 17: bare " in non-quoted-field',
+     'quotes go round a whole field: "key=a,b"'),
+    ('"type=local', 'parse error on line 1, column 2: extraneous or missing " in quoted-field',
+     'quotes go round a whole field: "key=a,b"'),
 ])
 def test_bad_outputs(text: str, why: str, hint: str | None) -> None:
     with pytest.raises(BadOutput) as failure:

@@ -43,11 +43,12 @@ def test_mounts(text: str, spec: MountSpec) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("", "failed to parse csv mounts: EOF"),
-    ('type=bind,tar"get=/x', 'failed to parse csv mounts: bare " in non-quoted field: tar"get=/x'),
-    ('"type=bind,target=/x', 'failed to parse csv mounts: extraneous or missing " in quoted-field: '
-                             '"type=bind,target=/x'),
-    ('"type=bind"x,target=/x', 'failed to parse csv mounts: extraneous or missing " in quoted-field: '
-                               '"type=bind"x,target=/x'),
+    ('type=bind,tar"get=/x', 'failed to parse csv mounts: parse error on line 1, column 14: '
+                             'bare " in non-quoted-field'),
+    ('"type=bind,target=/x', 'failed to parse csv mounts: parse error on line 1, column 2: '
+                             'extraneous or missing " in quoted-field'),
+    ('"type=bind"x,target=/x', 'failed to parse csv mounts: parse error on line 1, column 11: '
+                               'extraneous or missing " in quoted-field'),
     ("type=bind,target=/x,", "invalid field '' must be a key=value pair"),
     ("target", "invalid field 'target' must be a key=value pair"),
     ("type=hologram,target=/x", 'unsupported mount type "hologram"'),

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from builder.api import Builder, BuildOptions
+from builder.golang.suggest import suggestion
 from builder.language.parser import parse
-from builder.lint.linter import LintConfig, Linter, did_you_mean
+from builder.lint.linter import LintConfig, Linter
 from builder.lint.report import Report
 from builder.oci import Descriptor, Digest, ImageConfig, MediaType, Platform
 from builder.plan.options import NamedContext, PlanOptions
@@ -85,5 +86,5 @@ def test_options_of_checks() -> None:
     assert LintConfig.parse("") == LintConfig()
     assert LintConfig.parse(" skip = A , B ; experimental=all;error=1") == LintConfig(
         skip=frozenset({"A", "B"}), experimental_all=True, error=True)
-    assert did_you_mean("PAHT", ["PATH", "HOME"], "$") == " (did you mean $PATH?)"
-    assert did_you_mean("PATH", ["PATH", "PATHS"]) == did_you_mean("xyz", ["PATH"]) == ""
+    assert suggestion("PAHT", ["PATH", "HOME"], "$") == " (did you mean $PATH?)"
+    assert suggestion("PATH", ["PATH", "PATHS"]) == suggestion("xyz", ["PATH"]) == ""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from builder.ui.text import cell_width, clip, printable
-from builder.ui.units import InvalidSize, human_duration, human_size, parse_bytes, progress_size
+from builder.ui.units import human_duration, human_size, progress_size
 
 
 @pytest.mark.parametrize(("size", "text"), [
@@ -32,20 +32,6 @@ def test_progress_size(size: int, text: str) -> None:
 ])
 def test_human_duration(seconds: float, text: str) -> None:
     assert human_duration(seconds) == text
-
-
-@pytest.mark.parametrize(("text", "size"), [
-    ("0", 0), ("512", 512), ("64m", 64 << 20), ("2g", 2 << 30), ("1.5KiB", 1536), ("10 MB", 10 << 20), ("7b", 7),
-    ("3T", 3 << 40),
-])
-def test_parse_bytes(text: str, size: int) -> None:
-    assert parse_bytes(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "x", "3x", "-1", "1.2.3", "1mib2", "1bb", "٣"])
-def test_parse_bytes_refuses(text: str) -> None:
-    with pytest.raises(InvalidSize):
-        parse_bytes(text)
 
 
 def test_printable_leaves_nothing_that_steers_a_terminal() -> None:

@@ -8,6 +8,7 @@ import hashlib
 from builder.bake.errors import ExpressionError
 from builder.bake.functions import Function
 from builder.bake.values import Value, from_json, parse_json, to_json
+from builder.golang.csv import CsvError, csv_records
 
 
 def _digest(algorithm: str) -> Function:
@@ -29,17 +30,15 @@ def _decode_json(text: str) -> Value:
 
 
 def _decode_csv(text: str) -> Value:
-    import csv
-
     try:
-        header, *rows = list(csv.reader(text.splitlines(keepends=True), strict=True)) or [[]]
-    except csv.Error as error:
+        header, *rows = csv_records(text) or [[]]
+    except CsvError as error:
         raise ExpressionError(f"invalid CSV: {error}") from None
     if not header:
         raise ExpressionError("missing header line")
-    if any(row and len(row) != len(header) for row in rows):
+    if any(len(row) != len(header) for row in rows):
         raise ExpressionError("wrong number of fields")
-    return tuple(dict(zip(header, row, strict=True)) for row in rows if row)
+    return tuple(dict(zip(header, row, strict=True)) for row in rows)
 
 
 def _quote(text: str) -> str:

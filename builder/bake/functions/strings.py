@@ -12,7 +12,7 @@ from builder.bake.functions.formatting import format_list, format_size, format_t
 from builder.bake.real import Counted
 from builder.bake.types import STRING, ListValue
 from builder.bake.values import Value
-from builder.golang import SPACE
+from builder.golang.space import SPACE
 
 _MAX_INDENT = 10_000
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import datetime
 import re
 import time
-from fractions import Fraction
 
 from builder.bake.errors import ExpressionError
 from builder.bake.functions import Function
 from builder.bake.values import Value, is_number
+from builder.golang.duration import parse_duration
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _PART = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|[^A-Za-z']+")
-_DURATION = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+")
-_UNITS = {"ns": Fraction(1, 10**9), "us": Fraction(1, 10**6), "µs": Fraction(1, 10**6), "ms": Fraction(1, 1000),
-          "s": Fraction(1), "m": Fraction(60), "h": Fraction(3600)}
 
 
 def _parse(text: str) -> datetime.datetime:
@@ -91,14 +88,12 @@ def _field(verb: str, moment: datetime.datetime) -> str:
 
 
 def _add(text: str, duration: str) -> str:
-    match = _DURATION.fullmatch(duration)
-    if match is None and duration != "0":
-        raise ExpressionError(f"`{duration}` is not a valid duration")
-    total = sum((Fraction(number) * _UNITS[unit] for number, unit in
-                 re.findall(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)", duration)), Fraction(0))
-    sign = -1 if duration.startswith("-") else 1
     try:
-        return _write(_parse(text) + sign * datetime.timedelta(seconds=float(total)))
+        total = parse_duration(duration)
+    except ValueError as error:
+        raise ExpressionError(f"`{duration}` is not a valid duration", cause=str(error)) from None
+    try:
+        return _write(_parse(text) + datetime.timedelta(seconds=total / 1e9))
     except OverflowError:
         raise ExpressionError(f"`{duration}` leads out of the range of dates") from None
 

@@ -159,7 +159,7 @@ def _read(path: str) -> bytes:
 
 def _suggestion(problem: str) -> str | None:
     """What an unknown action or operator probably was to be."""
-    from builder.language.suggestions import did_you_mean
+    from builder.golang.suggest import did_you_mean
 
     found = re.search("Invalid enum value '([^']*)'", problem)
     return did_you_mean(found[1], (*Action, *Operator)) if found else None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from builder.cli.gotemplate import StringMap, TemplateError, render
+from builder.golang.template import StringMap, TemplateError, render
 
 RECORDED = json.loads((Path(__file__).parents[2] / "testdata" / "cli" / "templates.json").read_text())
 NOT_COMPARED = {"{{json .}}"}
@@ -31,7 +31,7 @@ def test_as_docker(case: dict[str, str]) -> None:
     elif "error" in case:
         with pytest.raises(TemplateError) as caught:
             render(case["template"], value)
-        assert caught.value.message == case["error"]
+        assert f"template parsing error: template: {caught.value}" == case["error"]
     else:
         assert render(case["template"], value) == case["output"]
 

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from builder.cli.gotemplate.errors import TemplateError
-from builder.cli.gotemplate.functions import FUNCTIONS
+from builder.golang.template.errors import TemplateError
+from builder.golang.template.functions import FUNCTIONS
 
 
 class Operand(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from builder.cli.gotemplate.errors import TemplateError
-from builder.cli.gotemplate.functions import FUNCTIONS, CallError, StringMap, go_text, is_true
-from builder.cli.gotemplate.parse import Branch, Jump, Node, Operand, Output, Pipeline
+from builder.golang.template.errors import TemplateError
+from builder.golang.template.functions import FUNCTIONS, CallError, StringMap, go_text, is_true
+from builder.golang.template.parse import Branch, Jump, Node, Operand, Output, Pipeline
 
 
 class _Break(Exception):

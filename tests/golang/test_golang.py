@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from builder.golang import SPACE, parse_bool, parse_duration, parse_integer, parse_size, parse_unsigned, quote
+from builder.golang.bool import parse_bool
+from builder.golang.duration import parse_duration
+from builder.golang.numbers import parse_integer, parse_unsigned
+from builder.golang.quote import quote
+from builder.golang.size import parse_size
+from builder.golang.space import SPACE
 
 SECOND = 1_000_000_000
 
@@ -33,17 +40,29 @@ def test_invalid_durations(text: str) -> None:
     ("32", 32), ("32b", 32), ("32B", 32),
     ("32k", 32 << 10), ("32K", 32 << 10), ("32kb", 32 << 10), ("32Kb", 32 << 10),
     ("32Mb", 32 << 20), ("32Gb", 32 << 30), ("32Tb", 32 << 40), ("8Pb", 8 << 50), ("32.5kB", 33280),
-    ("32 kB", 32 << 10),     ("0", 0), ("1.5KiB", 1536), (".5k", 512), ("1e3", 1000),
+    ("32 kB", 32 << 10), ("0", 0), ("1.5KiB", 1536), (".5k", 512), ("1e3", 1000), ("1e9", 10**9), ("1E3k", 1000 << 10),
+    ("+5", 5), ("5.", 5), ("1_000", 1000), ("0x1p4", 16), ("64mib", 64 << 20), ("3T", 3 << 40), ("1 B", 1), ("-0", 0),
 ])
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "hello", "-32", " 32 ", "32m b", "32bm", "32x", "32kbb", "9999999P", "1_0",
-                                  "0x10"])
-def test_invalid_sizes(text: str) -> None:
-    with pytest.raises(ValueError, match="size"):
+@pytest.mark.parametrize(("text", "why"), [
+    ("", "size: ''"), ("hello", "size: 'hello'"), ("-32", "size: '-32'"), (" 32 ", "size: ' 32 '"),
+    ("5 gib ", "size: '5 gib '"), ("1e", "suffix: 'e'"), ("32m b", "size: '32m b'"), ("32bm", "suffix: 'bm'"),
+    ("32x", "suffix: 'x'"), ("32kbb", "suffix: 'kbb'"), ("64i", "suffix: 'i'"), ("64bb", "suffix: 'bb'"),
+    ("0x10", "size: '0x10'"), ("inf", "size: 'inf'"), ("nan", "size: 'nan'"), ("1__0", "size: '1__0'"),
+    ("٣", "size: '٣'"), ("1.2.3", "size: '1.2.3'"),
+])
+def test_invalid_sizes_with_docker_s_sentences(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=f"^invalid {re.escape(why)}$"):
         parse_size(text)
+
+
+def test_sizes_past_what_the_kernel_counts_are_refused() -> None:
+    for text in ("9999999P", "1e300", "1e999", "8192P"):
+        with pytest.raises(ValueError, match="size"):
+            parse_size(text)
 
 
 def test_numbers() -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from builder.language.patterns import BadPattern, compile_pattern, has_wildcard
+from builder.golang.glob import BadPattern, compile_pattern, has_wildcard
 
 
 @pytest.mark.parametrize(("pattern", "matching", "other"), [

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from builder.cli.gotemplate.errors import TemplateError as TemplateError
-from builder.cli.gotemplate.functions import StringMap as StringMap
+from builder.golang.template.errors import TemplateError as TemplateError
+from builder.golang.template.functions import StringMap as StringMap
 
 
 def render(template: str, value: Any) -> str:
     """`template` with `value` as its dot. Raises TemplateError."""
-    from builder.cli.gotemplate.evaluate import Execution
-    from builder.cli.gotemplate.parse import parse
+    from builder.golang.template.evaluate import Execution
+    from builder.golang.template.parse import parse
 
     return Execution(value).run(parse(template))
 
