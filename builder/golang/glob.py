@@ -27,7 +27,12 @@ def has_wildcard(text: str) -> bool:
 
 @lru_cache(maxsize=512)
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A regular expression for `fullmatch`. Raises BadPattern.
+    """A regular expression for `fullmatch`. Raises BadPattern."""
+    return re.compile(translated(pattern))
+
+
+def translated(pattern: str) -> str:
+    """The text of that expression. Raises BadPattern.
 
     All stars but the last are atomic groups that take the first place where what follows them fits, which is how Go
     matches too: no pattern backtracks.
@@ -50,9 +55,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             chunks[-1] += re.escape(literal)
     first, *rest = chunks
     if not rest:
-        return re.compile(first)
+        return first
     *middle, last = rest
-    return re.compile(first + "".join(f"(?>[^/]*?{chunk})" for chunk in middle) + "[^/]*" + last)
+    return first + "".join(f"(?>[^/]*?{chunk})" for chunk in middle) + "[^/]*" + last
 
 
 def character_class(pattern: str, position: int) -> tuple[str, int]:

@@ -14,7 +14,6 @@ anew, and costs a build 40 ms before the first path.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -24,6 +23,7 @@ from builder.errors import ContextError
 from builder.golang import glob
 from builder.golang.paths import clean
 from builder.golang.space import SPACE
+from builder.language.ignorematch import Texts, TooManyAlike
 
 MatchState: TypeAlias = int | None
 """What the rules made of a directory, for its entries; None at the root. Opaque."""
@@ -31,6 +31,10 @@ MatchState: TypeAlias = int | None
 
 _MAX_STATES = 10_000
 """Directories whose state is remembered."""
+_MAX_CHANGES = 1_000
+"""From patterns to exceptions and back: every path is asked about at each."""
+_MANY_EXCEPTIONS = 1_000
+"""So many are taken to reach everywhere, rather than asked one by one."""
 
 
 class BadIgnorePattern(ContextError):
@@ -40,6 +44,15 @@ class BadIgnorePattern(ContextError):
         where = f"{name} line {line}: " if line else ""
         reason = 'illegal exclusion pattern: "!"' if pattern == "!" else f"syntax error in pattern: `{pattern}`"
         super().__init__(where + reason)
+
+
+class TooManyPatterns(ContextError):
+    """Real files have some dozens; so many that every path would take long are somebody's trick."""
+
+    code = "too-many-patterns"
+
+    def __init__(self, sentence: str, name: str, rule: IgnoreRule) -> None:
+        super().__init__((f"{name} line {rule.line}: " if rule.line else "") + sentence)
 
 
 class IgnoreRule(msgspec.Struct, frozen=True):
@@ -58,13 +71,27 @@ class IgnoreRules:
         self.rules = tuple(rules)
         self.name = name
         self.has_exceptions = any(rule.is_exception for rule in rules)
-        self._matchers = [_matcher([rule], name) for rule in rules]
+        self._matchers: dict[int, Callable[[str], bool]] = {}
         self._groups: list[tuple[int, bool, Callable[[str], bool]]] = []
-        for group in _groups(self.rules):
-            self._groups.append((1 << len(self._groups), group[0].is_exception, _matcher(group, name)))
-        self._excluding = _Texts([rule for rule in rules if not rule.is_exception])
+        groups = _groups(self.rules)
+        texts: Texts | None = None
+        for group in groups:
+            if len(self._groups) >= _MAX_CHANGES:
+                raise TooManyPatterns(f"patterns and exceptions take turns more than {_MAX_CHANGES} times", name,
+                                      group[0])
+            texts = self._texts(group)
+            self._groups.append((1 << len(self._groups), group[0].is_exception, texts.matcher()))
+        if texts is None or len(groups) > 1 or self.has_exceptions:
+            texts = self._texts([rule for rule in rules if not rule.is_exception])
+        self._excluding = texts
         self._states: dict[str, MatchState] = {}
         self._exceptions = [_Reach(rule.pattern) for rule in rules if rule.is_exception]
+
+    def _texts(self, rules: Sequence[IgnoreRule]) -> Texts:
+        try:
+            return Texts([rule.pattern for rule in rules])
+        except TooManyAlike as error:
+            raise TooManyPatterns(str(error), self.name, rules[error.position]) from None
 
     @classmethod
     def parse(cls, text: str, name: str = ".dockerignore") -> IgnoreRules:
@@ -143,11 +170,16 @@ class IgnoreRules:
             here: set[int] = set()
             for index, rule in enumerate(self.rules):
                 undecided = rule.is_exception is (decided is not None)
-                if index in above or (undecided and self._matchers[index](step)):
+                if index in above or (undecided and self._matcher(index)(step)):
                     here.add(index)
                     decided = None if rule.is_exception else rule
             above = here
         return decided
+
+    def _matcher(self, index: int) -> Callable[[str], bool]:
+        if index not in self._matchers:
+            self._matchers[index] = Texts([self.rules[index].pattern]).matcher()
+        return self._matchers[index]
 
     def explain(self, path: str) -> str | None:
         """In words, the rule that excludes `path`: "`.dockerignore` line 3: `dist`"; None if it is not excluded."""
@@ -159,7 +191,7 @@ class IgnoreRules:
     def may_have_inclusions_below(self, directory: str) -> bool:
         """Whether an exception could match something below `directory`: if not, an excluded one need not be read."""
         parts = directory.split("/")
-        return any(reach.goes_below(parts) for reach in self._exceptions)
+        return len(self._exceptions) > _MANY_EXCEPTIONS or any(reach.goes_below(parts) for reach in self._exceptions)
 
 
 class _Reach:
@@ -169,13 +201,14 @@ class _Reach:
         parts = pattern.split("/")
         # `**` matches any depth, a class may match a slash, an escape may be of a slash: from there on, anything
         wild = next((i for i, part in enumerate(parts) if "**" in part or "[" in part or part.endswith("\\")), None)
-        self._parts = [glob.compile_pattern(part) for part in parts[:wild]]
+        self._parts = parts[:wild]
         self._is_endless = wild is not None
 
     def goes_below(self, directory: Sequence[str]) -> bool:
         if len(self._parts) <= len(directory) and not self._is_endless:
             return False
-        return all(part.fullmatch(name) for part, name in zip(self._parts, directory, strict=False))
+        return all(part == name or (glob.has_wildcard(part) and glob.compile_pattern(part).fullmatch(name))
+                   for part, name in zip(self._parts, directory, strict=False))
 
 
 def _rule(text: str, name: str, line: int) -> list[IgnoreRule]:
@@ -189,10 +222,11 @@ def _rule(text: str, name: str, line: int) -> list[IgnoreRule]:
         if pattern == "!":
             raise BadIgnorePattern(pattern, name, line)
         pattern = pattern[1:]
-    try:
-        glob.compile_pattern(pattern)
-    except glob.BadPattern:
-        raise BadIgnorePattern(pattern, name, line) from None
+    if "[" in pattern or "\\" in pattern:  # nothing else can be malformed
+        try:
+            glob.translated(pattern)
+        except glob.BadPattern:
+            raise BadIgnorePattern(pattern, name, line) from None
     return [IgnoreRule(pattern, is_exception, line)]
 
 
@@ -210,86 +244,3 @@ def _groups(rules: Iterable[IgnoreRule]) -> list[list[IgnoreRule]]:
         else:
             groups.append([rule])
     return groups
-
-
-class _Texts:
-    """What the patterns of some rules ask of a path; most can be told by comparing texts."""
-
-    def __init__(self, rules: Iterable[IgnoreRule]) -> None:
-        self.exact: set[str] = set()
-        self.expressions: list[str] = []
-        prefixes: list[str] = []
-        suffixes: list[str] = []
-        tails: list[str] = []
-        for rule in rules:
-            pattern = rule.pattern
-            if not glob.has_wildcard(pattern):
-                self.exact.add(pattern)
-            elif pattern.startswith("**") and not glob.has_wildcard(pattern[2:]):
-                suffixes.append(pattern[2:])
-                if pattern.startswith("**/"):
-                    self.exact.add(pattern[3:])
-            elif pattern.endswith("**") and not glob.has_wildcard(pattern[:-2]):
-                prefixes.append(pattern[:-2])
-            else:
-                self.expressions.append(_expression(pattern))
-                tails.append(pattern[max(map(pattern.rfind, "*?[]\\")) + 1:].removeprefix("/"))  # `**/` may be nothing
-        self.prefixes = tuple(prefixes)
-        self.suffixes = tuple(suffixes)
-        self.tails = tuple(tails)
-        """How paths end that the expressions match: most paths do not, and comparing is faster than matching."""
-        self._ends = tuple(f"{text}\0" for text in (*suffixes, *tails))
-
-    def may_match(self, paths: Sequence[str]) -> bool:
-        """Whether one of the patterns may match one of `paths`: a search in all of them at once."""
-        if not self.exact.isdisjoint(paths) or any(path.startswith(self.prefixes) for path in paths if self.prefixes):
-            return True
-        ends = "\0".join((*paths, ""))
-        return any(text in ends for text in self._ends)
-
-
-def _matcher(rules: Iterable[IgnoreRule], name: str) -> Callable[[str], bool]:
-    """Whether one of the rules' patterns matches a path itself."""
-    texts = _Texts(rules)
-    exact, starts, ends, regex_ends = texts.exact, texts.prefixes, texts.suffixes, texts.tails
-    if not texts.expressions:
-        return lambda path: path in exact or path.startswith(starts) or path.endswith(ends)
-    regex = re.compile("|".join(texts.expressions)).fullmatch
-    if not starts and not ends:
-        return lambda path: path in exact or (path.endswith(regex_ends) and regex(path) is not None)
-    return lambda path: (path in exact or path.startswith(starts) or path.endswith(ends)
-                         or (path.endswith(regex_ends) and regex(path) is not None))
-
-
-def _expression(pattern: str) -> str:
-    """The regular expression of a pattern with wildcards; `**` and a slash behind it is any number of directories."""
-    out: list[str] = []
-    star = -1
-    """Where in `out` the component's last star is."""
-    position = 0
-    while position < len(pattern):
-        char = pattern[position]
-        if pattern.startswith("**", position):
-            position += 3 if pattern.startswith("/", position + 2) else 2
-            out.append("(?:.*/)?" if position < len(pattern) else ".*")
-            star = -1
-        elif char == "*":
-            if star >= 0 and not any(part.startswith("[") and part != "[^/]" for part in out[star + 1:]):
-                # between two stars of a component the first fit is as good as any: no need to come back to it
-                out[star:] = [f"(?>[^/]*?{''.join(out[star + 1:])})"]
-            star = len(out)
-            out.append("[^/]*")
-            position += 1
-        elif char == "[":
-            text, position = glob.character_class(pattern, position)
-            out.append(text)
-        elif char == "?":
-            out.append("[^/]")
-            position += 1
-        else:
-            position += char == "\\"
-            literal = pattern[position]
-            out.append(re.escape(literal))
-            star = -1 if literal == "/" else star
-            position += 1
-    return "".join(out)
