@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
@@ -18,8 +16,8 @@ from builder.errors import Cancelled
 from builder.golang.times import parse_rfc3339
 from builder.images.manifest import layer_compression
 from builder.images.pull import Progress, layer_content
+from builder.layer.implied import inherit_attributes
 from builder.layer.unpack import unpack_layer
-from builder.layer.view import MergedView
 from builder.oci import Descriptor, DiffID
 from builder.plan.vertices import ImageOrigin, SourceImage
 
@@ -109,7 +107,7 @@ class Transfer:
     def commit(self, result: LayerId | _Unpacked, position: int, below: list[LayerId]) -> LayerId:
         if not isinstance(result, _Unpacked):
             return result
-        _inherit(result.staged.diff, result.implied, [self._store.layer_dir(layer) for layer in below])
+        inherit_attributes(result.staged.diff, result.implied, [self._store.layer_dir(layer) for layer in below])
         return result.staged.commit(content=layer_content(self._image.diff_ids, position),
                                     description=f"pulled from {self._image.name}")
 
@@ -156,19 +154,3 @@ class _Stream:
             self._reported = now
             self._progress(self._descriptor.digest, self._done, self._descriptor.size, False)
         return data
-
-
-def _inherit(diff_dir: str, implied: Sequence[str], below: Sequence[str]) -> None:
-    """Gives directories that the layer only passes through the owner, mode and times that they have below it.
-
-    Such layers come from tools that write no entries for parents; without this `/tmp` would lose its mode.
-    """
-    view = MergedView(below)
-    for path in sorted(implied, reverse=True):
-        entry = view.lstat(path)
-        if entry is None or not entry.is_dir:
-            continue
-        target = os.path.join(diff_dir, path)
-        os.chown(target, entry.stat.st_uid, entry.stat.st_gid)
-        os.chmod(target, stat.S_IMODE(entry.stat.st_mode))
-        os.utime(target, ns=(entry.stat.st_mtime_ns, entry.stat.st_mtime_ns))

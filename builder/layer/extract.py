@@ -14,7 +14,7 @@ from typing import Literal
 
 from builder.errors import ImageError
 from builder.layer.newfiles import NewFiles, new_files
-from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, make_whiteout, set_opaque, set_owner
+from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, is_whiteout, make_whiteout, set_opaque, set_owner
 from builder.layer.rooted import OPEN_DIRECTORY, Attributes, MemberRefused, Root
 from builder.layer.tarread import GLOBAL_HEADER, Member
 from builder.layer.tree import FileTree
@@ -179,7 +179,9 @@ class Extraction:
                 self._apply_by_name(name, parent, member)
 
         try:
-            folder, _, target = self.root.locate(member.link, make=False)
+            folder, fd, target = self.root.locate(member.link, make=False)
+            if is_whiteout(os.stat(target or b".", dir_fd=fd, follow_symlinks=False)):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             self.root.create(member.name, make)
         except FileNotFoundError:
             link = os.fsdecode(member.link)

@@ -21,6 +21,7 @@ from builder.layer.destination import kept_xattrs
 from builder.layer.overlay import XattrPrefix, is_whiteout, make_whiteout, set_opaque
 from builder.layer.resolution import MAX_LINKS
 from builder.layer.tree import Entry, FileTree
+from builder.rooted.removing import remove
 
 IMPLIED_MODE = 0o755
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,6 +50,12 @@ class Attributes(msgspec.Struct, gc=False):
     gid: int
     mtime_ns: int | None
     xattrs: dict[str, bytes] | None = None
+    implied: bool = False
+    """No member describes it, so it looks like the directory that the image below has there."""
+    hidden: bool = False
+    """Something was replaced here or above, so that nothing shows through from below any more."""
+    fresh: bool = False
+    """Made behind a whiteout, here or above: nothing of what is below counts."""
 
 
 class Root:
@@ -68,17 +75,22 @@ class Root:
         """Directories by canonical path; dropped before anything else takes their place."""
         self._parents: dict[bytes, tuple[bytes, int]] = {}
         """Canonical path and descriptor of parents as members write them, unless a link was on the way."""
-        self._hidden: set[bytes] = set()
-        """Where something was replaced, so that nothing shows through from below any more."""
+        self._replaced: set[bytes] = set()
+        """Canonical paths of what was removed again."""
         self.directories: dict[bytes, Attributes] = {}
         """By canonical path: those that were made or met again."""
-        self.implied: list[str] = []
-        """Directories that no member had described when they were needed."""
+        self._inside: dict[bytes, list[bytes]] = {}
+        """Which of `directories` are in which, so that removing one costs no look at all of them."""
         self.fd = os.open(root_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
         self._forget()
         os.close(self.fd)
+
+    @property
+    def implied(self) -> tuple[str, ...]:
+        """Canonical paths of the directories that no member describes, whatever was at these paths before."""
+        return tuple(os.fsdecode(path) for path, attributes in self.directories.items() if attributes.implied)
 
     def locate(self, name: bytes, *, make: bool = True) -> tuple[bytes, int, bytes]:
         """Canonical path and descriptor of the parent, and the last component, b"" for the base directory itself.
@@ -155,14 +167,13 @@ class Root:
             return make(last, fd)
         except FileExistsError:
             self._clear(_join(parent, last), last, fd)
-        _, fd, last = self.locate(name)
-        return make(last, fd)
+        return make(last, self.descriptor(parent))
 
     def make_directory(self, name: bytes, attributes: Attributes) -> None:
         """A directory, merged with one that is there; anything else is replaced, and then hides what is below."""
         parent, fd, last = self.locate(name)
         if not last:
-            self.directories[parent] = attributes
+            self._record(parent, attributes)
             return
         path = _join(parent, last)
         try:
@@ -170,11 +181,11 @@ class Root:
         except FileExistsError:
             if not stat.S_ISDIR(os.stat(last, dir_fd=fd, follow_symlinks=False).st_mode):
                 self._clear(path, last, fd)
-                self._make_opaque_directory(path, last, fd)
+                self._make_opaque_directory(path, last, self.descriptor(parent))
         lower = self._lower(path)
         if lower is not None and lower.is_dir:
             attributes.xattrs = kept_xattrs(lower) | (attributes.xattrs or {})
-        self.directories[path] = attributes
+        self._record(path, attributes)
 
     # -- one step --------------------------------------------------------------------------------------------------
 
@@ -201,8 +212,8 @@ class Root:
         if not is_whiteout(status) or not make:
             raise MemberRefused(member, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
         self._clear(path, last, fd)
-        self._make_opaque_directory(path, last, fd)
-        self._imply(path, Attributes(IMPLIED_MODE, 0, 0, None))
+        self._make_opaque_directory(path, last, self.descriptor(parent))
+        self._record(path, Attributes(IMPLIED_MODE, 0, 0, None, fresh=True))
         return None
 
     def _make_parent(self, member: bytes, path: bytes, lower: Entry | None) -> bytes | None:
@@ -213,17 +224,21 @@ class Root:
         parent, _, last = path.rpartition(b"/")
         os.mkdir(last, 0o700, dir_fd=self.descriptor(parent))
         if lower is None:
-            self._imply(path, Attributes(IMPLIED_MODE, 0, 0, None))
+            self._record(path, Attributes(IMPLIED_MODE, 0, 0, None, implied=True))
         else:
-            status = lower.stat
-            self.directories[path] = Attributes(
-                stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, kept_xattrs(lower)
-            )
+            self._record(path, attributes_of(lower))
         return None
 
-    def _imply(self, path: bytes, attributes: Attributes) -> None:
+    def _record(self, path: bytes, attributes: Attributes) -> None:
+        parent = path.rpartition(b"/")[0]
+        above = self.directories.get(parent) if path else None
+        before = self.directories.get(path)
+        attributes.hidden = path in self._replaced or (above is not None and above.hidden)
+        attributes.fresh |= (before is not None and before.fresh) or (above is not None and above.fresh)
+        attributes.implied &= not attributes.fresh
         self.directories[path] = attributes
-        self.implied.append(os.fsdecode(path))
+        if before is None and path:
+            self._inside.setdefault(parent, []).append(path)
 
     def _make_opaque_directory(self, path: bytes, last: bytes, fd: int) -> None:
         """A directory where something else was in this very layer, so what is below is hidden for good.
@@ -239,21 +254,24 @@ class Root:
 
     def _lower(self, path: bytes) -> Entry | None:
         """What shows through from below at a canonical path."""
-        if self._below is None or any(_is_inside(path, hidden) for hidden in self._hidden):
+        above = self.directories.get(path.rpartition(b"/")[0])
+        if self._below is None or path in self._replaced or (above is not None and above.hidden):
             return None
         return self._below.lstat(os.fsdecode(path))
 
     def _clear(self, path: bytes, last: bytes, fd: int) -> None:
-        """Removes what this layer has at `path`."""
-        self._hidden.add(path)
+        """Removes what this layer has at `path`; cached descriptors are closed."""
+        self._replaced.add(path)
         try:
             os.unlink(last, dir_fd=fd)
             return
         except IsADirectoryError:
-            pass
-        _remove_tree(f"/proc/self/fd/{fd}/".encode() + last)
-        for known in [known for known in self.directories if _is_inside(known, path)]:
-            del self.directories[known]
+            remove(fd, last)
+        gone = [path]
+        while gone:
+            directory = gone.pop()
+            self.directories.pop(directory, None)
+            gone += self._inside.pop(directory, ())
         self._forget()
 
     def _forget(self) -> None:
@@ -263,6 +281,14 @@ class Root:
         self._parents.clear()
 
 
+def attributes_of(entry: Entry) -> Attributes:
+    """Those of a directory of another layer, as far as they belong to the image."""
+    status = entry.stat
+    return Attributes(
+        stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, kept_xattrs(entry)
+    )
+
+
 def is_base(name: bytes) -> bool:
     """Whether a member's name stands for the base directory itself, like `./`."""
     return (b".." in name or not name.strip(b"./")) and not clean_beneath(name)
@@ -270,24 +296,3 @@ def is_base(name: bytes) -> bool:
 
 def _join(parent: bytes, last: bytes) -> bytes:
     return parent + b"/" + last if parent else last
-
-
-def _is_inside(path: bytes, directory: bytes) -> bool:
-    return path == directory or path.startswith(directory + b"/")
-
-
-def _remove_tree(path: bytes) -> None:
-    """A directory with all that is in it; links are removed, not followed. Depth is no matter."""
-    pending = [path]
-    found = []
-    while pending:
-        directory = pending.pop()
-        found.append(directory)
-        with os.scandir(directory) as listing:
-            for item in listing:
-                if item.is_dir(follow_symlinks=False):
-                    pending.append(item.path)
-                else:
-                    os.unlink(item.path)
-    for directory in reversed(found):
-        os.rmdir(directory)

@@ -38,7 +38,7 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     """Bytes of the uncompressed tar."""
     implied: tuple[str, ...] = ()
-    """Directories that the layer uses but does not describe; they became 0755 root, whatever lies below."""
+    """Canonical paths of the directories that the layer does not describe; 0755 root until `inherit_attributes`."""
     skipped: tuple[str, ...] = ()
     """Devices that this process may not make."""
 
@@ -79,7 +79,7 @@ def unpack_layer(
     if expected_diff_id is not None and diff_id != expected_diff_id:
         raise DiffIDMismatch(what, expected_diff_id, diff_id)
     root = extraction.root
-    return Unpacked(diff_id=diff_id, size=size, implied=tuple(root.implied), skipped=tuple(extraction.skipped))
+    return Unpacked(diff_id=diff_id, size=size, implied=root.implied, skipped=tuple(extraction.skipped))
 
 
 def _hide(extraction: Extraction, name: bytes, folder: bytes, last: bytes) -> None:

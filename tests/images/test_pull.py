@@ -27,6 +27,7 @@ from builder.registry.access import RegistryAccess
 from builder.registry.errors import NotFound
 from builder.store import Store
 from images.material import Made, layer_tar, serve, write_layout
+from tests.layer.tars import member, tar
 
 AMD64 = parse_platform("linux/amd64")
 FIRST = layer_tar(("etc/", None, 0o755), ("etc/name", b"first", 0o640), ("tmp/", None, 0o1777))
@@ -198,3 +199,18 @@ def test_a_blob_can_be_fetched_without_unpacking(resolver: Resolver, layers: Lay
     layers.fetch_blob(image, image.layers[0])
     assert store.has_blob(image.layers[0].digest)
     assert os.listdir(os.path.join(store.root, "layers")) == []
+
+
+@pytest.mark.root
+def test_a_pulled_layer_changes_no_file_of_the_host(resolver: Resolver, layers: LayerSource, store: Store,
+                                                    mini: MiniRegistry, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("safe")
+    victim.chmod(0o600)
+    before = victim.stat()
+    lower = tar(member("d", "foo/", mode=0o4777, owner=(1234, 1234)))
+    upper = tar(member("f", "foo/new"), member("l", "foo", str(victim)), member("f", "bar/new"))
+    found = layers.ensure_layers(pulled(resolver, mini, Made(lower, upper)))
+    entry = view(store, found).lstat("foo")
+    assert entry is not None and entry.is_link
+    assert victim.stat() == before
