@@ -75,9 +75,9 @@ class SshAgents:
                 _end(holder)
             self._agents.clear()
             if self._dir:
-                import shutil
+                from builder.rooted.removing import remove_path
 
-                shutil.rmtree(self._dir, ignore_errors=True)
+                remove_path(self._dir)
                 self._dir = ""
 
     def _start(self, keys: Sequence[str]) -> str:

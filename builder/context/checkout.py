@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
 
@@ -11,6 +10,7 @@ from builder.context.gitprogram import Git, GitFailed
 from builder.errors import ContextError
 from builder.golang.paths import clean_beneath
 from builder.plan.vertices import SourceGit
+from builder.rooted.removing import remove_path
 
 _GITLINK = "160000 "
 
@@ -39,7 +39,7 @@ class Checkout:
             tree = tempfile.mkdtemp(prefix="tree-", dir=target_dir)
             self._write_tree(tree)
             _move_children(_directory(tree, subdir), target_dir)
-            shutil.rmtree(tree)
+            remove_path(tree)
         elif self._op.keep_git_dir:
             self._clone(target_dir)
         else:

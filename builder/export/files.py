@@ -212,16 +212,9 @@ def _make_directory(target: str, mode: int) -> None:
 
 
 def _clear(target: str) -> None:
-    try:
-        mode = os.lstat(target).st_mode
-    except FileNotFoundError:
-        return
-    if stat.S_ISDIR(mode):
-        import shutil
+    from builder.rooted.removing import remove_path
 
-        shutil.rmtree(target)
-    else:
-        os.unlink(target)
+    remove_path(target)
 
 
 def _remove_others(dest: str, written: set[str]) -> None:

@@ -6,11 +6,11 @@ Files are hard links to those of the layers, which nobody changes any more.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Sequence
 
 from builder.layer.overlay import XattrPrefix, is_opaque, is_whiteout, make_whiteout, set_opaque
+from builder.rooted.removing import remove_path
 
 
 def squash(layer_dirs: Sequence[str], target_dir: str, *, xattr_prefix: XattrPrefix, on_base: bool) -> None:
@@ -96,10 +96,4 @@ def _lstat(path: str) -> os.stat_result | None:
 
 
 def _remove(path: str) -> None:
-    status = _lstat(path)
-    if status is None:
-        return
-    if stat.S_ISDIR(status.st_mode):
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)
+    remove_path(path)

@@ -7,6 +7,7 @@ difference that BuildKit's overlay differ would write, so that the same step giv
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -16,6 +17,8 @@ from builder.layer.overlay import clear_opaque, is_whiteout, make_whiteout, read
 from builder.layer.tree import Entry, FileTree
 
 _SECOND = 1_000_000_000
+_SHOWN = 60
+"""Characters of a very long path."""
 
 
 class UpperUnusable(StoreError):
@@ -25,17 +28,30 @@ class UpperUnusable(StoreError):
         super().__init__(f"cannot read what the step changed at `/{path}`", cause=cause.strerror or str(cause))
 
 
+class UpperTooDeep(StoreError):
+    code = "upper-too-deep"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"the step left a path that is too long for an image: `/{path[:_SHOWN]}...`",
+            notes=("a path may have about 4000 bytes",),
+            hint="let the step remove it, or keep it in `RUN --mount=type=tmpfs,target=...`",
+        )
+
+
 def prune_upper(upper_dir: str, below: FileTree) -> None:
     """Reduces the unmounted upper directory `upper_dir` to what differs from `below`, its lower layers.
 
     Goes: whiteouts of nothing; files, links and devices that equal what is below (in times and attributes; where times
     are whole seconds also in content); directories that are as below and hold nothing any more; opaque marks, replaced
-    by one whiteout for each name they hid. Times of directories stay. Idempotent. Raises UpperUnusable.
+    by one whiteout for each name they hid. Times of directories stay. Idempotent. Raises UpperUnusable, UpperTooDeep.
     """
     pruning = _Pruning(upper_dir, below)
     try:
         pruning.run()
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UpperTooDeep(os.path.relpath(error.filename, upper_dir)) from error
         raise UpperUnusable(pruning.path, error) from error
 
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 
 from builder.rooted.root import DIRECTORY, LIST
 
+_GETFLAGS, _SETFLAGS = 0x80086601, 0x40086602
+"""FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of linux/fs.h, for a long of 64 bits."""
+_PROTECTED = 0x10 | 0x20
+"""FS_IMMUTABLE_FL and FS_APPEND_FL: chattr +i, +a."""
+
 
 def remove(parent: int, name: str | bytes) -> None:
     """Removes the file or the whole tree `name` of the open directory `parent`. Nothing happens where there is nothing.
 
     Directories are entered and left by descriptors, of which few are open at a time: from below, `..` leads back, and
-    is checked to be where the way came from. Raises OSError; what could not be removed is left.
+    is checked to be where the way came from. Read-only and immutable files go too, and several processes may remove
+    one tree. Raises OSError; what could not be removed is left.
     """
-    try:
-        os.unlink(name, dir_fd=parent)
-        return
-    except FileNotFoundError:
-        return
-    except (IsADirectoryError, PermissionError):  # the latter for a directory, by POSIX
-        if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-            raise
-    _Removal(parent).run(os.fsencode(name))
+    while True:
+        try:
+            _unlink(name, parent)
+            return
+        except IsADirectoryError:
+            pass
+        with contextlib.suppress(FileNotFoundError):  # somebody else removes it too: look again what is left
+            _Removal(parent).run(os.fsencode(name))
+            return
 
 
 def remove_path(path: str) -> None:
@@ -82,7 +89,8 @@ class _Removal:
                 if item.is_dir(follow_symlinks=False):
                     subdirectories.append(os.fsencode(item.name))
                 else:
-                    os.unlink(item.name, dir_fd=fd)
+                    with contextlib.suppress(FileNotFoundError):
+                        _unlink(item.name, fd)
         self._levels.append(_Level(name, (here.st_dev, here.st_ino), subdirectories))
 
     def _up(self) -> None:
@@ -94,7 +102,12 @@ class _Removal:
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) != level.identity:
             raise OSError(errno.ESTALE, "a directory was moved while it was being removed", os.fsdecode(level.name))
-        os.rmdir(level.name, dir_fd=fd)
+        try:
+            os.rmdir(level.name, dir_fd=fd)
+        except PermissionError:
+            _unprotect(".", fd)
+            _unprotect(level.name, fd)
+            os.rmdir(level.name, dir_fd=fd)
 
 
 def _open(name: bytes, parent: int) -> int:
@@ -108,3 +121,33 @@ def _open(name: bytes, parent: int) -> int:
         finally:
             os.close(held)
     return os.open(name, LIST, dir_fd=parent)
+
+
+def _unlink(name: str | bytes, parent: int) -> None:
+    """Nothing where there is nothing. Raises IsADirectoryError, OSError."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name) from None
+        _unprotect(".", parent)
+        _unprotect(name, parent)
+        os.unlink(name, dir_fd=parent)
+
+
+def _unprotect(name: str | bytes, parent: int) -> None:
+    """Takes the flags off that keep even root from removing it, as far as that can be done."""
+    import fcntl
+    import struct
+
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    except OSError:
+        return
+    with contextlib.suppress(OSError):
+        flags = struct.unpack("l", fcntl.ioctl(fd, _GETFLAGS, bytes(struct.calcsize("l"))))[0]
+        if flags & _PROTECTED:
+            fcntl.ioctl(fd, _SETFLAGS, struct.pack("l", flags & ~_PROTECTED))
+    os.close(fd)

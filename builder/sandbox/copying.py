@@ -18,6 +18,7 @@ import msgspec
 
 from builder.errors import SandboxError
 from builder.rooted import resolving
+from builder.rooted.removing import remove_path
 from builder.sandbox.container import Bind, Container, ContainerMount, Exit, Overlay, OverlayMount
 
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
@@ -60,7 +61,7 @@ def run_copied(run: Callable[[Container], Exit], container: Container, *, userxa
             _extract(top_dir, before, root.upper, opaque=_OPAQUE[1] if userxattr else _OPAQUE[0])
         return ended
     finally:
-        shutil.rmtree(copies_dir, ignore_errors=True)
+        remove_path(copies_dir)
 
 
 def _materialize(overlay: Overlay, top_dir: str) -> str:
@@ -218,7 +219,4 @@ def _is_opaque(path: str) -> bool:
 
 
 def _remove(path: str) -> None:
-    if _is_real_dir(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
+    remove_path(path)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from builder.rooted.removing import remove_path
 from builder.sandbox import rootless
 from builder.sandbox.network import obstacle
 from builder.sandbox.ociruntime import is_hybrid
@@ -184,7 +185,7 @@ def _overlay(folder: str, *, as_user: bool) -> None:
         os.unlink("file", dir_fd=fd)
         os.close(fd)
     finally:
-        shutil.rmtree(top, ignore_errors=True)
+        remove_path(top)
 
 
 def _lowers() -> None:

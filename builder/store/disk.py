@@ -1,21 +1,16 @@
-"""Disk space: measuring trees, removing them, and what a full disk is called."""
+"""Disk space: measuring trees, and what a full disk is called."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
-import struct
 
 from builder.errors import StoreError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _BLOCK = 512  # the unit of st_blocks, whatever the file system's own block is
-_DEEP = 64
-_GETFLAGS, _SETFLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS (linux/fs.h, 64-bit long)
-_IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 
 
 class StoreFull(StoreError):
@@ -67,66 +62,3 @@ def free_space(path: str) -> tuple[int, int]:
     """(total, free) bytes of the file system, free as an unprivileged process may use it."""
     info = os.statvfs(path)
     return info.f_blocks * info.f_frsize, info.f_bavail * info.f_frsize
-
-
-def remove_tree(path: str) -> None:
-    """Removes a file or a tree, however deep, read-only or immutable it is. What is already gone is no error."""
-    todo = [path]
-    while todo:
-        top = todo.pop()
-        _remove(top, top, 0, todo)
-
-
-def _remove(path: str, top: str, depth: int, later: list[str]) -> None:
-    try:
-        _try_remove(path, top, depth, later)
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        _unprotect(path)
-        with contextlib.suppress(FileNotFoundError):
-            _try_remove(path, top, depth, later)
-
-
-def _try_remove(path: str, top: str, depth: int, later: list[str]) -> None:
-    if not stat.S_ISDIR(os.lstat(path).st_mode):
-        os.unlink(path)
-        return
-    if depth > _DEEP:
-        # A tree may be deeper than PATH_MAX: move the rest up, beside the top, and go on from there.
-        lifted = f"{top}.{len(later)}-{os.urandom(4).hex()}"
-        os.rename(path, lifted)
-        later.append(lifted)
-        return
-    with os.scandir(path) as entries:
-        names = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for child, is_dir in names:
-        if is_dir:
-            _remove(child, top, depth + 1, later)
-        else:
-            try:
-                os.unlink(child)
-            except PermissionError:
-                _unprotect(path)
-                _remove(child, top, depth + 1, later)
-            except FileNotFoundError:
-                pass
-    os.rmdir(path)
-
-
-def _unprotect(path: str) -> None:
-    """Makes a tree's member removable: clears the immutable flag (chattr +i), and gives directories to their owner."""
-    with contextlib.suppress(OSError):
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            os.chmod(path, 0o700)
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return
-    with contextlib.suppress(OSError):
-        flags = struct.unpack("l", fcntl.ioctl(fd, _GETFLAGS, b"\0" * struct.calcsize("l")))[0]
-        if flags & (_IMMUTABLE | _APPEND_ONLY):
-            fcntl.ioctl(fd, _SETFLAGS, struct.pack("l", flags & ~(_IMMUTABLE | _APPEND_ONLY)))
-            if stat.S_ISDIR(os.fstat(fd).st_mode):
-                os.fchmod(fd, 0o700)
-    os.close(fd)

@@ -21,7 +21,7 @@ from builder.oci import Compression, Descriptor, DiffID
 from builder.store import trace
 from builder.store.blobs import Blobs, blob_path
 from builder.store.database import Transaction
-from builder.store.disk import copy_attributes, remove_tree, tree_size
+from builder.store.disk import copy_attributes, tree_size
 from builder.store.layout import write_file
 from builder.store.locks import named_lock
 from builder.store.state import raise_if_full, reporting_full_disk
@@ -249,9 +249,11 @@ class StagedLayer:
         `size` its bytes on disk, `created` when it was made elsewhere (seconds since the epoch). With `fresh` it takes
         the place of layers with the same `content` instead.
         """
+        from builder.rooted.removing import remove_path
+
         if self._is_packed:
             os.rename(self.diff, os.path.join(self._folder, _ROOT))
-        remove_tree(self.work)
+        remove_path(self.work)
         trace.point("layer-staged")
         now = time.time()
         known = content or diff_id
@@ -272,12 +274,16 @@ class StagedLayer:
 
     def reopen(self) -> None:
         """Makes it fit for another container, which goes on with the files of the one that has ended."""
-        remove_tree(self.work)
+        from builder.rooted.removing import remove_path
+
+        remove_path(self.work)
         os.mkdir(self.work, 0o700)
 
     def clear(self) -> None:
         """Makes it empty again."""
-        remove_tree(self.diff)
+        from builder.rooted.removing import remove_path
+
+        remove_path(self.diff)
         os.mkdir(self.diff)
         os.chmod(self.diff, 0o755)
         self.reopen()

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 
 from builder.errors import StoreError
-from builder.store.disk import remove_tree
 from builder.store.locks import Lock, is_locked
 
 TRASH = "trash-"
@@ -105,14 +104,18 @@ class Session:
         """Takes a file or folder out of the way at once and removes it in the background, or by the next sweep."""
         trash = self.throw_away(path)
         if trash:
-            self._in_background(lambda: remove_tree(trash))
+            from builder.rooted.removing import remove_path
+
+            self._in_background(lambda: remove_path(trash))
 
     def remove_all(self, trash: list[str]) -> None:
         """Removes what `throw_away` returned. What cannot be removed stays for the next sweep."""
+        from builder.rooted.removing import remove_path
+
         for path in trash:
             if path:
                 with contextlib.suppress(OSError):
-                    remove_tree(path)
+                    remove_path(path)
 
     def _in_background(self, work: Callable[[], object]) -> None:
         def run() -> None:
@@ -151,7 +154,9 @@ class Session:
             self._fd, self._folder = -1, ""
             self._pinned.clear()
         if trash:
-            remove_tree(trash)
+            from builder.rooted.removing import remove_path
+
+            remove_path(trash)
 
     def _start(self) -> str:
         if self._fd < 0:

@@ -12,6 +12,7 @@ what Docker's engine does where that depends on its storage driver or breaks the
 
 from __future__ import annotations
 
+import contextlib
 import random
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -87,9 +88,11 @@ class _Member:
 
     def _make_parents(self, place: tuple[str, ...]) -> Node:
         node = self.layer
-        for name in place:
+        for depth, name in enumerate(place):
             child = node.children.get(name)
             if child is None:
+                if self.docker:
+                    _below(place[: depth + 1], self.parents)
                 child = node.children[name] = Node("d", implied=not node.fresh, fresh=node.fresh)
             elif child.kind == "w" and not self.docker:
                 child = node.children[name] = Node("d", opaque=True, fresh=True)
@@ -149,22 +152,21 @@ def _inherit(node: Node, path: tuple[str, ...], parents: Sequence[Node]) -> None
     for name, child in node.children.items():
         if child.kind == "d":
             _inherit(child, (*path, name), parents)
-    if node.implied and (below := _below(path, parents)) is not None:
-        node.mode, node.owner, node.mtime = below.mode, below.owner, below.mtime
+    with contextlib.suppress(Impossible):
+        if node.implied and (below := _below(path, parents)) is not None:
+            node.mode, node.owner, node.mtime = below.mode, below.owner, below.mtime
 
 
 def _below(path: tuple[str, ...], parents: Sequence[Node]) -> Node | None:
+    """Raises Impossible where a layer has a file or a whiteout on the way."""
     for parent in parents:
-        try:
-            found = _at(parent, _resolve(parent, list(path)))
-        except Impossible:
-            return None
+        found = _at(parent, _resolve(parent, list(path), ended=True), ended=True)
         if found is not None:
             return found if found.kind == "d" else None
     return None
 
 
-def _resolve(root: Node, names: Sequence[str]) -> tuple[str, ...]:
+def _resolve(root: Node, names: Sequence[str], *, ended: bool = False) -> tuple[str, ...]:
     done: list[str] = []
     pending = list(names)
     links = 0
@@ -173,7 +175,7 @@ def _resolve(root: Node, names: Sequence[str]) -> tuple[str, ...]:
         if name == "..":
             del done[-1:]
         elif name not in ("", "."):
-            node = _at(root, (*done, name))
+            node = _at(root, (*done, name), ended=ended)
             if node is None or node.kind != "l":
                 done.append(name)
                 continue
@@ -185,11 +187,11 @@ def _resolve(root: Node, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(done)
 
 
-def _at(root: Node, path: Sequence[str]) -> Node | None:
-    """A whiteout hides what is behind it, for a member makes a directory of it; behind a file there can be nothing."""
+def _at(root: Node, path: Sequence[str], *, ended: bool = False) -> Node | None:
+    """Behind a file there can be nothing; of a whiteout a member makes a directory, unless the layer has `ended`."""
     node = root
     for name in path:
-        if node.kind == "w":
+        if node.kind == "w" and not ended:
             return None
         if node.kind != "d":
             raise Impossible(f"{name} is behind a file")

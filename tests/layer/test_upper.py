@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from builder.layer.pack import pack
-from builder.layer.upper import prune_upper
+from builder.layer.upper import UpperTooDeep, prune_upper
 from builder.layer.view import MergedView
+from builder.rooted.removing import remove_path
+from tests.rooted.deep import make_deep
 
 pytestmark = pytest.mark.root
 
@@ -122,3 +124,12 @@ def test_a_step_gives_the_layer_that_buildkit_makes_of_it(
     assert sorted(line for line in again.splitlines() if b" d" not in line) == sorted(
         line for line in shown.splitlines() if b" d" not in line
     )
+
+
+def test_a_path_that_no_image_can_hold_fails_in_words(tmp_path: Path) -> None:
+    (upper := tmp_path / "upper").mkdir()
+    make_deep(upper, 100, "n" * 200)
+    with pytest.raises(UpperTooDeep) as caught:
+        prune_upper(str(upper), MergedView([]))
+    assert caught.value.message == f"the step left a path that is too long for an image: `/{'n' * 60}...`"
+    remove_path(str(upper))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.store.disk import free_space, remove_tree, tree_size
+from builder.store.disk import free_space, tree_size
 
 
 def test_tree_size_counts_blocks_and_hard_links_once(tmp_path: Path) -> None:
@@ -24,48 +24,6 @@ def test_tree_size_counts_blocks_and_hard_links_once(tmp_path: Path) -> None:
 def test_free_space() -> None:
     total, free = free_space("/")
     assert 0 <= free <= total
-
-
-def test_remove_tree(tmp_path: Path) -> None:
-    top = tmp_path / "top"
-    (top / "locked").mkdir(parents=True)
-    (top / "locked" / "file").touch()
-    (top / "locked").chmod(0)
-    (top / "link").symlink_to(tmp_path)
-    os.mkfifo(top / "fifo")
-    (top / os.fsdecode(b"\xff")).touch()
-    remove_tree(str(top))
-    assert os.listdir(tmp_path) == []
-    remove_tree(str(top))
-
-
-def test_remove_tree_deeper_than_a_path_can_be(tmp_path: Path) -> None:
-    top = tmp_path / "top"
-    top.mkdir()
-    home = os.open(".", os.O_RDONLY)
-    os.chdir(top)
-    try:
-        for _ in range(400):
-            os.mkdir("directory" * 5)
-            os.chdir("directory" * 5)
-        Path("file").touch()
-    finally:
-        os.fchdir(home)
-        os.close(home)
-    remove_tree(str(top))
-    assert os.listdir(tmp_path) == []
-
-
-def test_remove_tree_with_immutable_files(tmp_path: Path) -> None:
-    top = tmp_path / "top"
-    (top / "directory").mkdir(parents=True)
-    (top / "directory" / "file").touch()
-    made = [subprocess.run(["chattr", "+i", path], capture_output=True).returncode
-            for path in (top / "directory" / "file", top / "directory")]
-    if any(made):
-        pytest.skip("chattr +i is not possible here")
-    remove_tree(str(top))
-    assert os.listdir(tmp_path) == []
 
 
 FULL = """

@@ -13,6 +13,7 @@ from builder.oci import Compression, Descriptor, DiffID, MediaType, digest_of
 from builder.store import Store, trace
 from builder.store.gc import PrunePolicy
 from builder.store.layers import LayerId, LayerMissing
+from tests.rooted.deep import make_deep
 
 DIFF = DiffID(digest_of(b"a tar"))
 
@@ -255,3 +256,21 @@ def damage(store: Store) -> list[str]:
 def stat_of(path: str) -> tuple[int, int, int, int]:
     info = os.stat(path)
     return info.st_mode, info.st_uid, info.st_gid, info.st_mtime_ns
+
+
+def test_whatever_was_staged_can_be_thrown_away(store: Store) -> None:
+    with store.stage_layer() as staged:
+        make_deep(Path(staged.diff), 8000, "n" * 200)
+        make_deep(Path(staged.work), 20, "w" * 255)
+        staged.reopen()
+        staged.clear()
+        make_deep(Path(staged.diff), 8000, "n" * 200)
+    with store.stage_layer() as staged:
+        make_deep(Path(staged.diff), 8000, "n" * 200)
+        layer = staged.commit()
+    store.prune(PrunePolicy(all=True))
+    assert not store.has_layer(layer)
+    store.close()
+    with Store.open(store.root) as again:
+        again.sweep()
+        assert os.listdir(again.path("stage")) == os.listdir(again.path("layers")) == []
