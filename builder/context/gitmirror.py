@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator
 
 from builder.context.gitprogram import Git, GitFailed
 from builder.errors import Cancelled, ContextError
+from builder.rooted.removing import remove_path
 
 _LOCK_PAUSE = 0.05
 
@@ -28,6 +29,14 @@ class CommitGone(ContextError):
     def __init__(self, name: str, object_id: str, remote: str) -> None:
         super().__init__(f"fetched ref {name} does not match expected commit {object_id} and commit can not be found "
                          "in the repository", notes=(f"repository: {remote}",))
+
+
+class MirrorForeign(ContextError):
+    code = "git-mirror-foreign"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"cannot trust the git mirror `{path}`", cause="another user made it",
+                         hint=f"remove `{path}`; it is fetched again")
 
 
 class Mirror:
@@ -46,11 +55,12 @@ class Mirror:
     def fetch(self, object_id: str, ref: str) -> None:
         """Makes sure that a commit or tag is here with all its files; `ref` is a ref that may lead to it, or "".
 
-        Raises CommitGone, GitFailed.
+        Raises CommitGone, GitFailed, MirrorForeign.
         """
         with self._locked():
-            if not os.path.isdir(self.path):
+            if not os.path.lexists(self.path):
                 self._create()
+            self._settle()
             if self._has(object_id):
                 return
             target = f"refs/builder/{object_id}"
@@ -92,7 +102,25 @@ class Mirror:
                           f"--object-format={self._format}", git_dir=staging)
             os.rename(staging, self.path)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            remove_path(staging)
+
+    def _settle(self) -> None:
+        """Gives the mirror the configuration that it has to have: what stands there can name programs for git to run.
+
+        Raises MirrorForeign for one that somebody else made.
+        """
+        status = os.lstat(self.path)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise MirrorForeign(self.path)
+        version, extensions = (1, "[extensions]\n\tobjectFormat = sha256\n") if self._format == "sha256" else (0, "")
+        wanted = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{extensions}".encode()
+        path = os.path.join(self.path, "config")
+        if _read(path, len(wanted) + 1) != wanted:
+            scratch = f"{path}.{os.urandom(6).hex()}"
+            fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(fd, "wb") as file:
+                file.write(wanted)
+            os.rename(scratch, path)
 
     def _remove_stale_locks(self, ref: str) -> None:
         """Whoever holds the mirror's lock is alone: what git locked before was left by a process that died."""
@@ -118,6 +146,18 @@ class Mirror:
             except BlockingIOError:
                 if self._cancelled is not None and self._cancelled.wait(_LOCK_PAUSE):
                     raise Cancelled("cancelled while another build was fetching the repository") from None
+
+
+def _read(path: str, size: int) -> bytes:
+    """The first `size` bytes of a file; b"" for a link or where there is nothing."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, size)
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,9 @@ a cache key stands for. An *image* is a name for a manifest blob. A *session* is
       damaged/           blobs whose content is not what their name says, kept for a look until the next prune
       locks/             `commit`; `gc-stamp`, when GC last looked; one file for each named lock that is held now
 
+Trust rule: the folder and those in it belong to the user who opens it and are closed to others, and so are those above
+it; `exposure` refuses the rest before anything in it is used.
+
 Write rule: fill a private folder in stage/, rename it into place, then commit its row. A row is a promise that the file
 is there; a file without a row is nothing. Losing the rename race is success: the content is the same by name.
 

@@ -10,6 +10,7 @@ import msgspec
 
 from builder.errors import StoreError
 from builder.store.disk import StoreFull, is_full
+from builder.store.exposure import check_owner, check_root
 
 FORMAT = 1
 FOLDERS = ("blobs", "blobs/sha256", "layers", "mounts", "logs", "stat", "stage", "damaged", "locks")
@@ -61,14 +62,16 @@ class StoreInaccessible(StoreError):
 
 
 def open_layout(root: str) -> Layout:
-    """The layout at `root`, made if it is not there. Raises StoreError. Safe when several processes make it at once."""
-    root = os.path.abspath(root)
+    """The layout at `root`, made if it is not there. Raises StoreError. Safe when several processes make it at once.
+
+    Nobody else can change what it holds, nor put something else in its place: StoreExposed otherwise.
+    """
+    root = os.path.realpath(root)
     try:
-        try:
-            header = _read(os.path.join(root, "format"))
-        except FileNotFoundError:
+        if not os.path.lexists(os.path.join(root, "format")):
             _create(root)
-            header = _read(os.path.join(root, "format"))
+        check_root(root, FOLDERS)
+        header = _read(os.path.join(root, "format"))
         secret = _read(os.path.join(root, "secret"))
     except OSError as error:
         raise (StoreFull(root) if is_full(error) else StoreInaccessible(root, error)) from error
@@ -119,6 +122,7 @@ def use_reserve(root: str) -> None:
 
 def _create(root: str) -> None:
     os.makedirs(root, mode=0o700, exist_ok=True)
+    check_owner(root, root)
     for name in os.listdir(root):
         if name.partition(".")[0] not in _KNOWN and name not in _KNOWN:
             raise NotAStore(root, name)

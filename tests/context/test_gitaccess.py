@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import msgspec
 import pytest
 
 from builder.context.git import GitAccess, SshNeeded, redacted, resolve_git
+from builder.context.gitmirror import MirrorForeign
 from builder.context.gitprogram import GitFailed, GitMissing
 from builder.errors import BuilderError, Cancelled
 from builder.plan.vertices import SourceGit
@@ -110,3 +113,60 @@ def test_the_users_configuration_is_not_read(site: Site, access: GitAccess, monk
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'http.proxy'='http://127.0.0.1:1'")
     assert checkout(SourceGit(remote=site.repo), access, tmp_path / "out") == FILES
+
+
+PLANTED = """[core]
+	repositoryformatversion = 0
+	bare = true
+	fsmonitor = touch {marker}; false
+	sshCommand = touch {marker}; false
+	gitProxy = {script}
+	alternateRefsCommand = {script}
+	hooksPath = {hooks}
+[remote "origin"]
+	uploadpack = touch {marker}; git-upload-pack
+	vcs = planted
+[credential]
+	helper = "!touch {marker}"
+[uploadpack]
+	packObjectsHook = {script}
+[url "ext::{script}"]
+	insteadOf = {remote}
+	insteadOf = file://
+[include]
+	path = {hooks}/more
+[filter "x"]
+	smudge = touch {marker}
+	process = {script}
+"""
+
+
+@pytest.mark.parametrize("keep_git_dir", [False, True])
+@pytest.mark.parametrize("protocol", ["http", "git"])
+def test_the_configuration_of_a_mirror_runs_nothing(site: Site, fresh: GitAccess, tmp_path: Path, protocol: str,
+                                                    keep_git_dir: bool) -> None:
+    remote = site.repo if protocol == "http" else f"{site.daemon}/repo.git"
+    checkout(SourceGit(remote=remote, ref=site.first), fresh, tmp_path / "first")
+    (mirror,) = Path(fresh.cache_dir).glob("*.git")
+    (hooks := tmp_path / "hooks").mkdir()
+    marker = tmp_path / "ran"
+    for name in ("script", "reference-transaction", "post-checkout", "post-index-change", "fsmonitor-watchman"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch {marker}\n")
+        (hooks / name).chmod(0o755)
+    shutil.copytree(hooks, mirror / "hooks", dirs_exist_ok=True)
+    text = PLANTED.format(marker=marker, script=hooks / "script", hooks=hooks, remote=remote)
+    (hooks / "more").write_text(text)
+    (mirror / "config").write_text(text)
+    checkout(SourceGit(remote=remote, keep_git_dir=keep_git_dir), fresh, tmp_path / "second")
+    assert not marker.exists()
+    assert str(marker) not in (mirror / "config").read_text()
+
+
+@pytest.mark.root
+def test_a_mirror_of_another_user_is_not_used(site: Site, fresh: GitAccess, tmp_path: Path) -> None:
+    checkout(SourceGit(remote=site.repo, ref=site.first), fresh, tmp_path / "first")
+    (mirror,) = Path(fresh.cache_dir).glob("*.git")
+    os.chown(mirror, 4242, 4242)
+    with pytest.raises(MirrorForeign) as caught:
+        checkout(SourceGit(remote=site.repo), fresh, tmp_path / "second")
+    assert caught.value.hint == f"remove `{mirror}`; it is fetched again"
