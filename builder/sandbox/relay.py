@@ -9,6 +9,8 @@ import select
 import socket
 
 _CHUNK = 1 << 16
+_MOST_CONNECTIONS = 128
+"""At one time; a step that opens more shall not take all of this process's descriptors."""
 
 
 class SocketRelay:
@@ -54,6 +56,9 @@ class SocketRelay:
 
     def _accept(self, listener: socket.socket, source: str) -> None:
         inner, _ = listener.accept()
+        if len(self._peers) >= 2 * _MOST_CONNECTIONS:
+            inner.close()
+            return
         outer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             outer.connect(source)

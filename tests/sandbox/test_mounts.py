@@ -188,7 +188,7 @@ def test_socket_is_relayed_and_the_host_s_own_untouched(runner: Runner, tmp_path
     threading.Thread(target=answer, daemon=True).start()
     before = path.stat()
     client = "import socket as s; c = s.socket(s.AF_UNIX); c.connect('/run/agent'); c.send(b'q'); print(c.recv(99))"
-    python = _host_python()
+    python = host_python()
     mounts = (Socket(target="/run/agent", source=str(path), uid=7, gid=8),
               *(Bind(target=folder, source=folder) for folder in python[1]))
     script = f"stat -c '%a %u %g' /run/agent; {python[0]} -c \"{client}\""
@@ -198,7 +198,7 @@ def test_socket_is_relayed_and_the_host_s_own_untouched(runner: Runner, tmp_path
     assert (path.stat().st_uid, path.stat().st_mode) == (before.st_uid, before.st_mode)
 
 
-def _host_python() -> tuple[str, tuple[str, ...]]:
+def host_python() -> tuple[str, tuple[str, ...]]:
     """An interpreter of the host that works when these directories are bound into a container."""
     import sys
 

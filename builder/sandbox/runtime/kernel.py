@@ -36,6 +36,7 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 
+_MS_PRIVATE = 0x40000
 _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
 _OPEN_TREE_CLONE = 1
@@ -159,6 +160,12 @@ def set_attributes(fd: int, attributes: int, *, recursive: bool = False) -> None
     words = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     syscall("mount_setattr", _MOUNT_SETATTR, fd, b"", flags, words, ctypes.c_size_t(32))
+
+
+def make_private(fd: int) -> None:
+    """Cuts the mount that `fd` is the root of, and all below it, off from those that it was copied from."""
+    words = (ctypes.c_uint64 * 4)(0, 0, _MS_PRIVATE, 0)
+    syscall("mount_setattr", _MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH | _AT_RECURSIVE, words, ctypes.c_size_t(32))
 
 
 def attach(mount: int, target: int) -> None:

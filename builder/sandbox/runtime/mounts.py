@@ -76,6 +76,8 @@ class Tree:
         kernel.pivot_root(".", ".")
         kernel.umount(".", kernel.MNT_DETACH)
         os.chdir("/")
+        # What the host mounts below a directory that the step was given stays the host's.
+        kernel.make_private(self.root)
         if self._container["readonly_root"]:
             kernel.set_attributes(self.root, kernel.RDONLY)
         os.close(self.root)
