@@ -10,7 +10,7 @@ from builder.export.outputs import ImageOptions
 from builder.golang.times import rfc3339
 from builder.images.pull import LayerSource
 from builder.layer.decompress import ByteSource
-from builder.layer.unpack import unpack_layer
+from builder.layer.unpack import on_chown_error, unpack_layer
 from builder.oci import ContainerConfig, Descriptor, History, ImageConfig, Platform
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def import_rootfs(store: Store, source: ByteSource, layers: LayerSource, *, plat
     with store.lease():
         with store.stage_layer() as staged:
             unpacked = unpack_layer(source, staged.diff, xattr_prefix=store.xattr_prefix,
+                                    on_chown_error=on_chown_error(),
                                     what=f"`{what}`")
             layer = staged.commit(content=f"imported {unpacked.diff_id}", description=f"imported from {what}")
         made = History(created=rfc3339(time.time()), comment=message or f"Imported from {what}")

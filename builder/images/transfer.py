@@ -17,7 +17,7 @@ from builder.golang.times import parse_rfc3339
 from builder.images.manifest import layer_compression
 from builder.images.pull import Progress, layer_content
 from builder.layer.implied import inherit_attributes
-from builder.layer.unpack import unpack_layer
+from builder.layer.unpack import on_chown_error, unpack_layer
 from builder.oci import Descriptor, DiffID
 from builder.plan.vertices import ImageOrigin, SourceImage
 
@@ -107,7 +107,8 @@ class Transfer:
     def commit(self, result: LayerId | _Unpacked, position: int, below: list[LayerId]) -> LayerId:
         if not isinstance(result, _Unpacked):
             return result
-        inherit_attributes(result.staged.diff, result.implied, [self._store.layer_dir(layer) for layer in below])
+        inherit_attributes(result.staged.diff, result.implied, [self._store.layer_dir(layer) for layer in below],
+                           on_chown_error=on_chown_error())
         return result.staged.commit(content=layer_content(self._image.diff_ids, position),
                                     description=f"pulled from {self._image.name}")
 
@@ -123,7 +124,8 @@ class Transfer:
             stack.callback(source.close)
             stream = self._stream(source, descriptor, staged.file if staged else None)
             unpacked = unpack_layer(stream, target_dir, xattr_prefix=self._store.xattr_prefix,
-                                    expected_diff_id=diff_id, what=f"layer {descriptor.digest} of {self._image.name}")
+                                    on_chown_error=on_chown_error(), expected_diff_id=diff_id,
+                                    what=f"layer {descriptor.digest} of {self._image.name}")
             if staged:
                 staged.commit(descriptor.digest)
             return unpacked.implied

@@ -14,7 +14,7 @@ from typing import Literal
 
 from builder.errors import ImageError
 from builder.layer.newfiles import NewFiles, new_files
-from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, is_whiteout, make_whiteout, set_opaque, set_owner
+from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, give, is_whiteout, make_whiteout, set_opaque
 from builder.layer.rooted import OPEN_DIRECTORY, Attributes, MemberRefused, Root
 from builder.layer.tarread import GLOBAL_HEADER, Member
 from builder.layer.tree import FileTree
@@ -192,12 +192,7 @@ class Extraction:
     def _apply(self, fd: int, to: Member | Attributes, mode: int = -1) -> None:
         """`mode` is what the file has already."""
         if (to.uid, to.gid) != self._new.owner:
-            try:
-                os.fchown(fd, to.uid, to.gid)
-            except OSError as error:
-                if not self._record or error.errno not in (errno.EPERM, errno.EINVAL):
-                    raise
-                set_owner(fd, to.uid, to.gid, to.mode)
+            give(fd, to.uid, to.gid, record=self._record)
         if to.mode != mode:
             os.fchmod(fd, to.mode)
         if to.xattrs:
@@ -206,12 +201,8 @@ class Extraction:
             os.utime(fd, ns=(to.mtime_ns, to.mtime_ns))
 
     def _apply_by_name(self, name: bytes, parent: int, member: Member) -> None:
-        """For what cannot be opened: links and devices. A refused owner cannot be recorded on these (xattr(7))."""
-        try:
-            os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
-        except OSError as error:
-            if not self._record or error.errno not in (errno.EPERM, errno.EINVAL):
-                raise
+        """For what cannot be opened or is not open: links, devices, further names of files."""
+        give(name, member.uid, member.gid, record=self._record, dir_fd=parent)
         if not stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             os.chmod(name, member.mode, dir_fd=parent)
         os.utime(name, ns=(member.mtime_ns, member.mtime_ns), dir_fd=parent, follow_symlinks=False)

@@ -3,7 +3,9 @@
 A whiteout is a character device 0:0; a directory that hides what lies below it carries `<prefix>.overlay.opaque` = `y`,
 where the prefix is `trusted` in a store of root and `user` in a rootless one. Both prefixes are always recognised, and
 no `<prefix>.overlay.*` attribute ever leaves a layer directory. Where the store cannot give a file its owner,
-`user.builder.owner` holds `uid:gid:mode` (mode in octal): readers believe it instead of stat.
+`user.builder.owner` holds `uid:gid`: readers believe it instead of stat. Overlayfs copies it up with a file, so that it
+holds through RUNs as well; a step that gives such a file to root, the only user there, does not take the record away.
+Links, pipes and devices can carry no such attribute (xattr(7)): their owners are lost.
 Source: Documentation/filesystems/overlayfs.rst of the kernel.
 """
 
@@ -39,8 +41,8 @@ class Xattrs(msgspec.Struct, frozen=True):
     capability: bytes = b""
     """`security.capability` in its portable form (revision 2), or empty."""
     opaque: bool = False
-    owner: tuple[int, int, int] | None = None
-    """uid, gid and permission bits, where stat cannot tell them."""
+    owner: tuple[int, int] | None = None
+    """uid and gid, where stat cannot tell them."""
     elsewhere: str = ""
     """The attribute by which overlayfs keeps name or content in another place: such a file cannot be read."""
 
@@ -74,9 +76,33 @@ def clear_opaque(path: str | bytes) -> bool:
     return was_opaque
 
 
-def set_owner(path: str | bytes | int, uid: int, gid: int, mode: int) -> None:
+def set_owner(path: str | bytes | int, uid: int, gid: int) -> None:
     """Records an owner that chown refused. Only files and directories can carry it (xattr(7))."""
-    os.setxattr(path, OWNER_XATTR, b"%d:%d:%o" % (uid, gid, mode))
+    os.setxattr(path, OWNER_XATTR, b"%d:%d" % (uid, gid))
+
+
+def give(file: str | bytes | int, uid: int, gid: int, *, record: bool = True, dir_fd: int | None = None) -> None:
+    """Gives a file its owner; with `record`, one that this process may not set is recorded.
+
+    A path is not followed. What can carry no record keeps the owner that it has.
+    """
+    follow = isinstance(file, int)
+    try:
+        os.chown(file, uid, gid, dir_fd=dir_fd, follow_symlinks=follow)
+        return
+    except OSError as error:
+        if not record or error.errno not in (errno.EPERM, errno.EINVAL):
+            raise
+    if stat.S_IFMT(os.stat(file, dir_fd=dir_fd, follow_symlinks=follow).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        return
+    if isinstance(file, int):
+        set_owner(file, uid, gid)
+        return
+    fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=dir_fd)
+    try:
+        set_owner(fd, uid, gid)
+    finally:
+        os.close(fd)
 
 
 def read_xattrs(path: bytes) -> Xattrs:
@@ -118,11 +144,11 @@ def _portable(capability: bytes) -> bytes:
     return capability
 
 
-def _parse_owner(value: bytes) -> tuple[int, int, int] | None:
-    uid, _, rest = value.partition(b":")
-    gid, _, mode = rest.partition(b":")
+def _parse_owner(value: bytes) -> tuple[int, int] | None:
+    """Until now permission bits followed, which a chmod of a later step did not change."""
     try:
-        return int(uid), int(gid), int(mode, 8) & 0o7777
+        uid, gid = value.split(b":")[:2]
+        return int(uid), int(gid)
     except ValueError:
         return None
 

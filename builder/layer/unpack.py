@@ -18,6 +18,7 @@ from builder.layer.overlay import OPAQUE_MARKER, WHITEOUT_PREFIX, XattrPrefix
 from builder.layer.prefetch import Prefetch
 from builder.layer.rooted import MemberRefused, is_base
 from builder.layer.tarread import TarReader
+from builder.layer.view import has_one_owner_only
 from builder.oci import DiffID
 
 _AUFS_PREFIX = WHITEOUT_PREFIX * 2
@@ -41,6 +42,13 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     """Canonical paths of the directories that the layer does not describe; 0755 root until `inherit_attributes`."""
     skipped: tuple[str, ...] = ()
     """Devices that this process may not make."""
+
+
+def on_chown_error() -> OnChownError:
+    """What becomes of a layer's owners that do not exist here: recorded by a process to which only one id exists. In a
+    user namespace with many, one beyond them is an error, for reading records takes time.
+    """
+    return "record" if has_one_owner_only() else "raise"
 
 
 def unpack_layer(

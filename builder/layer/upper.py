@@ -13,8 +13,9 @@ import stat
 
 from builder.errors import StoreError
 from builder.layer.comparing import have_same_bytes
-from builder.layer.overlay import clear_opaque, is_whiteout, make_whiteout, read_xattrs
+from builder.layer.overlay import clear_opaque, is_whiteout, make_whiteout, read_xattrs, set_owner
 from builder.layer.tree import Entry, FileTree
+from builder.layer.view import has_one_owner_only
 
 _SECOND = 1_000_000_000
 _SHOWN = 60
@@ -48,6 +49,8 @@ def prune_upper(upper_dir: str, below: FileTree) -> None:
     """
     pruning = _Pruning(upper_dir, below)
     try:
+        if has_one_owner_only():
+            pruning.inherit_groups()
         pruning.run()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
@@ -62,6 +65,24 @@ class _Pruning:
         self._times: dict[str, int] = {}
         """When the directories in which something may be removed were changed last."""
         self.path = ""
+
+    def inherit_groups(self) -> None:
+        """Records the group that new files have from their directory (its setgid bit): where only one id exists, the
+        kernel knows the directory's group no better than anybody's.
+        """
+        pending = [""]
+        while pending:
+            self.path = pending.pop()
+            host = self._host(self.path)
+            status, owner = os.lstat(host), read_xattrs(os.fsencode(host)).owner
+            group = owner[1] if owner and status.st_mode & stat.S_ISGID else None
+            with os.scandir(host) as listing:
+                for item in listing:
+                    child = f"{self.path}/{item.name}" if self.path else item.name
+                    if group is not None and _can_be_recorded(item) and self._below.lstat(child) is None:
+                        set_owner(item.path, item.stat(follow_symlinks=False).st_uid, group)
+                    if item.is_dir(follow_symlinks=False):
+                        pending.append(child)
 
     def run(self) -> None:
         pending = [("", False)]
@@ -115,6 +136,11 @@ class _Pruning:
         return f"{self._upper}/{path}" if path else self._upper
 
 
+def _can_be_recorded(item: os.DirEntry[str]) -> bool:
+    regular = item.is_file(follow_symlinks=False) or item.is_dir(follow_symlinks=False)
+    return regular and read_xattrs(os.fsencode(item.path)).owner is None
+
+
 def _clear_opaque_below(host: str) -> None:
     """Of a directory with nothing below it, and of all in it."""
     pending = [host]
@@ -147,11 +173,12 @@ def _is_same(host: str, status: os.stat_result, lower: Entry) -> bool:
 
 def _has_same_attributes(host: str, status: os.stat_result, lower: Entry) -> bool:
     other = lower.stat
-    if (status.st_mode, status.st_uid, status.st_gid) != (other.st_mode, other.st_uid, other.st_gid):
+    if status.st_mode != other.st_mode:
         return False
+    owners = (status.st_uid, status.st_gid), (other.st_uid, other.st_gid)
     if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-        return status.st_rdev == other.st_rdev
+        return status.st_rdev == other.st_rdev and owners[0] == owners[1]
     if stat.S_ISLNK(status.st_mode):
-        return True
+        return owners[0] == owners[1]
     mine, theirs = read_xattrs(os.fsencode(host)), read_xattrs(os.fsencode(lower.host))
-    return (mine.capability, mine.owner) == (theirs.capability, theirs.owner)
+    return (mine.capability, mine.owner or owners[0]) == (theirs.capability, theirs.owner or owners[1])

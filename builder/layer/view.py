@@ -47,7 +47,7 @@ class MergedView:
     root_owned = False
 
     def __init__(self, layer_dirs: Sequence[str], *, recorded_owners: bool | None = None) -> None:
-        self._recorded_owners = _has_one_owner_only() if recorded_owners is None else recorded_owners
+        self._recorded_owners = has_one_owner_only() if recorded_owners is None else recorded_owners
         self._directories: dict[str, _Directory | None] = {"": self._root(tuple(reversed(layer_dirs)))}
 
     def _root(self, hosts: tuple[str, ...]) -> _Directory | None:
@@ -209,16 +209,15 @@ def read_entry(entry: Entry, limit: int) -> bytes:
     return content
 
 
-def _with_owner(status: os.stat_result, uid: int, gid: int, mode: int) -> os.stat_result:
+def _with_owner(status: os.stat_result, uid: int, gid: int) -> os.stat_result:
     fields = list(status)
-    fields[0] = stat.S_IFMT(status.st_mode) | mode
     fields[4:6] = uid, gid
     kept = ("st_atime_ns", "st_mtime_ns", "st_ctime_ns", "st_blocks", "st_blksize", "st_rdev")
     return os.stat_result(fields, {name: getattr(status, name) for name in kept})
 
 
 @cache
-def _has_one_owner_only() -> bool:
+def has_one_owner_only() -> bool:
     """Whether chown to other ids cannot work here: no privilege, or a user namespace with a single user."""
     if os.geteuid() != 0:
         return True

@@ -142,8 +142,9 @@ def _name(item: os.DirEntry[bytes]) -> bytes:
 
 
 def _entry(name: bytes, host: bytes, kind: int, status: os.stat_result, xattrs: Xattrs) -> LayerEntry:
-    uid, gid, mode = xattrs.owner or (status.st_uid, status.st_gid, status.st_mode & 0o7777)
+    uid, gid = xattrs.owner or (status.st_uid, status.st_gid)
     file = (status.st_dev, status.st_ino) if status.st_nlink > 1 and kind != stat.S_IFDIR else None
     whiteout = kind == stat.S_IFCHR and is_whiteout(status)
-    return LayerEntry(name, host, kind, mode, uid, gid, status.st_size, status.st_mtime_ns // NANOSECONDS,
-                      status.st_rdev, file, xattrs.capability, xattrs.opaque, whiteout)
+    return LayerEntry(name, host, kind, stat.S_IMODE(status.st_mode), uid, gid, status.st_size,
+                      status.st_mtime_ns // NANOSECONDS, status.st_rdev, file, xattrs.capability, xattrs.opaque,
+                      whiteout)

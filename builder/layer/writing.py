@@ -6,7 +6,6 @@ writing does not get in the way.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
@@ -15,11 +14,9 @@ from builder.errors import ContextError, StoreError
 from builder.layer.copyfile import check_unchanged, copy_content, open_unchanged
 from builder.layer.destination import Item, kept_xattrs
 from builder.layer.newfiles import NewFiles, new_files
-from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, set_owner
+from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, give
 from builder.layer.placement import Unpack
 from builder.layer.tree import FileTree
-
-_NO_CHOWN = frozenset({errno.EPERM, errno.EINVAL})
 
 
 class LayerNotWritten(StoreError):
@@ -89,12 +86,12 @@ class Writer:
             self._make_file(item, host)
         elif kind == stat.S_IFLNK:
             os.symlink(os.readlink(item.source.host), host)
-            _own(host, item)
+            give(host, item.uid, item.gid)
         else:
             if kind == stat.S_IFCHR and item.source.stat.st_rdev == 0:
                 raise NotStorable(item.source.path)
             os.mknod(host, kind | 0o600, item.source.stat.st_rdev if kind != stat.S_IFIFO else 0)
-            _own(host, item)
+            give(host, item.uid, item.gid)
             os.chmod(host, stat.S_IMODE(item.mode))
         if kind != stat.S_IFREG:
             self._set_mtime(item, host)
@@ -109,7 +106,7 @@ class Writer:
             if not stat.S_ISSOCK(item.source.stat.st_mode):
                 capability = copy_content(item.source, target, with_capability=item.keeps_capability)
             if (item.uid, item.gid) != self._new.owner:
-                _own(target, item)
+                give(target, item.uid, item.gid)
             if wanted != mode:
                 os.fchmod(target, wanted)
             if capability:
@@ -122,7 +119,7 @@ class Writer:
         if item.below is not None:
             for name, value in kept_xattrs(item.below).items():
                 os.setxattr(host, name, value)
-        _own(host, item)
+        give(host, item.uid, item.gid)
         os.chmod(host, stat.S_IMODE(item.mode))
         self._set_mtime(item, host)
 
@@ -149,17 +146,3 @@ def _make_directory(host: str) -> None:
         """An archive has put it there."""
         if not stat.S_ISDIR(os.lstat(host).st_mode):
             raise
-
-
-def _own(target: str | int, item: Item) -> None:
-    """Give a file its owner; a store of one user records what it may not set, where the file can carry a record."""
-    try:
-        if isinstance(target, int):
-            os.fchown(target, item.uid, item.gid)
-        else:
-            os.lchown(target, item.uid, item.gid)
-    except OSError as error:
-        if error.errno not in _NO_CHOWN:
-            raise
-        if stat.S_ISREG(item.mode) or stat.S_ISDIR(item.mode):
-            set_owner(target, item.uid, item.gid, stat.S_IMODE(item.mode))

@@ -213,8 +213,10 @@ def test_names_of_one_file_share_their_inode(tmp_path: Path) -> None:
 def test_recorded_owners_are_believed(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/f").write_text("text")
-    set_owner(str(tmp_path / "d"), 5, 6, 0o2750)
-    set_owner(str(tmp_path / "d/f"), 7, 8, 0o4711)
+    (tmp_path / "d").chmod(0o2750)
+    (tmp_path / "d/f").chmod(0o4711)
+    set_owner(str(tmp_path / "d"), 5, 6)
+    set_owner(str(tmp_path / "d/f"), 7, 8)
     (tmp_path / "d/g").write_text("text")
     view = MergedView([str(tmp_path)], recorded_owners=True)
     directory, file, other = view.walk("")

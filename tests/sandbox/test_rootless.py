@@ -59,7 +59,7 @@ print(json.dumps({"status": status, "out": said[1], "err": said[2], "upper": upp
 """
 
 
-def _python() -> str:
+def python_of_others() -> str:
     """An interpreter of this version that the user can start; the one of the tests may lie in root's home."""
     for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         try:
@@ -76,7 +76,7 @@ class Rootless:
         self._folder = folder
         self._subordinate = subordinate
         self._serial = 0
-        self._python = _python()
+        self._python = python_of_others()
         self._rootfs = folder / "rootfs"
         self._rootfs.mkdir(parents=True)
         make_rootfs(self._rootfs)
@@ -227,8 +227,8 @@ try:
 except Exception as error:
     print(json.dumps([error.code, error.message, error.hint]))
 """
-    ended = subprocess.run([_python(), "-c", program], user=USER, group=USER, extra_groups=(), check=True, text=True,
-                           capture_output=True, cwd="/", env=ENVIRONMENT)
+    ended = subprocess.run([python_of_others(), "-c", program], user=USER, group=USER, extra_groups=(), check=True,
+                           text=True, capture_output=True, cwd="/", env=ENVIRONMENT)
     error = NeedsRoot()
     assert json.loads(ended.stdout) == [error.code, error.message, error.hint]
 
