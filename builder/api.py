@@ -318,10 +318,13 @@ class Builder:
             return b""
 
     def doctor(self) -> list[str]:
-        """What this machine allows, a line for each probe."""
+        """What this machine allows, a line for each probe; layers are tried in the state folder."""
         from builder.sandbox.probe import probe
 
-        return list(probe().lines())
+        folder = os.path.abspath(self.root)
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        return list(probe(folder).lines())
 
 
 def build(options: BuildOptions, *, root: str | None = None, on_event: Emit | None = None) -> BuildResult:

@@ -71,6 +71,7 @@ class Resources:
         with self._lock:
             if self._sandbox is None:
                 self._sandbox = self._open_sandbox()
+                self._sandbox.note = self._note
             return self._sandbox
 
     def prepare_sandbox(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import marshal
 import os
+from collections.abc import Callable
 from typing import BinaryIO
 
 import msgspec
@@ -23,6 +24,8 @@ class BuiltinSandbox:
         self._spawner = SpawnerProcess(state_dir, userxattr=userxattr)
         self._userxattr = userxattr
         self._copies = False
+        self._root = os.path.dirname(os.path.abspath(state_dir))
+        self.note: Callable[[str], None] = lambda text: None
 
     def prepare(self) -> None:
         self._spawner.start()
@@ -35,10 +38,16 @@ class BuiltinSandbox:
                 # The program has not been started, so nothing happens twice.
                 if not error.overlay_refused or not container.root.work:
                     raise
-                self._copies = True
+                self._say_that_it_copies(error)
         from builder.sandbox.copying import run_copied
 
         return run_copied(lambda plain: self._run(plain, output, stdin), container, userxattr=self._userxattr)
+
+    def _say_that_it_copies(self, error: SetupFailed) -> None:
+        if not self._copies:  # several steps may meet it at once
+            self._copies = True
+            self.note(f"overlayfs does not work in `{self._root}` ({error.reason}): every step runs on a copy of its "
+                      "layers, which is slow; a state folder on a file system of a disk (--root) is better")
 
     def _run(self, container: Container, output: Output, stdin: BinaryIO | None) -> Exit:
         document = msgspec.to_builtins(container, builtin_types=(bytes,))

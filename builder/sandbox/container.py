@@ -138,6 +138,9 @@ Output: TypeAlias = Callable[[int, bytes], None]
 class Sandbox(Protocol):
     """Runs containers; usable from several threads at once. Closing it ends every container it started."""
 
+    note: Callable[[str], None]
+    """Receives, once, what people should know of how their containers run; may be set by the owner."""
+
     def prepare(self) -> None:
         """Gets ready in the background for a container that is about to be run: it will start sooner."""
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 import re
+from collections.abc import Callable
 from typing import BinaryIO
 
 import msgspec
@@ -50,6 +51,7 @@ class OciSandbox:
             raise RuntimeUnsuitable(runtime)
         self._rootless = host.in_user_namespace()
         self._single_id = host.groups_denied()
+        self.note: Callable[[str], None] = lambda text: None
         self._spawner = SpawnerProcess(state_dir, userxattr=userxattr)
 
     def prepare(self) -> None:

@@ -34,6 +34,7 @@ class SetupFailed(SandboxError):
     def __init__(self, problem: str, *, errno: int = 0) -> None:
         self.overlay_refused = problem.startswith("overlay cannot be mounted") and errno in _NOT_HERE
         """Whether the kernel does not want an overlay on these directories, for which there is another way."""
+        self.reason = problem.partition(": ")[2]
         super().__init__(
             f"cannot set up the container: {problem[:1].lower()}{problem[1:]}",
             hint="`builder doctor` shows what this machine allows" if errno in _FORBIDDEN else None,
