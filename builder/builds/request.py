@@ -26,6 +26,7 @@ from builder.export.outputs import (
     parse_output,
 )
 from builder.golang.bool import parse_bool
+from builder.golang.numbers import parse_integer
 from builder.golang.times import rfc3339
 from builder.oci import Digest, Platform, decode_manifest
 from builder.plan.options import ImageSettings, PlanOptions
@@ -108,15 +109,23 @@ def _entitlements(options: BuildOptions) -> frozenset[str]:
     return frozenset(options.allow) | ({"network.host"} if options.network == "host" else set())
 
 
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""Of the years that image configs can name."""
+
+
 def source_date_epoch(options: BuildOptions) -> int | None:
     """SOURCE_DATE_EPOCH among the build args, in seconds. Raises UsageError."""
     text = options.build_args.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
     try:
-        return int(text)
+        epoch = parse_integer(text, 64)
     except ValueError:
         raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}", hint="seconds since 1970, such as 1700000000") from None
+    if not _FIRST_SECOND <= epoch <= _LAST_SECOND:
+        hint = "it counts seconds, not milliseconds" if abs(epoch) // 1000 <= _LAST_SECOND else None
+        raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}: its year is not between 1 and 9999", hint=hint)
+    return epoch
 
 
 _REF_AND_COMMIT = r"(git://[^#]+)#[^#]+#([0-9a-f]{40})"

@@ -22,6 +22,10 @@ class BadPattern(ValueError):
         self.reason = reason
 
 
+class TooLong(Exception):
+    """A replacement makes too much of a value."""
+
+
 def without_prefix(value: str, pattern: str, *, longest: bool) -> str:
     """`value` without what `pattern` matches at its start. Raises BadPattern."""
     match = _compiled(pattern, longest).match(value)
@@ -34,8 +38,9 @@ def without_suffix(value: str, pattern: str, *, longest: bool) -> str:
     return without_prefix(value[::-1], mirrored, longest=longest)[::-1]
 
 
-def replaced(value: str, pattern: str, text: str, *, every: bool) -> str:
-    """`value` with the first (or `every`) longest match of `pattern` replaced by `text`. Raises BadPattern.
+def replaced(value: str, pattern: str, text: str, *, every: bool, limit: int) -> str:
+    """`value` with the first (or `every`) longest match of `pattern` replaced by `text`. Raises BadPattern, and
+    TooLong where that comes to more than `limit` characters.
 
     With `every`, `$1` or `$name` in `text` is a reference to a group, of which there are none, so it vanishes, and `$0`
     is the match: such a `$` can only come from a variable's value.
@@ -44,13 +49,16 @@ def replaced(value: str, pattern: str, text: str, *, every: bool) -> str:
     if not every:
         return compiled.sub(lambda _: text, value, count=1)
     out: list[str] = []
-    end = 0
+    end = size = 0
     previous = -1
     for match in compiled.finditer(value):
         if match.end() == match.start() == previous:
             continue  # an empty match right behind another one does not count
         out += value[end:match.start()], _filled(text, match[0])
         end = previous = match.end()
+        size += len(out[-2]) + len(out[-1])
+        if size > limit:
+            raise TooLong
     return "".join(out) + value[end:]
 
 

@@ -27,6 +27,8 @@ from builder.golang.space import SPACE
 from builder.language import substitution
 
 _MAX_NESTING = 100
+MAX_EXPANDED = 1 << 20
+"""Characters that variables may add to one word: no process can get more of them as one argument or variable."""
 _SHOWN = 200
 _SPECIAL_PARAMETERS = frozenset("@*#?-$!0")
 _NO_RUNE = "\ufffd"
@@ -55,6 +57,10 @@ class Expansion(msgspec.Struct, frozen=True):
 
 
 class _Problem(Exception):
+    pass
+
+
+class _TooLong(Exception):
     pass
 
 
@@ -132,6 +138,7 @@ class _Scan:
         self._position = 0
         self._raw_escapes = rules.raw_escapes
         self._depth = 0
+        self._size = 0
         self.matched: dict[str, None] = {}
         self.unmatched: dict[str, None] = {}
 
@@ -140,6 +147,9 @@ class _Scan:
             return self._until("", self._raw_escapes)
         except _Problem as problem:
             raise ExpansionError(self._word, str(problem)) from None
+        except (_TooLong, substitution.TooLong):
+            reason = f"it comes to more than {MAX_EXPANDED >> 20} Mi characters once its variables are filled in"
+            raise ExpansionError(self._word, reason) from None
 
     def _peek(self) -> str:
         return self._text[self._position:self._position + 1]
@@ -319,7 +329,7 @@ class _Scan:
         if value is None and self._rules.skip_unset:
             return f"${{{name}/{pattern}/{replacement}}}"
         try:
-            return substitution.replaced(value or "", pattern, replacement, every=every)
+            return substitution.replaced(value or "", pattern, replacement, every=every, limit=MAX_EXPANDED)
         except substitution.BadPattern as error:
             raise _Problem(f"invalid pattern ({pattern}) in substitution: {error.reason}") from None
 
@@ -348,6 +358,9 @@ class _Scan:
     def _look_up(self, name: str) -> str | None:
         value = self._env.get(name)
         (self.unmatched if value is None else self.matched).setdefault(name)
+        self._size += len(value or "")
+        if self._size > MAX_EXPANDED:
+            raise _TooLong
         return value
 
 

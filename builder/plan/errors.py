@@ -45,6 +45,24 @@ class CircularDependency(PlanError):
         super().__init__(f"circular dependency detected on stage: {stage}", location=location)
 
 
+class EndlessTriggers(PlanError):
+    code = "endless-triggers"
+
+    def __init__(self, image: str, depth: int, count: int, location: Location | None) -> None:
+        super().__init__(f"the ONBUILD triggers of `{image}` lead to further ones without an end", location=location,
+                         notes=(f"at most {depth} in each other and {count:,} in all are followed",),
+                         hint="an image whose ONBUILD copies from the image itself cannot be a base")
+
+
+class NulByte(PlanError):
+    code = "nul-byte"
+
+    def __init__(self, text: str, location: Location | None) -> None:
+        shown = text.replace("\0", "\\0")
+        super().__init__(f"`{shown[:100]}` holds a NUL byte, which ends every path, argument and variable",
+                         location=location)
+
+
 class StageNotYetDefined(PlanError):
     code = "stage-not-yet-defined"
 

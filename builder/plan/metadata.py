@@ -35,6 +35,8 @@ class MetadataPlanner:
     def __init__(self, planner: StagePlanner) -> None:
         self._planner = planner
         self._last: dict[str, Span] = {}
+        self._positions: dict[str, int] | None = None
+        """Where each variable is in the config's list; None before the first ENV."""
 
     def plan(self, statement: Statement) -> None:
         """Applies one instruction other than FROM, RUN, COPY and ADD. Raises DockerfileError."""
@@ -95,10 +97,12 @@ class MetadataPlanner:
         planner = self._planner
         pairs = self._pairs(statement, instruction.pairs)
         env = list(planner.config.env or ())
+        if self._positions is None:
+            self._positions = {entry.split("=", 1)[0]: at for at, entry in reversed(list(enumerate(env)))}
         for key, value in pairs:
             self._warn_secret("ENV", key, statement)
             planner.scope.set(key, value)
-            position = next((n for n, old in enumerate(env) if old.split("=", 1)[0] == key), len(env))
+            position = self._positions.setdefault(key, len(env))
             env[position:position + 1] = [f"{key}={value}"]
         planner.change(env=tuple(env))
         planner.commit(" ".join(["ENV", *(f"{key}={value}" for key, value in pairs)]))

@@ -16,7 +16,7 @@ from builder.language.words import Words
 from builder.lint.linter import Linter
 from builder.plan.options import PlanOptions, World
 from builder.plan.planner import Planner
-from builder.plan.scope import platform_args
+from builder.plan.scope import TextBudget, platform_args
 from builder.plan.stages import StageNode
 from builder.plan.vertices import CacheMount, SecretMount, SshMount
 from builder.source import Source, Span
@@ -83,6 +83,7 @@ class _Survey:
         """The global ARGs, and which names the default of each uses."""
         options = self._options
         env = platform_args(options.build_platform, options.platform, "", options.build_args)
+        budget = TextBudget()
         found: dict[str, Argument] = {}
         uses: dict[str, set[str]] = {}
         for statement in dockerfile.global_args:
@@ -95,6 +96,7 @@ class _Survey:
                     expansion = self._words.expand(pair.default, env)
                     names = set(expansion.matched)
                     env[pair.key] = expansion.result
+                    budget.spend(len(expansion.result))
                 if pair.key in names:
                     names = (names - {pair.key}) | uses.get(pair.key, set())
                 uses[pair.key] = names

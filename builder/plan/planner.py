@@ -26,7 +26,7 @@ from builder.plan.imagesettings import inherited, with_settings
 from builder.plan.metadata import MetadataPlanner
 from builder.plan.options import ContextTree, EmptyTree, PlanOptions, World
 from builder.plan.running import RunPlanner
-from builder.plan.scope import DEFAULT_PATH, Scope, platform_args
+from builder.plan.scope import DEFAULT_PATH, Scope, TextBudget, platform_args
 from builder.plan.sourcenames import SourceNames
 from builder.plan.stage import StagePlanner
 from builder.plan.stages import Command, StageGraph, StageNode
@@ -60,6 +60,7 @@ class Planner:
         self._words = Words(dockerfile.escape)
         self._stages = StageGraph(dockerfile, options.run.mounts)
         self._graph = GraphBuilder()
+        self._budget = TextBudget()
         self.global_args: dict[str, str] = {}
         """Values of the ARGs before the first FROM, and of the predefined ones."""
         self._declared: dict[str, None] = {}
@@ -73,7 +74,8 @@ class Planner:
             raise NoStages
         check_text(self._dockerfile, self._linter)
         self._set_global_args()
-        self._stages.source_name = SourceNames(self._words, self.global_args, self._options.build_args).expand
+        self._stages.source_name = SourceNames(self._words, self.global_args, self._options.build_args,
+                                              self._budget).expand
         for index, stage in enumerate(self._dockerfile.stages):
             self._add_stage(index, stage)
         target = self._target()
@@ -111,6 +113,7 @@ class Planner:
                 elif pair.default is not None:
                     try:
                         env[pair.key] = self._words.expand(pair.default, env).result
+                        self._budget.spend(len(env[pair.key]))
                     except DockerfileError as error:
                         raise error.at(self._stages.locate(statement.span)) from None
         return env
@@ -332,7 +335,7 @@ class Planner:
             node.scope = base.scope.copy()
         else:
             self._layered_root(node)
-            node.scope = Scope(self._dockerfile.escape, self._linter)
+            node.scope = Scope(self._dockerfile.escape, self._linter, self._budget)
             start = node.included or node.image
             if start is not None:
                 node.config = inherited(start.config.config, self._options.image)

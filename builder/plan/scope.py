@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from builder.errors import DockerfileError
 from builder.golang.suggest import suggestion
 from builder.language.instructions import Statement
 from builder.language.words import Words
@@ -21,19 +22,45 @@ NOT_IN_ENVIRONMENT = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCA
 """Args that steer the build and never reach a process."""
 
 
+MAX_TEXT = 64 << 20
+"""Characters of all words of a file with their variables filled in."""
+
+
+class TooMuchText(DockerfileError):
+    code = "too-much-text"
+
+    def __init__(self) -> None:
+        super().__init__(f"the instructions come to more than {MAX_TEXT >> 20} Mi characters once their variables are "
+                         "filled in", hint="a variable holds another one again and again")
+
+
+class TextBudget:
+    """What may still be filled in, over all stages of a file."""
+
+    def __init__(self) -> None:
+        self._left = MAX_TEXT
+
+    def spend(self, characters: int) -> None:
+        """Raises TooMuchText."""
+        self._left -= characters
+        if self._left < 0:
+            raise TooMuchText
+
+
 class Scope:
     """The variables of one stage at one point; copied where a stage continues another."""
 
-    def __init__(self, escape: str, linter: Linter) -> None:
+    def __init__(self, escape: str, linter: Linter, budget: TextBudget) -> None:
         self.env: dict[str, str] = {}
         self.args: list[tuple[str, str | None]] = []
         """Declared ARGs of the stage and its parents, in order, for RUN's history."""
         self._escape = escape
         self._words = Words(escape)
         self._linter = linter
+        self.budget = budget
 
     def copy(self) -> Scope:
-        other = Scope(self._escape, self._linter)
+        other = Scope(self._escape, self._linter, self.budget)
         other.env, other.args = dict(self.env), list(self.args)
         return other
 
@@ -45,23 +72,25 @@ class Scope:
     def expand(self, word: str, statement: Statement) -> str:
         """`word` with quotes removed and variables replaced. Raises DockerfileError."""
         expansion = self._words.expand(word, self.env)
+        self.budget.spend(len(expansion.result))
         self._report(expansion.unmatched, statement)
         return expansion.result
 
     def expand_many(self, word: str) -> list[str]:
         """Like `expand`, split at blanks that come from variables (EXPOSE)."""
-        return self._words.expand_many(word, self.env)
+        words = self._words.expand_many(word, self.env)
+        self.budget.spend(sum(map(len, words)))
+        return words
 
     def expand_body(self, text: str, statement: Statement) -> str:
         """A here-document's body: variables only, quotes mean nothing."""
         expansion = Words("\\", skip_quotes=True).expand(text, self.env)
+        self.budget.spend(len(expansion.result))
         self._report(expansion.unmatched, statement)
         return expansion.result
 
     def display(self, text: str, masked: tuple[str, ...] = ()) -> str:
         """`text` as progress shows it: known variables replaced, the rest as written."""
-        from builder.errors import DockerfileError
-
         env: Mapping[str, str] = {**self.env, **dict.fromkeys(masked, "****")} if masked else self.env
         try:
             return Words(self._escape, raw_quotes=True, skip_unset=True).expand(text, env).result

@@ -53,7 +53,8 @@ class StagePlanner:
         return self.node.config
 
     def commit(self, created_by: str, *, layer: bool = False) -> None:
-        """Adds a history entry."""
+        """Adds a history entry. Raises TooMuchText."""
+        self.scope.budget.spend(len(created_by))
         created = rfc3339(self.epoch) if self.epoch is not None else None
         self.node.history.append(History(created=created, created_by=created_by, comment=HISTORY_COMMENT,
                                          empty_layer=not layer))

@@ -13,11 +13,15 @@ from builder.golang.numbers import parse_integer
 from builder.language.instructions import Copy, Dockerfile, Onbuild, Run, Stage, Statement
 from builder.language.mounts import mount_from
 from builder.oci import ContainerConfig, History, Platform
-from builder.plan.errors import CircularDependency, InvalidStageIndex
+from builder.plan.errors import CircularDependency, EndlessTriggers, InvalidStageIndex
 from builder.plan.options import NamedContext
 from builder.plan.scope import Scope
 from builder.plan.vertices import Mount, Plan, ResolvedImage
 from builder.source import Location, Span
+
+_MAX_TRIGGER_DEPTH = 10
+_MAX_TRIGGERS = 1_000
+"""ONBUILD triggers of one build; real images have a handful, and none whose images have triggers again."""
 
 
 class Command:
@@ -47,6 +51,8 @@ class StageNode:
         """The other target's plan that is the base; `image` is then what that one starts from."""
         self.commands: list[Command] = []
         self.onbuild_done = False
+        self.depth = 0
+        """How many ONBUILD triggers of ONBUILD triggers led to it."""
         self.planned = False
         # what planning makes of it
         self.scope: Scope | None = None
@@ -97,6 +103,7 @@ class StageGraph:
         self.nodes: list[StageNode] = []
         self._by_name: dict[str, StageNode] = {}
         self._stage_count = 0
+        self._trigger_count = 0
 
     def locate(self, span: Span) -> Location:
         return Location(self._dockerfile.source, span)
@@ -122,29 +129,31 @@ class StageGraph:
         location = self.locate(statement.span)
         match statement.instruction:
             case Copy(from_=source) if source:
-                command.sources = (self._copy_source(self.source_name(source, node, command, location), location),)
+                name = self.source_name(source, node, command, location)
+                command.sources = (self._copy_source(name, node, command, location),)
             case Run(mounts=mounts):
                 command.sources = tuple(
-                    self._mount_source(mount, location) for mount in (*self._run_mounts, *mounts))
+                    self._mount_source(mount, node, command, location) for mount in (*self._run_mounts, *mounts))
         return any(source is not None for source in command.sources)
 
-    def _copy_source(self, source: str, location: Location) -> StageNode:
+    def _copy_source(self, source: str, node: StageNode, command: Command, location: Location) -> StageNode:
         try:
             index = parse_integer(source, 64)
         except ValueError:
-            return self.find(source) or self._add_image(source, location)
+            return self.find(source) or self._add_image(source, node, command, location)
         if not 0 <= index < len(self.nodes):
             raise InvalidStageIndex(index, self._stage_count, location)
         return self.nodes[index]
 
-    def _mount_source(self, mount: str, location: Location) -> StageNode | None:
+    def _mount_source(self, mount: str, node: StageNode, command: Command, location: Location) -> StageNode | None:
         source = mount_from(mount)
         if not source or source == "scratch":
             return None
-        return self.find(source) or self._add_image(source, location)
+        return self.find(source) or self._add_image(source, node, command, location)
 
-    def _add_image(self, name: str, location: Location) -> StageNode:
-        node = StageNode(name, location=location)
+    def _add_image(self, name: str, user: StageNode, command: Command, location: Location) -> StageNode:
+        node = StageNode(name, location=user.location if command.is_onbuild else location)
+        node.depth = user.depth + command.is_onbuild
         self.nodes.append(node)
         return node
 
@@ -186,7 +195,7 @@ class StageGraph:
         return [node for node in self.nodes if id(node) in found]
 
     def onbuild_triggers(self, node: StageNode) -> list[str]:
-        """The ONBUILD expressions that `node` inherits from its base image or base stage."""
+        """The ONBUILD expressions that `node` inherits from its base image or base stage. Raises EndlessTriggers."""
         triggers: list[str] = []
         start = node.included or node.image
         if node.base is None and start and start.config.config.on_build:
@@ -194,4 +203,7 @@ class StageGraph:
         if node.base is not None:
             triggers += [c.statement.instruction.expression for c in node.base.commands
                          if isinstance(c.statement.instruction, Onbuild)]
+        self._trigger_count += len(triggers)
+        if triggers and (node.depth > _MAX_TRIGGER_DEPTH or self._trigger_count > _MAX_TRIGGERS):
+            raise EndlessTriggers(node.base_name, _MAX_TRIGGER_DEPTH, _MAX_TRIGGERS, node.location)
         return triggers
