@@ -123,6 +123,14 @@ class Fingerprints:
                 rows = root.lasting_rows(directory not in self._unasked)
                 self._memory.remember(self._kind + shown(directory), marshal.dumps((_FORMAT, rows)))
 
+    def forget(self, directory: str) -> None:
+        """Drops what is known of files below a directory that is about to be removed."""
+        with self._lock:
+            for table in (self._roots, self._notes):
+                for known in [known for known in table if known.startswith(directory)]:
+                    del table[known]
+                    self._noted.discard(known)
+
     def _root(self, directory: str) -> _Root:
         with self._lock:
             root = self._roots.get(directory)

@@ -64,7 +64,7 @@ def portable_steps(plan: Plan, trees: Mapping[str, FileTree], contents: ContentD
         inputs = [steps[needed] for needed in vertex.inputs]
         try:
             steps.append(_step(vertex, inputs, local, contents, sources.get(index)))
-        except BuilderError:
+        except (BuilderError, OSError):
             steps.append(None)
     return steps
 

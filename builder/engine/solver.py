@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,6 +18,7 @@ import msgspec
 from builder.cache.key import CacheKey, Parts, key_of, kind_of
 from builder.context.local import LocalContext
 from builder.engine import events
+from builder.engine.busyfiles import despite_changes
 from builder.engine.lineage import base_parts, has_parent, instruction_of, words_taken
 from builder.engine.logs import StepLog
 from builder.engine.ops.prepare import prepare
@@ -187,12 +188,16 @@ class Solver:
                          Outcome(vertex=index, state="cached", layers=image.layers))
             return image
         is_last = index == self._plan.output and not any(index in other.inputs for other in self._plan.vertices)
-        work = self._imported.works.get(index) if self._imported is not None else None
-        work = work or prepare(vertex.op, inputs, self._resources, self._form if is_last else None)
-        try:
-            return Snapshot((*self._base(vertex), self._layer(index, vertex, work)))
-        finally:
-            work.close()
+
+        def solve(inputs: Sequence[Result]) -> LayerId:
+            work = self._imported.works.get(index) if self._imported is not None else None
+            work = work or prepare(vertex.op, inputs, self._resources, self._form if is_last else None)
+            try:
+                return self._layer(index, vertex, work)
+            finally:
+                work.close()
+
+        return Snapshot((*self._base(vertex), despite_changes(self._resources, inputs, solve)))
 
     def _unseen(self, index: int, op: SourceImage) -> Snapshot:
         """The image, by the names that its layers will have once somebody fetches them."""
@@ -255,8 +260,9 @@ class Solver:
         parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
         why = _NOT_ASKED if vertex.ignore_cache else self._explain(index, parts)
         outcome = Outcome(vertex=index, key=key, state="running", why=why, started=time.time())
-        self._began(outcome)
-        resources.emit(events.VertexStarted(time=outcome.started, vertex=number, why=why))
+        if index not in self._unfinished:  # else files changed under it, and it begins anew
+            self._began(outcome)
+            resources.emit(events.VertexStarted(time=outcome.started, vertex=number, why=why))
         with (self._keeping_attempt(index, name, kind, parts), StepLog(resources, number) as log,
               resources.store.stage_layer() as staged):
             outcome = self._fill(msgspec.structs.replace(outcome, state="run"), vertex, work, staged, log)

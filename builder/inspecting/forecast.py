@@ -14,6 +14,7 @@ import msgspec
 
 from builder.cache.differences import PARENT_CHANGED
 from builder.cache.key import key_of, kind_of
+from builder.engine.busyfiles import despite_changes
 from builder.engine.lineage import base_parts, has_parent, instruction_of, is_internal, parents
 from builder.engine.ops.prepare import prepare
 from builder.engine.ops.work import Work
@@ -133,12 +134,16 @@ class Forecaster:
         blocking = self._blocking(vertex)
         if blocking is not None:
             return self._behind(index, vertex, blocking), None
+
+        def keyed(inputs: Sequence[Result]) -> tuple[Prediction, Result | None]:
+            work = prepare(op, inputs, self._resources)
+            try:
+                return self._keyed(index, vertex, work, inputs)
+            finally:
+                work.close()
+
         inputs = [result for needed in vertex.inputs if (result := self._results[needed]) is not None]
-        work = prepare(op, inputs, self._resources)
-        try:
-            return self._keyed(index, vertex, work, inputs)
-        finally:
-            work.close()
+        return despite_changes(self._resources, inputs, keyed)
 
     def _image(self, known: Prediction, op: SourceImage) -> tuple[Prediction, Result | None]:
         found = self._images.find_layers(op)

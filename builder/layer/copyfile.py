@@ -16,6 +16,8 @@ from builder.layer.tree import Entry
 _CHUNK = 1 << 30
 _SMALL = 64 << 10
 """Up to this size reading and writing is cheaper than copy_file_range(2)."""
+CHANGED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE})
+"""What opening a file gives that was listed as one and no longer is."""
 _NO_COPY_RANGE = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO})
 
 
@@ -37,7 +39,7 @@ def open_unchanged(source: Entry) -> int:
     try:
         fd = os.open(source.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        if error.errno in CHANGED:
             raise SourceChanged(source.path) from error
         raise ContextError(f"cannot read `{source.path}`", cause=error.strerror) from error
     try:

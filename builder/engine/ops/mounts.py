@@ -70,6 +70,8 @@ class RunMounts:
         self._root = root
         self._inputs = inputs
         self._resources = resources
+        self._selections: dict[Mount, CopyPlan] = {}
+        """What was keyed is what is mounted."""
 
     def digests(self) -> Parts:
         """What each bind mount, and the `from` of each cache mount, selects."""
@@ -98,13 +100,17 @@ class RunMounts:
         source = self._inputs[mount.input]
         if isinstance(source, Snapshot) and mount.source == "/":
             return None
-        return plan_copy(selection_of(mount), [self._resources.tree(source)], None)
+        if mount not in self._selections:
+            self._selections[mount] = plan_copy(selection_of(mount), [self._resources.tree(source)], None)
+        return self._selections[mount]
 
-    def open(self, stack: contextlib.ExitStack) -> OpenedMounts:
-        """What the sandbox is given; `stack` takes it back after the run.
+    def open(self, stack: contextlib.ExitStack, *, anew: bool = False) -> OpenedMounts:
+        """What the sandbox is given; `stack` takes it back after the run. `anew`: local files as they are now.
 
-        Raises SecretMissing, SshMissing, ContextError.
+        Raises SecretMissing, SshMissing, ContextError, and SourceChanged for a local file that is not as it was keyed.
         """
+        if anew:
+            self._selections.clear()
         opened = OpenedMounts([], [], [], [])
         caches = self._open_caches(stack)
         agents = 0
@@ -133,7 +139,9 @@ class RunMounts:
         if isinstance(source, LocalFiles):
             # copied, so that the ignore rules hold and files belong to root; thrown away after the run
             taken = stack.enter_context(store.stage_layer()).diff
-            plan_copy(selection_of(mount), [source.tree], None).write(taken)
+            selected = self._selected(mount)
+            assert selected is not None, "only snapshots are taken whole"
+            selected.write(taken)
             lowers: tuple[str, ...] = (taken,)
             subpath = "/m"
         else:

@@ -84,7 +84,7 @@ class RunWork:
         """
         layer.reopen()
         with contextlib.ExitStack() as stack:
-            container = self._container(layer, self._mounts.open(stack))
+            container = self._container(layer, self._mounts.open(stack, anew=True))
             container = msgspec.structs.replace(container, argv=command, terminal=terminal)
             return self._resources.sandbox().run(container, output, stdin)
 
