@@ -55,7 +55,6 @@ class BuilderError(Exception):
 
 class UsageError(BuilderError):
     code = "usage"
-    exit_code = 2
 
 
 class DockerfileError(BuilderError):

@@ -24,8 +24,6 @@ _LONGEST_KEY = 100 << 10
 
 
 class NoAgent(UsageError):
-    exit_code = 1
-
     def __init__(self, identity: str) -> None:
         super().__init__(f"--ssh {identity}: invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set",
                          hint=f"start an agent, or name a key: `--ssh {identity}=$HOME/.ssh/id_ed25519`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,8 @@ import msgspec
 
 from builder.cli.build_flags import FLAGS
 from builder.cli.commands import Command, Invocation
-from builder.cli.flags import FlagError, Values
-from builder.cli.kaniko_flags import digest_files
+from builder.cli.flags import Values, WrongArguments
+from builder.cli.kaniko_flags import digest_files, id_files
 from builder.cli.registry_flags import registry_settings
 from builder.cli.values import InvalidValue
 from builder.engine.events import AnyEvent, BuildStarted, WarningRaised
@@ -43,6 +44,7 @@ def run(invocation: Invocation) -> int:
     from builder.cli.build_options import build_options
 
     options = build_options(flags, _context(invocation))
+    _remove_old_ids(flags)
     if flags.given("print"):
         return _print(invocation, options)
     if flags.given("dry-run"):
@@ -60,8 +62,22 @@ def _context(invocation: Invocation) -> str:
     """The argument; kaniko's --context takes its place."""
     given = invocation.arguments
     if len(given) + invocation.flags.given("context") != 1:
-        raise FlagError("'builder build' requires 1 argument")
+        raise WrongArguments("'builder build' requires 1 argument")
     return given[0] if given else ""
+
+
+def _remove_old_ids(flags: Values) -> None:
+    """An id of an earlier build must not stand for one that fails. Raises CannotWrite.
+
+    A --metadata-file stays until there is a new one, as with docker.
+    """
+    for path in (flags.text("iidfile"), flags.text("iidfile-raw"), *id_files(flags)):
+        try:
+            if path and (os.path.islink(path) or os.path.isfile(path)):
+                os.unlink(path)
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # mounted there for us to write, such as /dev/termination-log
+                raise CannotWrite(path, error) from error
 
 
 def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
@@ -102,8 +118,22 @@ def _build(invocation: Invocation, options: BuildOptions, mode: str) -> int:
         return report_build(failure, debug=invocation.debug, progress=progress.kind)
     _write_results(invocation, result, findings)
     if mode == "quiet":
-        print(result.image_id or result.digest)
+        _print_id(result.image_id or result.digest)
     return 0
+
+
+def _print_id(text: str) -> None:
+    """On standard output; where it cannot be written, the image is still there, so the build has not failed."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        from builder.cli.streams import discard_output
+
+        discard_output()
+        print(f"warning: the image is {text}, which cannot be written to standard output: {error.strerror}",
+              file=sys.stderr)
 
 
 def _debug_plan(invocation: Invocation) -> DebugPlan | None:
@@ -157,7 +187,10 @@ def write_atomically(path: str, content: bytes) -> None:
     except OSError as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
-        raise CannotWrite(path, error) from error
+        if error.errno != errno.EBUSY:
+            raise CannotWrite(path, error) from error
+        with open(path, "wb") as file:  # somebody has mounted it here, so it has to stay itself
+            file.write(content)
 
 
 def write_findings(findings: list[WarningRaised], debug: bool) -> None:

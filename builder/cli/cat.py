@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 
 from builder.cli.commands import Command, Invocation
 from builder.cli.diff import PLACES
 from builder.cli.flags import Flag, Kind
+from builder.cli.streams import write_output
 from builder.errors import ImageError, UsageError
 from builder.layer.tree import Entry
 from builder.layer.view import MergedView
@@ -55,7 +55,7 @@ def find_file(view: MergedView, path: str) -> Entry:
 def _copy(entry: Entry) -> None:
     with open(os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
         while piece := file.read(_PIECE):
-            sys.stdout.buffer.write(piece)
+            write_output(piece)
 
 
 COMMAND = Command(

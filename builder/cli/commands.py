@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.cli.flags import Flag, FlagError, Kind, Values, describe, parse
+from builder.cli.flags import Flag, Kind, Values, WrongArguments, describe, parse
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_command(words: list[str]) -> tuple[str, list[str]]:
-    """The name of the command that `words` begin with, and its arguments. Raises FlagError."""
+    """The name of the command that `words` begin with, and its arguments. Raises UnknownCommand."""
     for count in (2, 1):
         spelling = " ".join(words[:count])
         name = ALIASES.get(spelling, spelling)
@@ -137,7 +137,7 @@ def invoke(name: str, given: list[str], arguments: list[str]) -> int:
     if len(rest) < least or (most is not None and len(rest) > most):
         wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
         plural = "" if wanted.endswith("1") else "s"
-        raise FlagError(f"'builder {name}' requires {wanted} argument{plural}")
+        raise WrongArguments(f"'builder {name}' requires {wanted} argument{plural}")
     return command.run(Invocation(flags=values, arguments=tuple(rest)))
 
 
@@ -169,7 +169,7 @@ _HELP = Flag("help", "Print this text", Kind.BOOL, "h", hidden=True)
 def _width() -> int:
     import shutil
 
-    return min(shutil.get_terminal_size().columns, 100) if sys.stdout is not None and sys.stdout.isatty() else 80
+    return min(shutil.get_terminal_size().columns, 100) if sys.stdout.isatty() else 80
 
 
 class UnknownCommand(UsageError):

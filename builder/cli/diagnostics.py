@@ -151,11 +151,8 @@ def _palette() -> Palette:
 
 
 def _write(lines: Sequence[str]) -> None:
-    try:
-        sys.stderr.write("".join(line + "\n" for line in lines))
-        sys.stderr.flush()
-    except BrokenPipeError:
-        pass
+    sys.stderr.write("".join(line + "\n" for line in lines))
+    sys.stderr.flush()
 
 
 def _write_traceback(error: Exception) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
 
 from builder.builds.inputs import DEFAULT_NAMES, MAX_DOCKERFILE
-from builder.errors import ContextError
+from builder.errors import ContextError, UsageError
 from builder.source import Source
 
 STDIN = "-"
@@ -20,9 +21,21 @@ class CannotRead(ContextError):
         super().__init__(f"cannot read `{path}`", cause=cause)
 
 
+class NothingNamed(UsageError):
+    def __init__(self, command: str) -> None:
+        super().__init__("no Dockerfile is given, and only files that are named are changed",
+                         hint=f"name it: `builder {command} .` is for the Dockerfile here, `-` for standard input")
+
+
 def find_dockerfiles(arguments: Sequence[str]) -> list[str]:
-    """The paths that are meant: a directory stands for the Dockerfile in it, nothing for that of this one."""
+    """The paths that are meant: a directory stands for the Dockerfile in it, no argument for this one."""
     return [_in_directory(argument) if os.path.isdir(argument) else argument for argument in arguments or (".",)]
+
+
+def is_input_given() -> bool:
+    """Whether standard input is a file or a pipe, rather than a terminal or nothing."""
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
 def _in_directory(directory: str) -> str:

@@ -71,9 +71,18 @@ class Values:
 class FlagError(UsageError):
     """The command line does not fit the flags; shown with the command's usage line once `of_command` has said which."""
 
+    exit_code = 125
+    """As with docker, where only flags have a status of their own."""
+
     def of_command(self, name: str, usage: str) -> FlagError:
-        return FlagError(self.message, notes=(f"usage: builder {usage}",),
+        return type(self)(self.message, notes=(f"usage: builder {usage}",),
                          hint=self.hint or f"`builder {name} --help` lists the flags")
+
+
+class WrongArguments(FlagError):
+    """Too many arguments or too few."""
+
+    exit_code = 1
 
 
 def parse(flags: Sequence[Flag], arguments: Sequence[str], *, interspersed: bool = True) -> tuple[Values, list[str]]:

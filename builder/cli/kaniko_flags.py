@@ -73,6 +73,12 @@ def cache_repo(flags: Values) -> tuple[str, ...]:
     return (f"type=registry,ref={repository}",) if repository else ()
 
 
+def id_files(flags: Values) -> tuple[str, ...]:
+    """The files that say which image was built."""
+    return tuple(flags.text(name) for name in ("digest-file", "image-name-with-digest-file",
+                                               "image-name-tag-with-digest-file"))
+
+
 def digest_files(flags: Values, digest: str, names: tuple[str, ...]) -> dict[str, str]:
     """The files that tell of an image with those names, by path. Raises UsageError."""
     from builder.reference import Reference

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.cli.commands import Command, Invocation
-from builder.cli.dockerfiles import STDIN, diff, find_dockerfiles, read_dockerfile, write_dockerfile
+from builder.cli.dockerfiles import STDIN, NothingNamed, diff, find_dockerfiles, read_dockerfile, write_dockerfile
 from builder.cli.flags import Flag, Kind
 from builder.cli.values import InvalidValue
 from builder.errors import BuilderError
@@ -35,10 +35,13 @@ def run(invocation: Invocation) -> int:
         return 0
     reports: list[tuple[str, Report]] = []
     status = 0
+    fixes = flags.on("fix") or flags.on("unsafe-fix")
+    if fixes and not invocation.arguments:
+        raise NothingNamed("lint --fix")
     for path in find_dockerfiles(invocation.arguments):
         try:
             source = read_dockerfile(path)
-            if flags.on("fix") or flags.on("unsafe-fix"):
+            if fixes:
                 source = _fix(path, source, chosen, unsafe=flags.on("unsafe-fix"), quiet=form != "text")
             reports.append((path, chosen.check(path, source)))
         except BuilderError as error:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-
 from builder.cli.commands import Command, Invocation
+from builder.cli.streams import write_output
 from builder.cli.why import STEPS, WHICH_BUILD, asked_for
 
 
 def run(invocation: Invocation) -> int:
     with invocation.open() as builder:
         build, steps = asked_for(builder, invocation)
-        out = sys.stdout.buffer
         for step in steps:
             log = builder.step_log(build.id, step.ordinal) if step.log else b""
             if not log:
                 continue
             if len(steps) > 1:
-                out.write(f"{step.name}\n".encode())
-            out.write(log if log.endswith(b"\n") else log + b"\n")
+                print(step.name)
+            write_output(log if log.endswith(b"\n") else log + b"\n")
     return 0
 
 

@@ -1,7 +1,8 @@
 """The `builder` command: finds the command, and turns whatever ends it into messages and an exit status.
 
-Exit statuses: 0 done, 1 failed, 2 wrong usage, 128 + n ended by signal n (130 for Ctrl-C); `builder run` gives its
-process' own. Standard output carries only what was asked for (a digest, a table); everything else is on standard error.
+Exit statuses are docker's: 0 done, 1 failed, 125 wrong flags, 128 + n ended by signal n (130 for Ctrl-C); `builder run`
+gives its process' own, or 125. Standard output carries only what was asked for (a digest, a table); everything else is
+on standard error.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from builder.cli.streams import discard_output, open_streams
 from builder.version import __version__
 
 
@@ -39,6 +41,7 @@ def run() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status. Never raises for what a user can cause."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    open_streams()
     if words in (["--version"], ["-v"]):
         print(f"builder version {__version__}")
         return 0
@@ -46,11 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interruption = _Interruption()
     try:
         status = _dispatch(words)
-        if sys.stdout is not None:  # None where the caller has closed it
-            sys.stdout.flush()
+        sys.stdout.flush()
         return status
     except BrokenPipeError:
-        _discard_stdout()
+        discard_output()
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("builder: interrupted", file=sys.stderr)
@@ -73,7 +75,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if not rest or values.on("help") or rest == ["help"]:
         print(commands.overview(), file=sys.stdout if rest or values.on("help") else sys.stderr)
-        return 0 if rest or values.on("help") else 2
+        return 0
     given = words[:len(words) - len(rest)]
     if rest[0] == "help":
         rest = [*rest[1:], "--help"]
@@ -98,10 +100,3 @@ class _Interruption:
         self.signal = signal.Signals(number)
         signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
-
-
-def _discard_stdout() -> None:
-    """Whoever read our output is gone: the interpreter's own flush at exit must not complain about it."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)

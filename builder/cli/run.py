@@ -10,7 +10,7 @@ from builder.cli.commands import Command, Invocation
 from builder.cli.flags import Flag, Kind, Values
 from builder.cli.terminal import raw_terminal, write_through
 from builder.cli.values import InvalidValue, key_values, lines_of, number
-from builder.errors import UsageError
+from builder.errors import BuilderError, Cancelled, UsageError
 
 if TYPE_CHECKING:
     from builder.containers.run import RunOptions
@@ -26,6 +26,19 @@ _NOT_YET_SHORT = {"cpu-shares": "c", "label": "l", "memory": "m", "publish": "p"
 
 
 def run(invocation: Invocation) -> int:
+    """The status of the container's process; 125, as with docker, where there was none."""
+    try:
+        return _run(invocation)
+    except Cancelled:
+        raise
+    except BuilderError as error:
+        from builder.cli.diagnostics import report
+
+        report(error, debug=invocation.debug)
+        return 125
+
+
+def _run(invocation: Invocation) -> int:
     flags = invocation.flags
     options = run_options(flags, invocation.arguments)
     stdin = sys.stdin.buffer if flags.on("interactive") else None

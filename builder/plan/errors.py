@@ -22,7 +22,6 @@ class NoStages(PlanError):
 
 class UnknownTarget(UsageError):
     code = "unknown-target"
-    exit_code = 1
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         names = [n for n in known if n]
@@ -81,7 +80,6 @@ class InvalidStageIndex(PlanError):
 
 class EntitlementNeeded(UsageError):
     code = "entitlement"
-    exit_code = 1
 
     def __init__(self, entitlement: str, location: Location) -> None:
         super().__init__(f"granting entitlement {entitlement} is not allowed by build", location=location,

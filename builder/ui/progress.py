@@ -7,6 +7,7 @@ import sys
 from typing import Protocol, TextIO
 
 from builder.engine.events import AnyEvent
+from builder.ui.text import visible
 
 MODES = ("auto", "none", "plain", "quiet", "rawjson", "tty")
 
@@ -68,19 +69,28 @@ def open_progress(mode: str, *, runtime: str = "", stream: TextIO | None = None)
 
 
 class Output:
-    """A stream that may lose its reader: from then on, nothing more is written and the build goes on."""
+    """A stream that may fail or lose its reader: from then on, nothing more is written and the build goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
+        self._on_terminal = stream.isatty()
         errors = getattr(stream, "errors", None)
         if errors == "strict" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> None:
+        """Text that steps and images may have part in: on a terminal it cannot be more than text."""
+        self._write(visible(text) if self._on_terminal else text)
+
+    def control(self, text: str) -> None:
+        """Text of ours, with control sequences."""
+        self._write(text, control=True)
+
+    def _write(self, text: str, *, control: bool = False) -> None:
         if self._stream is None or not text:
             return
         try:
-            self._stream.write(text)
+            (getattr(self._stream, "control", self._stream.write) if control else self._stream.write)(text)
             self._stream.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             self._stream = None

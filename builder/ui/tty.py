@@ -53,7 +53,7 @@ class Live:
     def pause(self) -> None:
         with self._lock:
             self._draw(final=False)
-            self._out.write(_SHOW_CURSOR)
+            self._out.control(_SHOW_CURSOR)
             self._drawn = 0
             self._paused = True
 
@@ -69,7 +69,8 @@ class Live:
         with self._lock:
             self._draw(final=True)
             failed = [vertex for vertex in self._trace.vertices.values() if vertex.error]
-            self._out.write("".join(error_tail(vertex, None) for vertex in failed) + _SHOW_CURSOR)
+            self._out.write("".join(error_tail(vertex, None) for vertex in failed))
+            self._out.control(_SHOW_CURSOR)
 
     def _paint(self) -> None:
         while not self._closing.wait(_FRAME_SECONDS):
@@ -82,7 +83,7 @@ class Live:
                       log_lines=self._log_lines, final=final)
         up = f"\x1b[{self._drawn}A\r" if self._drawn else ""
         body = "".join(f"{line}{_CLEAR_LINE}\n" for line in lines)
-        self._out.write(_HIDE_CURSOR + up + body + _CLEAR_BELOW)
+        self._out.control(_HIDE_CURSOR + up + body + _CLEAR_BELOW)
         self._drawn = len(lines)
 
     def _size(self) -> tuple[int, int]:

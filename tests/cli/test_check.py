@@ -68,9 +68,9 @@ def test_sarif(cli: Cli, context: Path) -> None:
 
 @pytest.mark.parametrize(("call", "status", "complaint"), [
     ("nonsense", 1, "unsupported request frontend.nonsense"),
-    ("check,outline", 2, "invalid print value: check,outline"),
-    ("check,a=b", 2, "invalid print field: a=b"),
-    ("check,ignorestatus=x", 2, 'invalid ignorestatus print value: x: strconv.ParseBool: parsing "x": invalid syntax'),
+    ("check,outline", 1, "invalid print value: check,outline"),
+    ("check,a=b", 1, "invalid print field: a=b"),
+    ("check,ignorestatus=x", 1, 'invalid ignorestatus print value: x: strconv.ParseBool: parsing "x": invalid syntax'),
 ])
 def test_calls_that_there_are_not(cli: Cli, context: Path, call: str, status: int, complaint: str) -> None:
     done = cli("build", f"--call={call}", "context")
@@ -111,7 +111,7 @@ def test_lint_in_other_formats(cli: Cli, context: Path) -> None:
 @pytest.mark.parametrize("arguments", [("--rule", "FromAsCase"), ("--format", "xml")])
 def test_lint_refuses(cli: Cli, context: Path, arguments: tuple[str, ...]) -> None:
     done = cli("lint", *arguments, "context")
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_lint_tells_what_is_not_there(cli: Cli, context: Path) -> None:
@@ -148,6 +148,20 @@ def test_fmt(cli: Cli, context: Path, tmp_path: Path) -> None:
     assert link.is_symlink() and file.read_text() == DOCKERFILE.replace(" as ", " AS ")
     assert (cli("fmt", "context").stderr, cli("fmt", "--check", "context").returncode) == ("", 0)
     assert cli("fmt", "-", stdin=b"from scratch").stdout == "FROM scratch\n"
+
+
+def test_fmt_in_a_pipe_formats_what_comes_in_and_changes_no_file(cli: Cli, context: Path, tmp_path: Path) -> None:
+    here = tmp_path / "Dockerfile"
+    here.write_text("from scratch\n")
+    assert cli("fmt", stdin=b"from  busybox\n").stdout == "FROM busybox\n"
+    checked = cli("fmt", "--check", stdin=b"from  busybox\n")
+    assert (checked.returncode, checked.stdout) == (1, "<standard input>\n")
+    assert "+FROM busybox" in cli("fmt", "--diff", stdin=b"from  busybox\n").stdout
+    for arguments in (["fmt"], ["lint", "--fix"], ["lint", "--unsafe-fix"]):
+        done = cli(*arguments, stdin=b"")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "only files that are named are changed" in done.stderr
+    assert here.read_text() == "from scratch\n"
 
 
 def test_fmt_leaves_a_broken_file_alone(cli: Cli, context: Path) -> None:

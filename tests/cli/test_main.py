@@ -11,7 +11,8 @@ import builder
 from builder.cli.commands import ALIASES, SUMMARIES, load
 from tests.cli.conftest import ROOT, Cli
 
-VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main", "builder.version"}
+VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main", "builder.cli.streams",
+                      "builder.version"}
 HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {
     "builder.cli.commands", "builder.cli.flags", "builder.errors", "builder.golang", "builder.golang.bool",
     "builder.source"}
@@ -74,7 +75,7 @@ def test_help_names_every_command(cli: Cli) -> None:
         assert f"  {name.ljust(16)}{summary}\n" in done.stdout
     assert cli("help").stdout == done.stdout
     nothing = cli()
-    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (2, "", done.stdout)
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", done.stdout)
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
@@ -110,7 +111,20 @@ def test_help_of_a_command(cli: Cli) -> None:
 ])
 def test_usage_errors(cli: Cli, arguments: list[str], stderr: str) -> None:
     done = cli(*arguments)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", stderr)
+    assert (done.returncode, done.stdout, done.stderr) == (125 if "unknown flag" in stderr else 1, "", stderr)
+
+
+@pytest.mark.parametrize(("arguments", "status"), [
+    (["build", "--nope", "."], 125), (["build", "-Z", "."], 125), (["build", "--tag"], 125),
+    (["images", "--nope"], 125),
+    (["build", "--shm-size", "x", "."], 125), (["build", "--push=maybe", "."], 125), (["run", "--nope", "x"], 125),
+    (["buildx", "bake", "--nope"], 125), (["login", "--nope"], 125), (["system", "df", "--nope"], 125),
+    (["build"], 1), (["build", "a", "b"], 1), (["run"], 1), (["pull"], 1), (["tag", "a"], 1), (["nope"], 1),
+    (["buildx", "nope"], 1), (["image", "nope"], 1), (["help", "nope"], 1), (["build", "--network", "x", "."], 1),
+    (["build", "-t", "UPPER", "."], 1), (["run", "--detach", "x"], 125), ([], 0),
+])
+def test_exit_statuses_are_dockers(cli: Cli, arguments: list[str], status: int) -> None:
+    assert cli(*arguments).returncode == status
 
 
 def test_global_flags_count_before_and_after_the_command(cli: Cli) -> None:

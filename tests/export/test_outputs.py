@@ -97,7 +97,7 @@ def test_bad_outputs(text: str, why: str, hint: str | None) -> None:
         parse_output(text)
     assert failure.value.message == f"invalid output `{text}`: {why}"
     assert failure.value.hint == hint
-    assert failure.value.exit_code == 2
+    assert failure.value.exit_code == 1
 
 
 @pytest.mark.parametrize(("text", "annotations"), [

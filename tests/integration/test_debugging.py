@@ -141,7 +141,7 @@ def test_stopping_after_a_look(builder: Command) -> None:
     (("--on-error=debug", "--debug-run=true", "--debug-then=maybe"), "`maybe` of --debug-then")])
 def test_wrong_usage(builder: Command, flags: tuple[str, ...], message: str) -> None:
     done = builder.build("FROM base\n", *flags)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert message in done.stderr
 
 
@@ -149,7 +149,7 @@ def test_without_a_terminal(builder: Command) -> None:
     argv = builder.argv(*builder.build_args("FROM base\nRUN false\n", "--on-error=debug"), str(builder.context))
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, start_new_session=True,
                           timeout=60)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "`--on-error=debug` needs a terminal" in done.stderr
     assert "--debug-run" in done.stderr
 
@@ -228,7 +228,7 @@ def test_graphs(builder: Command) -> None:
     mermaid = builder.run("graph", "--type", "mermaid", *flags, str(builder.context)).stdout
     assert "flowchart TD" in mermaid
     assert ":::hit" in mermaid
-    assert builder.run("graph", "--type", "png", *flags, str(builder.context)).returncode == 2
+    assert builder.run("graph", "--type", "png", *flags, str(builder.context)).returncode == 1
 
 
 def test_a_profile(builder: Command) -> None:
