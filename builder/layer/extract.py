@@ -9,17 +9,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from builder.errors import ImageError
+from builder.errors import ImageError, UsageError
 from builder.layer.newfiles import NewFiles, new_files
 from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, give, is_whiteout, make_whiteout, set_opaque
 from builder.layer.rooted import OPEN_DIRECTORY, Attributes, MemberRefused, Root
+from builder.layer.tarfields import shown_name
 from builder.layer.tarread import GLOBAL_HEADER, Member
+from builder.layer.tarsparse import SparseMap
 from builder.layer.tree import FileTree
 
 OnChownError = Literal["raise", "record"]
+SPARSE_LIMIT_VARIABLE = "BUILDER_SPARSE_LIMIT"
+
+_SPARSE_LIMIT = 16 << 30
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEVICES = {b"3": stat.S_IFCHR, b"4": stat.S_IFBLK, b"6": stat.S_IFIFO}
@@ -35,10 +40,33 @@ class MemberFailed(ImageError):
     def __init__(self, name: bytes, cause: OSError) -> None:
         unmapped = cause.errno == errno.EINVAL or (cause.errno == errno.EPERM and os.geteuid() != 0)
         super().__init__(
-            f"cannot extract archive member `{os.fsdecode(name)}`",
+            f"cannot extract archive member `{shown_name(name)}`",
             cause=cause.strerror or str(cause),
             hint="its owner may be outside of the ids that /etc/subuid and /etc/subgid give you" if unmapped else None,
         )
+
+
+class TooManyHoles(ImageError):
+    """Holes cost nothing in an archive; in an image, which knows none, each of their bytes is read, hashed and sent."""
+
+    code = "archive-holes"
+
+    def __init__(self, name: bytes, size: int, limit: int) -> None:
+        super().__init__(
+            f"archive member `{shown_name(name)}` is a sparse file of {size} bytes",
+            cause=f"the holes of an archive's files may have {limit} bytes in all",
+            hint=f"set {SPARSE_LIMIT_VARIABLE} to a larger number of bytes",
+        )
+
+
+def sparse_limit(environment: Mapping[str, str]) -> int:
+    """How many bytes the holes of one archive's sparse files may have. Raises UsageError."""
+    text = environment.get(SPARSE_LIMIT_VARIABLE, "")
+    if not text:
+        return _SPARSE_LIMIT
+    if not text.isdecimal():
+        raise UsageError(f"{SPARSE_LIMIT_VARIABLE} is `{text}`, which is not a number of bytes")
+    return int(text)
 
 
 class Extraction:
@@ -67,6 +95,8 @@ class Extraction:
         self._owner = owner
         self._pulled = pulled
         self._new = new_files(self.root.fd) if pulled else NewFiles()
+        self._holes = 0
+        """Bytes of all holes so far."""
         self.skipped: list[str] = []
         """Devices that the system did not let us make."""
 
@@ -137,6 +167,8 @@ class Extraction:
     # -- kinds ----------------------------------------------------------------------------------------------------
 
     def _file(self, member: Member, data: Iterator[memoryview]) -> None:
+        if member.sparse is not None:
+            self._count_holes(member, member.sparse)
         mode = self._new.mode(member.mode)
         fd = self.root.create(member.name, lambda name, parent: os.open(name, _NEW_FILE, mode, dir_fd=parent))
         try:
@@ -148,6 +180,12 @@ class Extraction:
             self._apply(fd, member, mode)
         finally:
             os.close(fd)
+
+    def _count_holes(self, member: Member, parts: SparseMap) -> None:
+        self._holes += member.size - sum(length for _, length in parts)
+        limit = sparse_limit(os.environ)
+        if self._holes > limit:
+            raise TooManyHoles(member.name, member.size, limit)
 
     def _symlink(self, member: Member) -> None:
         def make(name: bytes, parent: int) -> None:
@@ -173,18 +211,17 @@ class Extraction:
 
     def _hard_link(self, member: Member) -> None:
         """One more name; in a layer the file takes over the attributes of its last member, as containerd has it."""
-        def make(name: bytes, parent: int) -> None:
-            os.link(target, name, src_dir_fd=self.root.descriptor(folder), dst_dir_fd=parent, follow_symlinks=False)
-            if self._pulled:
-                self._apply_by_name(name, parent, member)
-
+        parent, name = self.root.vacate(member.name)
         try:
             folder, fd, target = self.root.locate(member.link, make=False)
             if is_whiteout(os.stat(target or b".", dir_fd=fd, follow_symlinks=False)):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            self.root.create(member.name, make)
+            to = self.root.descriptor(parent)
+            os.link(target, name, src_dir_fd=self.root.descriptor(folder), dst_dir_fd=to, follow_symlinks=False)
+            if self._pulled:
+                self._apply_by_name(name, to, member)
         except FileNotFoundError:
-            link = os.fsdecode(member.link)
+            link = shown_name(member.link)
             raise MemberRefused(member.name, f"is a hard link to `{link}`, which the archive does not hold") from None
 
     # -- attributes -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from builder.golang.paths import clean_beneath
 from builder.layer.destination import kept_xattrs
 from builder.layer.overlay import XattrPrefix, is_whiteout, make_whiteout, set_opaque
 from builder.layer.resolution import MAX_LINKS
+from builder.layer.tarfields import shown_name
 from builder.layer.tree import Entry, FileTree
 from builder.rooted.removing import remove
 
@@ -39,7 +40,7 @@ class MemberRefused(ImageError):
     code = "archive-member"
 
     def __init__(self, name: bytes, why: str) -> None:
-        super().__init__(f"archive member `{os.fsdecode(name)}` {why}")
+        super().__init__(f"archive member `{shown_name(name)}` {why}")
 
 
 class Attributes(msgspec.Struct, gc=False):
@@ -98,7 +99,7 @@ class Root:
         The descriptor is valid until the next call. Raises FileNotFoundError only without `make`; MemberRefused.
         """
         if len(name) > _PATH_LIMIT:
-            raise MemberRefused(name[:60] + b"...", f"has a name of more than {_PATH_LIMIT} bytes")
+            raise MemberRefused(name, f"has a name of more than {_PATH_LIMIT} bytes")
         parent, _, last = name.rpartition(b"/")
         if last in (b"", b".", b".."):
             parent, _, last = clean_beneath(name).rpartition(b"/")
@@ -133,7 +134,7 @@ class Root:
             except FileNotFoundError:
                 if not make:
                     raise
-                why = f"lies behind a link to `{os.fsdecode(path)}`, which does not exist"
+                why = f"lies behind a link to `{shown_name(path)}`, which does not exist"
                 raise MemberRefused(member, why) from None
             if target is None:
                 continue
@@ -168,6 +169,18 @@ class Root:
         except FileExistsError:
             self._clear(_join(parent, last), last, fd)
         return make(last, self.descriptor(parent))
+
+    def vacate(self, name: bytes) -> tuple[bytes, bytes]:
+        """Canonical path of the parent of `name`, and its last component, under which there is nothing any more."""
+        parent, fd, last = self.locate(name)
+        if not last:
+            raise MemberRefused(name, "stands for the directory itself without being one")
+        try:
+            os.stat(last, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return parent, last
+        self._clear(_join(parent, last), last, fd)
+        return parent, last
 
     def make_directory(self, name: bytes, attributes: Attributes) -> None:
         """A directory, merged with one that is there; anything else is replaced, and then hides what is below."""
@@ -210,7 +223,7 @@ class Root:
         if stat.S_ISLNK(status.st_mode):
             return os.readlink(last, dir_fd=fd)
         if not is_whiteout(status) or not make:
-            raise MemberRefused(member, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
+            raise MemberRefused(member, f"lies behind `{shown_name(path)}`, which is not a directory")
         self._clear(path, last, fd)
         self._make_opaque_directory(path, last, self.descriptor(parent))
         self._record(path, Attributes(IMPLIED_MODE, 0, 0, None, fresh=True))
@@ -220,7 +233,7 @@ class Root:
         if lower is not None and lower.is_link:
             return os.fsencode(os.readlink(lower.host))
         if lower is not None and not lower.is_dir:
-            raise MemberRefused(member, f"lies behind `{os.fsdecode(path)}`, which is not a directory")
+            raise MemberRefused(member, f"lies behind `{shown_name(path)}`, which is not a directory")
         parent, _, last = path.rpartition(b"/")
         os.mkdir(last, 0o700, dir_fd=self.descriptor(parent))
         if lower is None:

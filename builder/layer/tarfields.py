@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 import zlib
 
 NUMBER_LIMIT = 1 << 63
+_SHOWN, _LONGEST_SHOWN = 60, 300
+
+
+def shown_name(name: bytes) -> str:
+    """A member's name for an error message, which may have been made long on purpose."""
+    return os.fsdecode(name) if len(name) <= _LONGEST_SHOWN else f"{os.fsdecode(name[:_SHOWN])}..."
 
 
 def check_sum(block: bytes) -> None:

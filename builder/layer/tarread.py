@@ -22,6 +22,7 @@ from builder.layer.tarfields import (
     nanoseconds,
     number,
     pax_records,
+    shown_name,
 )
 from builder.layer.tarsparse import SparseMap, gnu_sparse_map, map_in_data, map_in_records
 from builder.layer.tarwrite import BLOCK
@@ -41,7 +42,7 @@ class BadArchive(ImageError):
     code = "archive-invalid"
 
     def __init__(self, what: str, cause: str, member: bytes = b"") -> None:
-        at = f" at member `{os.fsdecode(member)}`" if member else ""
+        at = f" at member `{shown_name(member)}`" if member else ""
         super().__init__(f"{what} is not a valid tar{at}", cause=cause)
 
 

@@ -50,18 +50,19 @@ def map_in_records(records: dict[bytes, bytes]) -> SparseMap | None:
 
 def map_in_data(next_block: Callable[[], bytes]) -> tuple[SparseMap, int]:
     """The map of pax format 1.0, lines of digits before the file's data; also how many bytes it took."""
-    text = next_block()
-    used = len(text)
-    if b"\n" not in text:
+    blocks = [next_block()]
+    used = len(blocks[0])
+    found = blocks[0].count(b"\n")
+    if not found:
         raise ValueError("a sparse map is malformed")
-    wanted = _count(text.split(b"\n", 1)[0]) * 2 + 1
-    while text.count(b"\n") < wanted:
+    wanted = _count(blocks[0].split(b"\n", 1)[0]) * 2 + 1
+    while found < wanted:
         if used > _MAP_LIMIT:
             raise ValueError("a sparse map is too long")
-        block = next_block()
-        used += len(block)
-        text += block
-    lines = text.split(b"\n")
+        blocks.append(next_block())
+        used += len(blocks[-1])
+        found += blocks[-1].count(b"\n")
+    lines = b"".join(blocks).split(b"\n")
     return _pairs(lines[1:wanted], lines[0]), used
 
 

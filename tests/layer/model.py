@@ -7,7 +7,8 @@ what Docker's engine does where that depends on its storage driver or breaks the
 - a directory in place of what the same layer put there shows what is below again; here it stays hidden;
 - a whiteout of what the same layer holds, or a member behind a whiteout, is an error; here the whiteout counts for the
   layers below alone, as layer.md wants it;
-- in the lowest layer whiteouts remove what that layer has put there before.
+- in the lowest layer whiteouts remove what that layer has put there before;
+- a directory that was described must still be there in the end, else the layer is an error; here it may be gone.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ def apply(members: Members, parents: Sequence[Node], *, docker: bool = False) ->
     layer = Node("d")
     for info, data in members:
         _Member(info, data, layer, parents, docker).apply()
+    if docker:
+        for info, _ in members:
+            if info.isdir() and _at(layer, _resolve(layer, _clean(info.name))) is None:
+                raise Impossible(f"{info.name} is gone when its time is to be set")
     _inherit(layer, (), parents)
     return layer
 

@@ -331,3 +331,13 @@ def test_an_error_of_the_source_is_not_blamed_on_a_member(layer: Path) -> None:
 def test_a_layer_that_ends_early_is_an_error(layer: Path) -> None:
     with pytest.raises(BadArchive, match="layer is not a valid tar at member `a`"):
         unpack_layer(io.BytesIO(tar(member("f", "a", "1" * 5000))[:2000]), str(layer))
+
+
+def test_a_hard_link_to_a_whiteout_is_refused(layer: Path) -> None:
+    with pytest.raises(MemberRefused, match="which the archive does not hold"):
+        unpack(layer, member("f", ".wh.a"), member("h", "b", "a"))
+
+
+def test_a_member_replaces_the_link_that_its_name_leads_through(layer: Path) -> None:
+    unpack(layer, member("l", "d", "/"), member("l", "d/d", "/elsewhere"))
+    assert listing(layer) == ["l 7:8 d -> /elsewhere"]
