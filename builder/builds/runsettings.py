@@ -139,7 +139,7 @@ def _confinement(options: BuildOptions) -> Confinement:
             case "seccomp" if value:
                 seccomp = value
             case "apparmor" if value:
-                apparmor = "" if value == "unconfined" else value
+                apparmor = value
             case "no-new-privileges" if value in ("", "true", "false"):
                 no_new_privileges = value != "false"
             case "mask" | "unmask" if value:
@@ -148,13 +148,21 @@ def _confinement(options: BuildOptions) -> Confinement:
                 raise UnknownSecurityOption(text, "steps have no SELinux label to change" if name == "label"
                                             else "it needs a value" if name in _VALUED else "there is no such option")
     if apparmor:
-        from builder.sandbox.apparmor import check_profile
-
-        check_profile(apparmor)
+        apparmor = _apparmor(apparmor)
     return Confinement(
         added=added, dropped=dropped, seccomp=seccomp != "unconfined",
         seccomp_profile=_seccomp_profile(seccomp, added, dropped), apparmor=apparmor,
         no_new_privileges=no_new_privileges, masked=tuple(masked), unmasked=tuple(unmasked))
+
+
+def _apparmor(name: str) -> str:
+    """The profile, which must exist; "" where being unconfined changes nothing."""
+    from builder.sandbox.apparmor import UNCONFINED, check_profile, is_enabled
+
+    if name == UNCONFINED:
+        return UNCONFINED if is_enabled() else ""
+    check_profile(name)
+    return name
 
 
 def _seccomp_profile(value: str, added: tuple[str, ...], dropped: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from builder.sandbox.apparmor import chosen_profile
 from builder.sandbox.container import Container, Exit, Output
 from builder.sandbox.launch import SpawnerProcess
 from builder.sandbox.session import Session, SetupFailed
@@ -51,6 +52,7 @@ class BuiltinSandbox:
 
     def _run(self, container: Container, output: Output, stdin: BinaryIO | None) -> Exit:
         document = msgspec.to_builtins(container, builtin_types=(bytes,))
+        document["apparmor"] = chosen_profile(container.apparmor)
         if container.seccomp_profile:
             from builder.sandbox.seccomp.filter import compile_profile
 

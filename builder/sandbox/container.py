@@ -101,7 +101,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     seccomp_profile: str = ""
     """JSON of a `seccomp.profile.Profile`."""
     apparmor: str = ""
-    """The AppArmor profile to start the program in; "" leaves it in the caller's."""
+    """The AppArmor profile to start the program in; "" for the usual one (`apparmor`), `unconfined` for none."""
     no_new_privileges: bool = False
     masked: tuple[str, ...] = ()
     """Absolute paths to hide beside the usual ones; those that do not exist are fine."""

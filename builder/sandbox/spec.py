@@ -10,6 +10,7 @@ import json
 import os
 from typing import Any
 
+from builder.sandbox.apparmor import chosen_profile
 from builder.sandbox.container import Container, Rlimit
 from builder.sandbox.runtime import facts, syscalls, system
 from builder.sandbox.runtime.spawnergroup import usual_task_limit
@@ -86,6 +87,7 @@ def _process(container: Container, *, single_id: bool) -> dict[str, Any]:
     wanted = facts.granted(container.added_capabilities, container.dropped_capabilities)
     names = held if container.privileged else tuple(name for name in held if name in wanted)
     capabilities = [f"CAP_{name}" for name in names]
+    apparmor = chosen_profile(container.apparmor)
     kinds = ("bounding", "effective", "permitted", *(("inheritable", "ambient") if container.privileged else ()))
     return {
         "terminal": container.terminal,
@@ -96,7 +98,7 @@ def _process(container: Container, *, single_id: bool) -> dict[str, Any]:
         "capabilities": dict.fromkeys(kinds, capabilities),
         "rlimits": [_limit(limit, may_raise="SYS_RESOURCE" in held) for limit in container.rlimits],
         "noNewPrivileges": container.no_new_privileges,
-        **({"apparmorProfile": container.apparmor} if container.apparmor and not container.privileged else {}),
+        **({"apparmorProfile": apparmor} if apparmor and not container.privileged else {}),
     }
 
 

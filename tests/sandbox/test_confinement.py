@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builder.sandbox.apparmor import NoAppArmor, UnknownAppArmorProfile, check_profile
+from builder.sandbox.apparmor import NoAppArmor, UnknownAppArmorProfile, check_profile, default_profile
 from builder.sandbox.session import SetupFailed
 from builder.sandbox.spec import oci_config
 from tests.sandbox.conftest import Runner
@@ -117,6 +118,45 @@ def test_apparmor_profiles_must_be_there(tmp_path: Path) -> None:
         check_profile(name, str(tmp_path))
     with pytest.raises(UnknownAppArmorProfile, match="there is no AppArmor profile `min`"):
         check_profile("min", str(tmp_path))
+
+
+PARSER = """#!/bin/sh
+cat > "{folder}/parsed"
+echo "builder-default (enforce)" >> "{folder}/sys/kernel/security/apparmor/profiles"
+"""
+"""Stands for apparmor_parser, which tells the kernel."""
+
+
+@pytest.mark.parametrize(("enabled", "current", "users", "loaded", "parser", "chosen"), [
+    (None, "unconfined", "0 0 4294967295", "docker-default", True, ""),
+    ("N", "unconfined", "0 0 4294967295", "docker-default", True, ""),
+    ("Y", "unconfined", "0 0 4294967295", "docker-default", True, "docker-default"),
+    ("Y", "unconfined", "0 0 4294967295", "builder-default", False, "builder-default"),
+    ("Y", "unconfined", "0 0 4294967295", "other", True, "builder-default"),
+    ("Y", "unconfined", "0 0 4294967295", "other", False, ""),
+    ("Y", "docker-default (enforce)", "0 0 4294967295", "docker-default", True, ""),
+    ("Y", "unconfined", "0 100000 65536", "docker-default", True, ""),
+], ids=["absent", "off", "docker's", "ours", "loads ours", "no parser", "in a container", "in a user namespace"])
+def test_the_usual_apparmor_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: str | None, current: str,
+                                    users: str, loaded: str, parser: bool, chosen: str) -> None:
+    """Trees like the kernel's stand for machines with AppArmor: what is decided, not what the kernel makes of it."""
+    for name, text in (("sys/kernel/security/apparmor/profiles", f"{loaded} (enforce)\n"),
+                       ("proc/self/attr/apparmor/current", f"{current}\n"), ("proc/self/uid_map", users),
+                       *((("sys/module/apparmor/parameters/enabled", f"{enabled}\n"),) if enabled else ())):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    if parser:
+        (tmp_path / "apparmor_parser").write_text(PARSER.format(folder=tmp_path))
+        (tmp_path / "apparmor_parser").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin" if parser else str(tmp_path))
+    if not parser and any(shutil.which("apparmor_parser", path=path) for path in ("/usr/sbin", "/sbin")):
+        pytest.skip("has an apparmor_parser")
+    assert default_profile(str(tmp_path / "sys"), str(tmp_path / "proc")) == chosen
+    parsed = tmp_path / "parsed"
+    assert parsed.exists() == (loaded == "other" and parser)
+    if parsed.exists():
+        assert parsed.read_text().strip().startswith("profile builder-default ") and "deny mount," in parsed.read_text()
 
 
 def test_an_apparmor_profile_that_cannot_be_entered(runner: Runner) -> None:
