@@ -88,16 +88,19 @@ def _inside(folder: str, subdir: str) -> str:
     entry = LocalContext(folder, None).lstat(os.path.normpath(subdir).strip("/"))
     if entry is None or not entry.is_dir:
         raise ContextError(f"the context has no directory `{subdir}`")
-    return entry.host
+    return os.path.join(entry.root.path, entry.path)
 
 
 def _from_scratch(dockerfile: str, scratch: str) -> Inputs:
     """The Dockerfile is in the context too, which came from elsewhere: a link must not lead out of it."""
-    name = dockerfile or os.path.basename(_default_path(scratch))
-    entry = LocalContext(scratch, None).lstat(name)
-    if entry is None or not entry.is_file:
-        raise NoDockerfile(name, "no such file or directory")
-    return _without_rules(name, _read(entry.host, name), scratch)
+    from builder.layer.resolution import follow
+
+    context = LocalContext(scratch, None)
+    for name in (dockerfile,) if dockerfile else DEFAULT_NAMES:
+        entry = follow(context, name)
+        if entry is not None and entry.is_file:
+            return _without_rules(name, _read_open(entry.open(), name), scratch)
+    raise NoDockerfile(dockerfile or DEFAULT_NAMES[0], "no such file or directory")
 
 
 def _without_rules(path: str, text: str, context: str) -> Inputs:
@@ -121,10 +124,18 @@ def _default_path(context: str) -> str:
 
 def _read(path: str, shown: str) -> str:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_DOCKERFILE + 1)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise NoDockerfile(shown, (error.strerror or "unreadable").lower(), _near(path)) from error
+    return _read_open(fd, shown)
+
+
+def _read_open(fd: int, shown: str) -> str:
+    with open(fd, "rb") as file:
+        try:
+            data = file.read(MAX_DOCKERFILE + 1)
+        except OSError as error:
+            raise NoDockerfile(shown, (error.strerror or "unreadable").lower()) from error
     return _decode(data)
 
 

@@ -53,7 +53,7 @@ def find_file(view: MergedView, path: str) -> Entry:
 
 
 def _copy(entry: Entry) -> None:
-    with open(os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+    with open(entry.open(), "rb") as file:
         while piece := file.read(_PIECE):
             write_output(piece)
 

@@ -55,7 +55,7 @@ def _line(entry: Entry, name: str, *, long: bool) -> str:
     status = entry.stat
     size = f"{os.major(status.st_rdev)},{os.minor(status.st_rdev)}" if _is_device(entry) else str(status.st_size)
     changed = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(status.st_mtime))
-    target = f" -> {printable(os.readlink(entry.host))}" if entry.is_link else ""
+    target = f" -> {printable(entry.readlink())}" if entry.is_link else ""
     owner = f"{status.st_uid}:{status.st_gid}"
     return f"{stat.filemode(status.st_mode)} {owner:>9} {size:>10} {changed} {name}{target}"
 

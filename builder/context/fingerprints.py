@@ -78,11 +78,10 @@ class Fingerprints:
         """
         found: list[bytes] = []
         misses: list[int] = []
-        directory, root = "", None
+        files, root = None, None
         for position, entry in enumerate(entries):
-            base = _base(entry)
-            if root is None or base != directory:
-                directory, root = base, self._root(base)
+            if root is None or entry.root is not files:
+                files, root = entry.root, self._root(_base(entry))
             row = root.rows.get(entry.path)
             status = entry.stat
             if row is not None and row[:4] == _times(status):
@@ -97,7 +96,7 @@ class Fingerprints:
 
     def recall(self, place: Entry, facts: bytes) -> str | None:
         """What was noted of these facts, in this build or an earlier one, below the tree of `place`."""
-        directory = _tree(place)
+        directory = _base(place)
         digest = self._notes_of(directory).get(self._digest(facts))
         if digest is not None:
             self._unasked.add(directory)
@@ -107,7 +106,7 @@ class Fingerprints:
         """Remembers `digest` for `facts`, which hold what stat says of `files`; not if one of them may change without
         that changing."""
         if all(self._root(_base(entry)).is_lasting(entry) for entry in files):
-            directory = _tree(place)
+            directory = _base(place)
             self._notes_of(directory)[self._digest(facts)] = digest
             self._noted.add(directory)
 
@@ -168,7 +167,7 @@ class Fingerprints:
         started = self._clock()
         status = entry.stat
         try:
-            file = os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            file = entry.open()
             try:
                 digest = self._content_digest(file, status.st_size)
                 if capability := capability_of(file):
@@ -258,12 +257,7 @@ class _Root:
 
 def _base(entry: Entry) -> str:
     """The directory of this machine that the paths of the entry's tree begin at."""
-    return entry.host[: len(entry.host) - len(entry.path)]
-
-
-def _tree(entry: Entry) -> str:
-    """The same, also where the entry is that directory itself."""
-    return _base(entry).rstrip("/") + "/"
+    return entry.root.path.rstrip("/") + "/"
 
 
 def _times(status: os.stat_result) -> tuple[int, int, int, int]:

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 
 from builder.errors import ContextError
 from builder.language.ignore import IgnoreRules, MatchState
-from builder.layer.resolution import TooManyLinks, canonical
+from builder.layer.resolution import TooManyLinks, canonical, follow
 from builder.layer.tree import Entry
 from builder.layer.view import ABSENT
+from builder.rooted.root import Directory, Root
 
 IGNORE_FILES = (".dockerignore", ".containerignore")
 MAX_IGNORE_FILE = 16 << 20
@@ -44,7 +45,10 @@ class LocalContext:
         """The paths and patterns by which a build takes files of it, where only those would be sent; see `sent.py`."""
         self.root = os.path.realpath(root)
         self._rules = rules
-        self._prefix = self.root.rstrip("/") + "/"
+        try:
+            self._files = Root(self.root, hold=True)
+        except OSError as error:
+            raise Unreadable("", error) from error
 
     @property
     def rules(self) -> IgnoreRules | None:
@@ -88,7 +92,7 @@ class LocalContext:
 
     def excluded_by(self, path: str) -> str | None:
         """The ignore rule that hides the canonical `path`, in words; None if it is not there at all, or visible."""
-        if self._rules is None or not os.path.lexists(self._prefix + path):
+        if self._rules is None or not self._exists(path):
             return None
         return self._rules.explain(path)
 
@@ -107,7 +111,7 @@ class LocalContext:
     def _at(self, path: str) -> Entry | None:
         """The entry at a canonical path."""
         try:
-            entry = Entry(path, self._prefix + path if path else self.root, os.lstat(self._prefix + path))
+            entry = Entry(path, self._files, self._files.lstat(path))
         except OSError as error:
             if error.errno in ABSENT:
                 return None
@@ -115,6 +119,13 @@ class LocalContext:
         if not path or self._rules is None:
             return entry
         return entry if self._is_visible(entry, self._rules.match_parents(path.rpartition("/")[0])) else None
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self._files.lstat(path)
+        except OSError:
+            return False
+        return True
 
     def _directory(self, path: str) -> Entry | None:
         try:
@@ -126,20 +137,15 @@ class LocalContext:
     def _list(self, path: str) -> list[Entry]:
         """Everything in a directory, sorted by the bytes of the names."""
         prefix = f"{path}/" if path else ""
-        host = self._prefix + prefix
+        files = self._files
         try:
-            # Names relative to the open directory: the kernel need not find the way to it again for each of them.
-            fd = os.open(host, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            directory = files.directory(path)
+            names, fd = directory.names(), directory.fd
             try:
-                names = os.listdir(fd)
-                names.sort(key=None if "".join(names).isascii() else os.fsencode)
-                try:
-                    return [Entry(prefix + name, host + name, os.lstat(name, dir_fd=fd)) for name in names]
-                except FileNotFoundError:
-                    return [Entry(prefix + name, host + name, status) for name in names
-                            if (status := _lstat(name, fd)) is not None]
-            finally:
-                os.close(fd)
+                return [Entry(prefix + name, files, os.stat(name, dir_fd=fd, follow_symlinks=False)) for name in names]
+            except FileNotFoundError:
+                return [Entry(prefix + name, files, status) for name in names
+                        if (status := _lstat(name, directory)) is not None]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -207,9 +213,9 @@ class ListedContext(LocalContext):
         return listing.copy()  # whoever walks empties it
 
 
-def _lstat(name: str, directory: int) -> os.stat_result | None:
+def _lstat(name: str, directory: Directory) -> os.stat_result | None:
     try:
-        return os.lstat(name, dir_fd=directory)
+        return directory.lstat(name)
     except FileNotFoundError:
         return None
 
@@ -218,16 +224,33 @@ def find_ignore_file(context_dir: str, dockerfile_path: str) -> tuple[str, str] 
     """The ignore file that goes with a Dockerfile, as (path, text): its own `<Dockerfile>.dockerignore`, also outside
     the context, before those of the context. None if there is none; `dockerfile_path` may be "".
     """
-    own = [dockerfile_path + name for name in IGNORE_FILES] if dockerfile_path else []
-    for path in [*own, *(os.path.join(context_dir, name) for name in IGNORE_FILES)]:
+    for path in [dockerfile_path + name for name in IGNORE_FILES] if dockerfile_path else ():
         try:
-            with open(path, "rb") as file:
-                data = file.read(MAX_IGNORE_FILE + 1)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             if error.errno in ABSENT:
                 continue
             raise Unreadable(path, error) from error
-        if len(data) > MAX_IGNORE_FILE:
-            raise ContextError(f"`{path}` is larger than {MAX_IGNORE_FILE >> 20} MiB")
-        return path, data.decode("utf-8", "surrogateescape")
+        return path, _read_ignore_file(fd, path)
+    context = LocalContext(context_dir)
+    for name in IGNORE_FILES:
+        # A link counts as it is meant: one that leads out of the context leads nowhere.
+        entry = follow(context, name)
+        if entry is not None:
+            path = os.path.join(context_dir, name)
+            try:
+                return path, _read_ignore_file(entry.open(), path)
+            except OSError as error:
+                raise Unreadable(path, error) from error
     return None
+
+
+def _read_ignore_file(fd: int, path: str) -> str:
+    with open(fd, "rb") as file:
+        try:
+            data = file.read(MAX_IGNORE_FILE + 1)
+        except OSError as error:
+            raise Unreadable(path, error) from error
+    if len(data) > MAX_IGNORE_FILE:
+        raise ContextError(f"`{path}` is larger than {MAX_IGNORE_FILE >> 20} MiB")
+    return data.decode("utf-8", "surrogateescape")

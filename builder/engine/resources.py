@@ -19,6 +19,7 @@ from builder.errors import BuilderError
 from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
 from builder.plan.vertices import Plan, SourceImage
+from builder.rooted.root import Root
 from builder.store import Store
 from builder.store.builds import BuildId, Origin
 from builder.store.layers import LayerId
@@ -63,6 +64,8 @@ class Resources:
         self._open_sandbox = sandbox
         self._sandbox: Sandbox | None = None
         self._views: dict[tuple[LayerId, ...], MergedView] = {}
+        self._roots: dict[LayerId, Root] = {}
+        """Of the layers that are looked at; views share them."""
         self._lock = threading.Lock()
         self.cancelled = threading.Event()
 
@@ -118,10 +121,13 @@ class Resources:
         with self._lock:
             view = self._views.get(layers)
         if view is None:
-            view = MergedView(self.layer_dirs(layers))
+            view = MergedView([self._root(layer) for layer in layers])
             with self._lock:
                 self._views[layers] = view
         return view
+
+    def _root(self, layer: LayerId) -> Root:
+        return self._roots.get(layer) or self._roots.setdefault(layer, Root(self.store.layer_dir(layer)))
 
     def layer_dirs(self, layers: tuple[LayerId, ...]) -> list[str]:
         return [self.store.layer_dir(layer) for layer in layers]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
+from functools import partial
 from typing import BinaryIO
 
 import msgspec
@@ -21,6 +22,8 @@ from builder.layer import tarwrite
 from builder.layer.overlay import image_xattrs
 from builder.layer.tree import Entry, FileTree
 from builder.oci import Platform
+from builder.rooted.removing import remove
+from builder.rooted.root import Directory, Root
 
 _TYPES = {stat.S_IFREG: tarwrite.FILE, stat.S_IFDIR: tarwrite.DIRECTORY, stat.S_IFLNK: tarwrite.SYMLINK,
           stat.S_IFCHR: tarwrite.CHAR_DEVICE, stat.S_IFBLK: tarwrite.BLOCK_DEVICE, stat.S_IFIFO: tarwrite.FIFO}
@@ -76,79 +79,83 @@ def write_folder(results: Sequence[PlatformFiles], dest: str, *, split: bool, de
     except OSError as error:
         raise DestinationRefused(dest, error.strerror or str(error)) from error
     written: dict[str, Platform] = {}
+    top = Root(os.path.realpath(dest), hold=True)
     for result in results:
-        folder = os.path.join(dest, platform_folder(result.platform)) if split else dest
+        prefix = platform_folder(result.platform) + "/" if split else ""
         if split:
-            _make_directory(folder, 0o755)
-            written[platform_folder(result.platform)] = result.platform
-        _Folder(folder, result, note).fill(written, os.path.relpath(folder, dest))
+            _make_directory(top.directory(""), prefix[:-1])
+            top.directory("").chmod(prefix[:-1], 0o755)
+            written[prefix[:-1]] = result.platform
+        _Folder(top, prefix, result, note).fill(written)
     if delete:
-        _remove_others(dest, set(written))
+        _remove_others(top, written)
 
 
 class _Folder:
-    """Fills one folder from one tree."""
+    """Fills one folder, which is `prefix` in `top`, from one tree."""
 
-    def __init__(self, root: str, result: PlatformFiles, note: Note) -> None:
-        self._root = root
+    def __init__(self, top: Root, prefix: str, result: PlatformFiles, note: Note) -> None:
+        self._top = top
+        self._prefix = prefix
         self._result = result
         self._note = note
         self._names: dict[tuple[int, int], str] = {}
         self._directories: list[tuple[str, Entry]] = []
 
-    def fill(self, written: dict[str, Platform], prefix: str) -> None:
+    def fill(self, written: dict[str, Platform]) -> None:
         for entry in self._result.tree.walk(""):
-            name = os.path.normpath(os.path.join(prefix, entry.path))
-            _claim(written, name, entry, self._result.platform)
-            self._add(os.path.join(self._root, entry.path), entry)
-        for target, entry in reversed(self._directories):
-            _copy_xattrs(entry.host, target)
-            self._set_times(target, entry)
+            path = self._prefix + entry.path
+            _claim(written, path, entry, self._result.platform)
+            self._add(path, entry)
+        for path, entry in reversed(self._directories):
+            parent, name = self._top.locate(path)
+            _set_xattrs(entry, partial(parent.setxattr, name))
+            parent.chmod(name, stat.S_IMODE(entry.stat.st_mode))
+            parent.utime(name, self._mtime(entry))
 
-    def _add(self, target: str, entry: Entry) -> None:
-        mode = entry.stat.st_mode
+    def _add(self, path: str, entry: Entry) -> None:
+        parent, name = self._top.locate(path)
         if entry.is_dir:
-            _make_directory(target, stat.S_IMODE(mode))
-            self._directories.append((target, entry))
+            _make_directory(parent, name)
+            self._directories.append((path, entry))
             return
-        _clear(target)
+        remove(parent.fd, name)
         identity = (entry.stat.st_dev, entry.stat.st_ino)
         if entry.stat.st_nlink > 1 and identity in self._names:
-            os.link(self._names[identity], target, follow_symlinks=False)
+            there, first = self._top.locate(self._names[identity])
+            os.link(first, name, src_dir_fd=there.fd, dst_dir_fd=parent.fd, follow_symlinks=False)
             return
         if entry.is_link:
-            os.symlink(os.readlink(entry.host), target)
+            os.symlink(entry.readlink(), name, dir_fd=parent.fd)
         elif entry.is_file:
-            self._copy(target, entry)
-        elif not self._make_special(target, entry):
+            self._copy(parent, name, entry)
+        elif not self._make_special(parent, name, entry):
             return
-        self._names[identity] = target
-        self._set_times(target, entry)
+        self._names[identity] = path
+        parent.utime(name, self._mtime(entry))
 
-    def _copy(self, target: str, entry: Entry) -> None:
-        source_fd = os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        target_fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(source_fd, "rb", 0) as source, os.fdopen(target_fd, "wb", 0) as file:
+    def _copy(self, parent: Directory, name: str, entry: Entry) -> None:
+        target_fd = parent.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with os.fdopen(target_fd, "wb", 0) as file, os.fdopen(entry.open(), "rb", 0) as source:
             copy_between(source, file)
-            _copy_xattrs(source_fd, target_fd)
+            _set_xattrs(entry, partial(os.setxattr, target_fd))
             os.fchmod(target_fd, stat.S_IMODE(entry.stat.st_mode))
 
-    def _make_special(self, target: str, entry: Entry) -> bool:
+    def _make_special(self, parent: Directory, name: str, entry: Entry) -> bool:
         mode = entry.stat.st_mode
         if stat.S_ISSOCK(mode):
             return False
         try:
-            os.mknod(target, mode, entry.stat.st_rdev)
+            os.mknod(name, mode, entry.stat.st_rdev, dir_fd=parent.fd)
         except PermissionError:
             self._note(f"the device `{entry.path}` was left out: making it needs root")
             return False
-        os.chmod(target, stat.S_IMODE(mode))
+        parent.chmod(name, stat.S_IMODE(mode))
         return True
 
-    def _set_times(self, target: str, entry: Entry) -> None:
+    def _mtime(self, entry: Entry) -> int:
         epoch = self._result.epoch
-        moment = entry.stat.st_mtime_ns if epoch is None else epoch * 1_000_000_000
-        os.utime(target, ns=(moment, moment), follow_symlinks=False)
+        return entry.stat.st_mtime_ns if epoch is None else epoch * 1_000_000_000
 
 
 def _add_member(out: BinaryIO, entry: Entry, prefix: str, names: dict[tuple[int, int], str],
@@ -158,7 +165,7 @@ def _add_member(out: BinaryIO, entry: Entry, prefix: str, names: dict[tuple[int,
     identity = (status.st_dev, status.st_ino)
     first = names.get(identity, "") if status.st_nlink > 1 and not entry.is_dir else ""
     names.setdefault(identity, name)
-    link = first or (os.readlink(entry.host) if entry.is_link else "")
+    link = first or (entry.readlink() if entry.is_link else "")
     is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
     size = status.st_size if entry.is_file and not first else 0
     out.write(tarwrite.header(
@@ -167,19 +174,18 @@ def _add_member(out: BinaryIO, entry: Entry, prefix: str, names: dict[tuple[int,
         uid=status.st_uid, gid=status.st_gid, size=size, link=os.fsencode(link),
         mtime=int(status.st_mtime) if result.epoch is None else result.epoch,
         device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if is_device else (0, 0),
-        xattrs=() if first else tarwrite.xattr_records(image_xattrs(entry.host))))
+        xattrs=() if first else tarwrite.xattr_records(image_xattrs(entry.root, entry.path))))
     if size:
-        fd = os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb", 0) as source:
+        with os.fdopen(entry.open(), "rb", 0) as source:
             copy_between(source, out)
         out.write(tarwrite.padding(size))
 
 
-def _copy_xattrs(source: str | int, target: str | int) -> None:
+def _set_xattrs(source: Entry, setxattr: Callable[[str, bytes], None]) -> None:
     """As far as the file system there and this user's rights go: without root, a capability cannot be set."""
-    for name, value in image_xattrs(source).items():
+    for name, value in image_xattrs(source.root, source.path).items():
         with contextlib.suppress(OSError):
-            os.setxattr(target, name, value, follow_symlinks=isinstance(target, int))
+            setxattr(name, value)
 
 
 def _claim(written: dict[str, Platform], path: str, entry: Entry, platform: Platform) -> None:
@@ -200,34 +206,28 @@ def _make_private(folder: str) -> None:
             raise
 
 
-def _make_directory(target: str, mode: int) -> None:
-    """A real directory at `target`; whatever else has the name gives way."""
+def _make_directory(parent: Directory, name: str) -> None:
+    """A real directory `name`, open to its owner while it is being filled; whatever else has the name gives way."""
     try:
-        os.mkdir(target, 0o700)
+        os.mkdir(name, 0o700, dir_fd=parent.fd)
+        return
     except FileExistsError:
-        if not stat.S_ISDIR(os.lstat(target).st_mode):
-            os.unlink(target)
-            os.mkdir(target, 0o700)
-    os.chmod(target, mode)
+        pass
+    if stat.S_ISDIR(parent.lstat(name).st_mode):
+        parent.chmod(name, 0o700)
+    else:
+        os.unlink(name, dir_fd=parent.fd)
+        os.mkdir(name, 0o700, dir_fd=parent.fd)
 
 
-def _clear(target: str) -> None:
-    from builder.rooted.removing import remove_path
-
-    remove_path(target)
-
-
-def _remove_others(dest: str, written: set[str]) -> None:
-    for path in _below(dest):
-        if os.path.relpath(path, dest) not in written:
-            _clear(path)
-
-
-def _below(folder: str) -> Iterator[str]:
-    """Paths below a folder, children of a removed directory not visited."""
-    with os.scandir(folder) as entries:
-        found = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for path, is_directory in found:
-        yield path
-        if is_directory and os.path.isdir(path):
-            yield from _below(path)
+def _remove_others(top: Root, written: Container[str]) -> None:
+    pending = [""]
+    while pending:
+        path = pending.pop()
+        directory = top.directory(path)
+        for name in directory.names():
+            inner = f"{path}/{name}" if path else name
+            if inner not in written:
+                remove(directory.fd, name)
+            elif stat.S_ISDIR(directory.lstat(name).st_mode):
+                pending.append(inner)

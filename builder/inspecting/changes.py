@@ -6,9 +6,9 @@ as the step wrote. Times are no difference.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
-import stat
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -17,6 +17,7 @@ from builder.layer.comparing import have_same_bytes
 from builder.layer.overlay import read_xattrs
 from builder.layer.tree import Entry
 from builder.layer.view import MergedView
+from builder.rooted.root import Directory, Root
 
 
 class Kind(enum.StrEnum):
@@ -41,7 +42,7 @@ def changes(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
     common = 0
     while common < min(len(before), len(after)) and before[common] == after[common]:
         common += 1
-    touched = [*before[common:], *after[common:]]
+    touched = [Root(layer).directory("") for layer in (*before[common:], *after[common:])]
     yield from _Comparison(MergedView(before), MergedView(after)).below("", touched)
 
 
@@ -50,14 +51,14 @@ class _Comparison:
         self._before = before
         self._after = after
 
-    def below(self, path: str, touched: Sequence[str]) -> Iterator[Change]:
-        """The differences in the directory `path` of both; `touched` are the host directories that can make one."""
+    def below(self, path: str, touched: Sequence[Directory]) -> Iterator[Change]:
+        """The differences in the directory `path` of both; `touched` are the layers' directories that can make one."""
         old = {_name(entry): entry for entry in self._before.children(path)}
         new = {_name(entry): entry for entry in self._after.children(path)}
         for name in sorted({*old, *new}, key=os.fsencode):
             yield from self._entry(old.get(name), new.get(name), _subdirectories(touched, name))
 
-    def _entry(self, old: Entry | None, new: Entry | None, touched: Sequence[str]) -> Iterator[Change]:
+    def _entry(self, old: Entry | None, new: Entry | None, touched: Sequence[Directory]) -> Iterator[Change]:
         if new is None:
             assert old is not None
             yield _change(Kind.DELETED, old)
@@ -68,7 +69,7 @@ class _Comparison:
             if inside or not _is_alike(old, new):
                 yield _change(Kind.CHANGED, new)
             yield from inside
-        elif old.host != new.host and not (_is_alike(old, new) and _has_same_content(old, new)):
+        elif old.root.path != new.root.path and not (_is_alike(old, new) and _has_same_content(old, new)):
             yield _change(Kind.CHANGED, new)
             if new.is_dir:
                 yield from (_change(Kind.ADDED, entry) for entry in self._after.walk(new.path))
@@ -87,17 +88,12 @@ def _name(entry: Entry) -> str:
     return entry.path.rpartition("/")[2]
 
 
-def _subdirectories(directories: Sequence[str], name: str) -> list[str]:
-    """Those of the directories' entries `name` that are real directories; links are never followed."""
+def _subdirectories(directories: Sequence[Directory], name: str) -> list[Directory]:
+    """Those of the directories' entries `name` that are real directories."""
     found = []
     for directory in directories:
-        path = f"{directory}/{name}"
-        try:
-            status = os.lstat(path)
-        except OSError:
-            continue
-        if stat.S_ISDIR(status.st_mode):
-            found.append(path)
+        with contextlib.suppress(OSError):
+            found.append(directory.enter(name))
     return found
 
 
@@ -108,12 +104,12 @@ def _is_alike(old: Entry, new: Entry) -> bool:
         return False
     if not old.is_file:
         return True
-    return read_xattrs(os.fsencode(old.host)).capability == read_xattrs(os.fsencode(new.host)).capability
+    return read_xattrs(old.root, old.path).capability == read_xattrs(new.root, new.path).capability
 
 
 def _has_same_content(old: Entry, new: Entry) -> bool:
     if old.is_link:
-        return os.readlink(old.host) == os.readlink(new.host)
+        return old.readlink() == new.readlink()
     if not old.is_file:
         return True
-    return old.stat.st_size == new.stat.st_size and have_same_bytes(old.host, new.host)
+    return old.stat.st_size == new.stat.st_size and have_same_bytes(old.open, new.open)

@@ -18,13 +18,13 @@ from builder.layer.overlay import XattrPrefix
 from builder.layer.prefetch import Prefetch
 from builder.layer.rooted import is_base
 from builder.layer.tarread import TarReader
-from builder.layer.tree import FileTree
+from builder.layer.tree import Entry, FileTree
 
 
-def is_archive(path: str) -> bool:
-    """Whether the regular file `path` (a link is none) is an archive that ADD would unpack."""
+def is_archive(entry: Entry) -> bool:
+    """Whether the file `entry` (a link is none) is an archive that ADD would unpack."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = entry.open()
     except OSError:
         return False
     if not stat.S_ISREG(os.fstat(fd).st_mode):

@@ -37,7 +37,7 @@ def open_unchanged(source: Entry) -> int:
     Raises SourceChanged unless it is exactly the file whose status `source` holds, ContextError if it cannot be read.
     """
     try:
-        fd = os.open(source.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = source.open()
     except OSError as error:
         if error.errno in CHANGED:
             raise SourceChanged(source.path) from error
@@ -83,7 +83,8 @@ def copy_content(source: Entry, target: int, *, with_capability: bool) -> bytes:
         os.close(fd)
 
 
-def capability_of(file: int | str) -> bytes:
+def capability_of(file: int) -> bytes:
+    """The file capability of an open file, b"" without one."""
     try:  # listed first: failing to get it takes four times as long
         return os.getxattr(file, CAPABILITY_XATTR) if CAPABILITY_XATTR in os.listxattr(file) else b""
     except OSError as error:

@@ -57,10 +57,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def is_link(self) -> bool:
         return stat.S_ISLNK(self.mode)
 
-    @property
-    def host(self) -> str:
+    def readlink(self) -> str:
         assert self.source is not None
-        return self.source.host
+        return self.source.readlink()
 
 
 class Destination:
@@ -223,7 +222,7 @@ class Destination:
             if not (entry.is_dir or entry.is_link):
                 continue
             status = entry.stat
-            target = os.readlink(entry.host) if entry.is_link else ""
+            target = entry.readlink() if entry.is_link else ""
             row = (entry.path, status.st_mode, status.st_uid, status.st_gid, target, _xattr_digest(entry))
             digest.update(os.fsencode(repr(row)) + b"\n")
         self._note(posixpath.join(path, "**"), f"directories and links {digest.hexdigest()[:32]}")
@@ -238,8 +237,8 @@ def kept_xattrs(entry: Entry) -> dict[str, bytes]:
     """The extended attributes of a directory of the parent that belong to the image."""
     if entry.is_link:
         return {}
-    names = os.listxattr(entry.host, follow_symlinks=False)
-    return {name: os.getxattr(entry.host, name, follow_symlinks=False) for name in sorted(names)
+    names = entry.root.listxattr(entry.path)
+    return {name: entry.root.getxattr(entry.path, name) for name in sorted(names)
             if not name.startswith(_OF_THE_HOST)}
 
 

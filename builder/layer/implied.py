@@ -25,7 +25,7 @@ def inherit_attributes(
 
     Idempotent. Raises MemberFailed.
     """
-    lower = [(layer, MergedView([layer])) for layer in reversed(below)]
+    lower = [MergedView([layer]) for layer in reversed(below)]
     with Extraction(layer_dir, on_chown_error=on_chown_error) as extraction:
         for path in implied:
             entry = _below(path, lower)
@@ -34,15 +34,16 @@ def inherit_attributes(
         extraction.finish()
 
 
-def _below(path: str, lower: Iterable[tuple[str, MergedView]]) -> Entry | None:
+def _below(path: str, lower: Iterable[MergedView]) -> Entry | None:
     """What the topmost layer that has `path` has there; None for a whiteout, and where no layer has it."""
-    for layer, view in lower:
+    for view in lower:
         try:
             place = canonical(view.lstat, path)
             entry = view.lstat(place)
-            if entry is not None:
+            top = view.lstat("")
+            if entry is not None or top is None:
                 return entry
-            os.lstat(os.path.join(layer, place))
+            top.root.lstat(place)
             return None
         except FileNotFoundError:
             continue

@@ -18,6 +18,8 @@ from typing import Literal
 
 import msgspec
 
+from builder.rooted.root import Directory, Root
+
 XattrPrefix = Literal["trusted", "user"]
 
 WHITEOUT_PREFIX = b".wh."
@@ -59,20 +61,21 @@ def make_whiteout(path: str | bytes, *, dir_fd: int | None = None) -> None:
     os.mknod(path, stat.S_IFCHR, 0, dir_fd=dir_fd)
 
 
-def is_opaque(path: str | bytes | int) -> bool:
-    return any(_getxattr(path, name) == b"y" for name in _OPAQUE)
+def is_opaque(where: Directory | Root, name: str) -> bool:
+    """Whether the directory `name` hides what the layers below have there."""
+    return any(_getxattr(where, name, attribute) == b"y" for attribute in _OPAQUE)
 
 
 def set_opaque(path: str | bytes | int, xattr_prefix: XattrPrefix) -> None:
     os.setxattr(path, f"{xattr_prefix}.overlay.opaque", b"y")
 
 
-def clear_opaque(path: str | bytes) -> bool:
+def clear_opaque(where: Directory, name: str) -> bool:
     """Takes the marks of an opaque directory away; whether it had one."""
-    names = [name for name in os.listxattr(path, follow_symlinks=False) if name in _OPAQUE]
-    was_opaque = bool(names) and is_opaque(path)
-    for name in names:
-        os.removexattr(path, name, follow_symlinks=False)
+    marks = [attribute for attribute in where.listxattr(name) if attribute in _OPAQUE]
+    was_opaque = bool(marks) and is_opaque(where, name)
+    for attribute in marks:
+        where.removexattr(name, attribute)
     return was_opaque
 
 
@@ -105,33 +108,33 @@ def give(file: str | bytes | int, uid: int, gid: int, *, record: bool = True, di
         os.close(fd)
 
 
-def read_xattrs(path: bytes) -> Xattrs:
+def read_xattrs(where: Directory | Root, name: str) -> Xattrs:
     """The attributes of a file or directory."""
-    names = os.listxattr(path, follow_symlinks=False)
+    names = where.listxattr(name)
     if not names:
         return NO_XATTRS
     return Xattrs(
-        _portable(_getxattr(path, CAPABILITY_XATTR)) if CAPABILITY_XATTR in names else b"",
-        any(name in names and _getxattr(path, name) == b"y" for name in _OPAQUE),
-        _parse_owner(_getxattr(path, OWNER_XATTR)) if OWNER_XATTR in names else None,
+        _portable(_getxattr(where, name, CAPABILITY_XATTR)) if CAPABILITY_XATTR in names else b"",
+        any(mark in names and _getxattr(where, name, mark) == b"y" for mark in _OPAQUE),
+        _parse_owner(_getxattr(where, name, OWNER_XATTR)) if OWNER_XATTR in names else None,
         min(_ELSEWHERE.intersection(names), default=""),
     )
 
 
-def image_xattrs(file: str | int) -> dict[str, bytes]:
-    """The extended attributes of a file, directory or link that belong to the image rather than to this host.
+def image_xattrs(where: Directory | Root, name: str) -> dict[str, bytes]:
+    """The extended attributes of a file or directory that belong to the image, sorted by name.
 
     Those of overlayfs, of the store and of the host's security modules are left out; a capability is in its portable
     form. What cannot be read counts as absent.
     """
     try:  # listed first: most files have none, and failing to get one takes four times as long
-        names = os.listxattr(file, follow_symlinks=isinstance(file, int))
+        names = where.listxattr(name)
     except OSError as error:
         if error.errno in (errno.ENOTSUP, errno.EPERM):
             return {}
         raise
-    kept = [name for name in sorted(names) if name == CAPABILITY_XATTR or not name.startswith(_OF_THE_HOST)]
-    found = {name: _getxattr(file, name) for name in kept}
+    kept = [mark for mark in sorted(names) if mark == CAPABILITY_XATTR or not mark.startswith(_OF_THE_HOST)]
+    found = {mark: _getxattr(where, name, mark) for mark in kept}
     if CAPABILITY_XATTR in found:
         found[CAPABILITY_XATTR] = _portable(found[CAPABILITY_XATTR])
     return found
@@ -153,9 +156,9 @@ def _parse_owner(value: bytes) -> tuple[int, int] | None:
         return None
 
 
-def _getxattr(path: str | bytes | int, name: str) -> bytes:
+def _getxattr(where: Directory | Root, name: str, attribute: str) -> bytes:
     try:
-        return os.getxattr(path, name, follow_symlinks=isinstance(path, int))
+        return where.getxattr(name, attribute)
     except OSError as error:
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
             return b""

@@ -16,7 +16,7 @@ import msgspec
 from builder.layer import tarwrite
 from builder.layer.compress import Blob, BlobWriter, compressor
 from builder.layer.overlay import OPAQUE_MARKER, WHITEOUT_PREFIX
-from builder.layer.walk import LayerEntry, file_pieces, first_name, link_target, walk_layer
+from builder.layer.walk import LayerEntry, file_pieces, first_name, walk_layer
 from builder.oci import Compression
 
 _TYPES = {
@@ -89,7 +89,7 @@ class _Packer:
             self._writer.write(tarwrite.whiteout(parent + slash + WHITEOUT_PREFIX + base))
             return
         first = first_name(entry, self._names)
-        target = b"" if first else link_target(entry)
+        target = b"" if first else entry.link
         size = 0 if first or entry.kind != stat.S_IFREG else entry.size
         self._writer.write(self._header(entry, first, target, size))
         if entry.opaque:

@@ -56,19 +56,27 @@ def _in_tar_order(item: Item) -> bytes:
 def _entry(item: Item, now: int) -> LayerEntry:
     kind, source = stat.S_IFMT(item.mode), item.source
     size = rdev = 0
-    capability, host = b"", b""
+    capability = link = b""
     if source is not None and kind != stat.S_IFDIR:
-        host = os.fsencode(source.host)
         if source.is_file:  # a socket is copied as an empty file
             size = source.stat.st_size
-            capability = read_xattrs(host).capability if item.keeps_capability else b""
+            capability = read_xattrs(source.root, source.path).capability if item.keeps_capability else b""
+        elif kind == stat.S_IFLNK:
+            link = _link(source)
         elif kind in (stat.S_IFCHR, stat.S_IFBLK):
             rdev = source.stat.st_rdev
             if kind == stat.S_IFCHR and rdev == 0:
                 raise NotStorable(source.path)
     mtime = now if item.mtime_ns is None else item.mtime_ns // NANOSECONDS
-    return LayerEntry(os.fsencode(item.path), host, kind, stat.S_IMODE(item.mode), item.uid, item.gid, size, mtime,
-                      rdev, item.linked, capability)
+    return LayerEntry(os.fsencode(item.path), kind, stat.S_IMODE(item.mode), item.uid, item.gid, size, mtime,
+                      rdev, item.linked, capability, link)
+
+
+def _link(source: Entry) -> bytes:
+    try:
+        return os.fsencode(source.readlink())
+    except OSError as error:
+        raise SourceChanged(source.path) from error
 
 
 def _pieces(source: Entry, space: Callable[[], memoryview]) -> Iterator[memoryview]:

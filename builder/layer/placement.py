@@ -157,7 +157,7 @@ class Placement:
         """Plan the unpacking of a file if it is an archive."""
         from builder.layer.archive import is_archive
 
-        if not is_archive(entry.host):
+        if not is_archive(entry):
             return False
         path = self._destination.resolve(self._path)
         self._destination.make_directories(path, NEW_DIRECTORY_MODE, self._owner or (0, 0))

@@ -6,15 +6,12 @@ slash): the kernel never gets to follow a link that an image or a context brough
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Protocol
 
 from builder.errors import ContextError
 from builder.layer.tree import Entry, FileTree
-
-MAX_LINKS = 40
-"""As many as Linux follows in one path."""
+from builder.rooted.resolving import MAX_LINKS
 
 
 class TooManyLinks(ContextError):
@@ -25,13 +22,12 @@ class TooManyLinks(ContextError):
 
 
 class Located(Protocol):
-    """Something at a path: a link, whose target is read at `host`, or anything else."""
+    """Something at a path: a link, whose target can be read, or anything else."""
 
     @property
     def is_link(self) -> bool: ...
 
-    @property
-    def host(self) -> str: ...
+    def readlink(self) -> str: ...
 
 
 def canonical(at: Callable[[str], Located | None], path: str, *, follow_last: bool = True) -> str:
@@ -58,7 +54,7 @@ def canonical(at: Callable[[str], Located | None], path: str, *, follow_last: bo
         links += 1
         if links > MAX_LINKS:
             raise TooManyLinks(path)
-        target = os.readlink(entry.host)
+        target = entry.readlink()
         if target.startswith("/"):
             done.clear()
         else:

@@ -19,10 +19,10 @@ from builder.errors import ImageError
 from builder.golang.paths import clean_beneath
 from builder.layer.destination import kept_xattrs
 from builder.layer.overlay import XattrPrefix, is_whiteout, make_whiteout, set_opaque
-from builder.layer.resolution import MAX_LINKS
 from builder.layer.tarfields import shown_name
 from builder.layer.tree import Entry, FileTree
 from builder.rooted.removing import remove
+from builder.rooted.resolving import MAX_LINKS
 
 IMPLIED_MODE = 0o755
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -231,7 +231,7 @@ class Root:
 
     def _make_parent(self, member: bytes, path: bytes, lower: Entry | None) -> bytes | None:
         if lower is not None and lower.is_link:
-            return os.fsencode(os.readlink(lower.host))
+            return os.fsencode(lower.readlink())
         if lower is not None and not lower.is_dir:
             raise MemberRefused(member, f"lies behind `{shown_name(path)}`, which is not a directory")
         parent, _, last = path.rpartition(b"/")

@@ -5,12 +5,14 @@ Files are hard links to those of the layers, which nobody changes any more.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Sequence
 
 from builder.layer.overlay import XattrPrefix, is_opaque, is_whiteout, make_whiteout, set_opaque
-from builder.rooted.removing import remove_path
+from builder.rooted.removing import remove
+from builder.rooted.root import LIST, Directory, Root
 
 
 def squash(layer_dirs: Sequence[str], target_dir: str, *, xattr_prefix: XattrPrefix, on_base: bool) -> None:
@@ -18,82 +20,86 @@ def squash(layer_dirs: Sequence[str], target_dir: str, *, xattr_prefix: XattrPre
 
     With `on_base` there are layers below: what these hide of them stays hidden. Without, nothing is left to hide.
     """
-    merge = _Merge(xattr_prefix, on_base=on_base)
+    merge = _Merge(target_dir, xattr_prefix, on_base=on_base)
     for layer_dir in layer_dirs:
-        merge.add(layer_dir, target_dir)
+        merge.add(Root(layer_dir, hold=True))
     merge.finish()
 
 
 class _Merge:
-    def __init__(self, xattr_prefix: XattrPrefix, *, on_base: bool) -> None:
-        self._xattr_prefix = xattr_prefix
+    def __init__(self, target_dir: str, xattr_prefix: XattrPrefix, *, on_base: bool) -> None:
+        self._target = Root(target_dir, hold=True)
+        self._xattr_prefix: XattrPrefix = xattr_prefix
         self._on_base = on_base
         self._times: dict[str, tuple[int, int]] = {}
 
-    def add(self, layer_dir: str, target_dir: str) -> None:
-        self._directory(layer_dir, target_dir)
-        pending = [(layer_dir, target_dir)]
+    def add(self, layer: Root) -> None:
+        self._directory(layer, "")
+        pending = [""]
         while pending:
-            source, target = pending.pop()
-            with os.scandir(source) as entries:
-                for entry in entries:
-                    path = os.path.join(target, entry.name)
-                    status = entry.stat(follow_symlinks=False)
-                    if is_whiteout(status):
-                        _remove(path)
-                        if self._on_base:
-                            make_whiteout(path)
-                    elif stat.S_ISDIR(status.st_mode):
-                        self._directory(entry.path, path)
-                        pending.append((entry.path, path))
-                    else:
-                        _remove(path)
-                        os.link(entry.path, path, follow_symlinks=False)
+            path = pending.pop()
+            source, target = layer.directory(path), self._target.directory(path)
+            for name in source.names():
+                inner = f"{path}/{name}" if path else name
+                status = source.lstat(name)
+                if is_whiteout(status):
+                    remove(target.fd, name)
+                    if self._on_base:
+                        make_whiteout(name, dir_fd=target.fd)
+                elif stat.S_ISDIR(status.st_mode):
+                    self._directory(layer, inner)
+                    pending.append(inner)
+                else:
+                    remove(target.fd, name)
+                    os.link(name, name, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
 
     def finish(self) -> None:
         """Sets the times of the directories, which filling them has changed."""
-        for path, times in reversed(self._times.items()):
-            if os.path.isdir(path) and not os.path.islink(path):
-                os.utime(path, ns=times)
+        for path, (atime, mtime) in reversed(self._times.items()):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self._target.directory(path).utime("", mtime, atime)
 
-    def _directory(self, source: str, target: str) -> None:
-        """Makes `target`, where there is not already a directory, one with the attributes of `source`."""
-        hides = is_opaque(source)
-        existing = _lstat(target)
-        if existing is not None and not stat.S_ISDIR(existing.st_mode):
+    def _directory(self, layer: Root, path: str) -> None:
+        """Makes a directory of the target, where there is not already one, with the attributes of the layer's."""
+        parent, name = self._target.locate(path)
+        hides = is_opaque(layer, path)
+        existing = _kind(parent, name)
+        if existing not in (None, stat.S_IFDIR):
             # What it stood in the way of below stays hidden.
-            os.unlink(target)
+            os.unlink(name, dir_fd=parent.fd)
             existing, hides = None, True
         elif existing is not None and hides:
-            for name in os.listdir(target):
-                _remove(os.path.join(target, name))
+            inside = self._target.directory(path)
+            for inner in inside.names():
+                remove(inside.fd, inner)
         if existing is None:
-            os.mkdir(target)
-        hides = hides or is_opaque(target)
-        _copy_attributes(source, target)
-        if hides and self._on_base:
-            set_opaque(target, self._xattr_prefix)
-        status = os.lstat(source)
-        self._times[target] = (status.st_atime_ns, status.st_mtime_ns)
+            os.mkdir(name, dir_fd=parent.fd)
+        hides = hides or is_opaque(parent, name)
+        status = layer.lstat(path)
+        fd = os.open(name or ".", LIST, dir_fd=parent.fd)
+        try:
+            _copy_attributes(layer, path, status, fd)
+            if hides and self._on_base:
+                set_opaque(fd, self._xattr_prefix)
+        finally:
+            os.close(fd)
+        self._times[path] = (status.st_atime_ns, status.st_mtime_ns)
 
 
-def _copy_attributes(source: str, target: str) -> None:
-    status = os.lstat(source)
-    os.chown(target, status.st_uid, status.st_gid)
-    os.chmod(target, stat.S_IMODE(status.st_mode))
+def _copy_attributes(layer: Root, path: str, status: os.stat_result, target: int) -> None:
+    os.fchown(target, status.st_uid, status.st_gid)
+    os.fchmod(target, stat.S_IMODE(status.st_mode))
     for name in os.listxattr(target):
         os.removexattr(target, name)
-    for name in os.listxattr(source):
+    for name in layer.listxattr(path):
         if ".overlay." not in name:
-            os.setxattr(target, name, os.getxattr(source, name))
+            os.setxattr(target, name, layer.getxattr(path, name))
 
 
-def _lstat(path: str) -> os.stat_result | None:
+def _kind(parent: Directory, name: str) -> int | None:
+    if not name:
+        return stat.S_IFDIR
     try:
-        return os.lstat(path)
+        return stat.S_IFMT(parent.lstat(name).st_mode)
     except FileNotFoundError:
         return None
-
-
-def _remove(path: str) -> None:
-    remove_path(path)

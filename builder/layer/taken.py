@@ -76,7 +76,7 @@ class Taken(msgspec.Struct):
                 entries = [match.entry, *[selected.entry for selected in match.contents]]
                 facts = list(map(_facts_of, [entry.stat for entry in entries]))
                 found.append((number, match.name, [selected.path for selected in match.contents], facts,
-                              [os.readlink(entry.host) for entry, fact in zip(entries, facts, strict=True)
+                              [entry.readlink() for entry, fact in zip(entries, facts, strict=True)
                                if stat.S_ISLNK(fact[0])]))
         trees = [(tree.root_owned, source.literal) for tree, source in zip(self.trees, self.sources, strict=True)]
         return marshal.dumps((trees, found), 2)  # from version 3 on, equal values may become different bytes
@@ -124,7 +124,7 @@ class Taken(msgspec.Struct):
                     # only its contents are copied
                     mode, uid, gid = kind, 0, 0
             elif kind == stat.S_IFLNK:
-                payload = os.fsencode(os.readlink(entry.host))
+                payload = os.fsencode(entry.readlink())
             else:
                 payload = b"%d" % status.st_rdev
             rows.append((number, name, path, mode, uid, gid, payload, first))

@@ -1,7 +1,7 @@
 """A file tree that can be read: the build context, a stack of layers, or one directory.
 
-Trees hand out entries by path inside the tree; each entry knows the host path that holds it, whose parent components
-are free of symbolic links, so it can be opened without leaving the tree (open it with O_NOFOLLOW all the same).
+Trees hand out entries by path inside the tree; each entry knows the root directory that holds it, in which its path is
+canonical, and is opened beneath that by descriptors alone (`builder.rooted`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from typing import Protocol
 
 import msgspec
 
+from builder.rooted.root import Root
+
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One name in a tree: like lstat, never following the last component."""
 
     path: str
     """Inside the tree: no leading slash, no `.` or `..`; "" is the root."""
-    host: str
+    root: Root
+    """What holds it, at the same path."""
     stat: os.stat_result
 
     @property
@@ -33,6 +36,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_file(self) -> bool:
         return stat.S_ISREG(self.stat.st_mode)
+
+    def open(self) -> int:
+        """A descriptor to read the file from. Raises OSError, also for a link."""
+        return self.root.open(self.path)
+
+    def readlink(self) -> str:
+        """The target of a link, as written. Raises OSError."""
+        return self.root.readlink(self.path)
 
 
 def shown(path: str) -> str:

@@ -6,11 +6,10 @@ and a layer that is taken from the cache leaves out what it left out when it was
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
-from builder.layer.copyfile import capability_of
 from builder.layer.destination import Item
+from builder.layer.overlay import read_xattrs
 from builder.layer.taken import ContentDigests
 from builder.layer.tree import Entry
 
@@ -22,9 +21,9 @@ def same_but_for_times(pairs: Iterable[tuple[Item, Entry]], contents: ContentDig
     for item, below in pairs:
         if below.is_file:
             # What comes from a build context has no capability.
-            if item.keeps_capability or not capability_of(below.host):
+            if item.keeps_capability or not read_xattrs(below.root, below.path).capability:
                 files.append((item, below))
-        elif not item.is_link or os.readlink(item.host) == os.readlink(below.host):
+        elif not item.is_link or item.readlink() == below.readlink():
             same.append(item.path)
     copied = contents.digests([item.source for item, _ in files if item.source is not None])
     covered = contents.digests([below for _, below in files])

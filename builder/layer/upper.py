@@ -7,17 +7,22 @@ difference that BuildKit's overlay differ would write, so that the same step giv
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from functools import partial
 
 from builder.errors import StoreError
 from builder.layer.comparing import have_same_bytes
 from builder.layer.overlay import clear_opaque, is_whiteout, make_whiteout, read_xattrs, set_owner
 from builder.layer.tree import Entry, FileTree
 from builder.layer.view import has_one_owner_only
+from builder.rooted.root import Directory, Root
 
 _SECOND = 1_000_000_000
+_PATH_LIMIT = 4000
+"""Bytes of a path that an image may hold, less than PATH_MAX so that it can be unpacked somewhere."""
 _SHOWN = 60
 """Characters of a very long path."""
 
@@ -35,7 +40,7 @@ class UpperTooDeep(StoreError):
     def __init__(self, path: str) -> None:
         super().__init__(
             f"the step left a path that is too long for an image: `/{path[:_SHOWN]}...`",
-            notes=("a path may have about 4000 bytes",),
+            notes=(f"a path may have {_PATH_LIMIT} bytes",),
             hint="let the step remove it, or keep it in `RUN --mount=type=tmpfs,target=...`",
         )
 
@@ -53,14 +58,12 @@ def prune_upper(upper_dir: str, below: FileTree) -> None:
             pruning.inherit_groups()
         pruning.run()
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise UpperTooDeep(os.path.relpath(error.filename, upper_dir)) from error
         raise UpperUnusable(pruning.path, error) from error
 
 
 class _Pruning:
     def __init__(self, upper_dir: str, below: FileTree) -> None:
-        self._upper = upper_dir
+        self._upper = Root(upper_dir, hold=True)
         self._below = below
         self._times: dict[str, int] = {}
         """When the directories in which something may be removed were changed last."""
@@ -73,16 +76,18 @@ class _Pruning:
         pending = [""]
         while pending:
             self.path = pending.pop()
-            host = self._host(self.path)
-            status, owner = os.lstat(host), read_xattrs(os.fsencode(host)).owner
+            directory = self._upper.directory(self.path)
+            status, owner = os.stat(directory.fd), read_xattrs(directory, "").owner
             group = owner[1] if owner and status.st_mode & stat.S_ISGID else None
-            with os.scandir(host) as listing:
-                for item in listing:
-                    child = f"{self.path}/{item.name}" if self.path else item.name
-                    if group is not None and _can_be_recorded(item) and self._below.lstat(child) is None:
-                        set_owner(item.path, item.stat(follow_symlinks=False).st_uid, group)
-                    if item.is_dir(follow_symlinks=False):
-                        pending.append(child)
+            for name in directory.names():
+                child = f"{self.path}/{name}" if self.path else name
+                status = directory.lstat(name)
+                if group is not None and _can_be_recorded(directory, name, status) and self._below.lstat(child) is None:
+                    fd = directory.open(name)
+                    set_owner(fd, status.st_uid, group)
+                    os.close(fd)
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(child)
 
     def run(self) -> None:
         pending = [("", False)]
@@ -95,83 +100,88 @@ class _Pruning:
         for path, lower in reversed(merged):
             self._drop_if_same(path, lower)
         for path, time in self._times.items():
-            if os.path.isdir(host := self._host(path)):
-                os.utime(host, ns=(time, time))
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self._upper.directory(path).utime("", time)
 
     def _directory(self, path: str, hidden: bool) -> list[tuple[str, Entry, bool]]:
         """Prunes one directory that is also below; returns those in it, and whether something hides theirs."""
-        host = self._host(path)
-        self._times[path] = os.stat(host).st_mtime_ns
-        hidden = clear_opaque(host) or hidden
-        names = set()
+        directory = self._upper.directory(path)
+        self._times[path] = os.stat(directory.fd).st_mtime_ns
+        hidden = clear_opaque(directory, "") or hidden
+        names = directory.names()
         directories = []
-        with os.scandir(host) as listing:
-            for item in list(listing):
-                names.add(item.name)
-                child = f"{path}/{item.name}" if path else item.name
-                lower = self._below.lstat(child)
-                if not item.is_dir(follow_symlinks=False):
-                    if _says_nothing(item.path, item.stat(follow_symlinks=False), lower):
-                        os.unlink(item.path)
-                elif lower is not None and lower.is_dir:
-                    directories.append((child, lower, hidden))
-                else:
-                    _clear_opaque_below(item.path)
+        for name in names:
+            child = f"{path}/{name}" if path else name
+            _check_length(child)
+            lower = self._below.lstat(child)
+            status = directory.lstat(name)
+            if not stat.S_ISDIR(status.st_mode):
+                if _says_nothing(directory, name, status, lower):
+                    os.unlink(name, dir_fd=directory.fd)
+            elif lower is not None and lower.is_dir:
+                directories.append((child, lower, hidden))
+            else:
+                _clear_opaque_below(directory, name, child)
         if hidden:
             for entry in self._below.children(path):
                 name = entry.path.rpartition("/")[2]
                 if name not in names:
-                    make_whiteout(os.path.join(host, name))
+                    make_whiteout(name, dir_fd=directory.fd)
         return directories
 
     def _drop_if_same(self, path: str, lower: Entry) -> None:
-        host = self._host(path)
-        if _has_same_attributes(host, os.lstat(host), lower):
+        directory, name = self._upper.locate(path)
+        if _has_same_attributes(directory, name, directory.lstat(name), lower):
             try:
-                os.rmdir(host)
+                os.rmdir(name, dir_fd=directory.fd)
             except OSError:
                 return  # it still holds something
 
-    def _host(self, path: str) -> str:
-        return f"{self._upper}/{path}" if path else self._upper
+
+def _can_be_recorded(directory: Directory, name: str, status: os.stat_result) -> bool:
+    kind = stat.S_IFMT(status.st_mode)
+    return kind in (stat.S_IFREG, stat.S_IFDIR) and read_xattrs(directory, name).owner is None
 
 
-def _can_be_recorded(item: os.DirEntry[str]) -> bool:
-    regular = item.is_file(follow_symlinks=False) or item.is_dir(follow_symlinks=False)
-    return regular and read_xattrs(os.fsencode(item.path)).owner is None
+def _check_length(path: str) -> None:
+    if len(path) > _PATH_LIMIT // 4 and len(os.fsencode(path)) > _PATH_LIMIT:
+        raise UpperTooDeep(path)
 
 
-def _clear_opaque_below(host: str) -> None:
+def _clear_opaque_below(parent: Directory, name: str, path: str) -> None:
     """Of a directory with nothing below it, and of all in it."""
-    pending = [host]
+    pending = [(parent, name, path)]
     while pending:
-        directory = pending.pop()
-        clear_opaque(directory)
-        with os.scandir(directory) as listing:
-            pending += [item.path for item in listing if item.is_dir(follow_symlinks=False)]
+        directory, name, path = pending.pop()
+        _check_length(path)
+        if not stat.S_ISDIR(directory.lstat(name).st_mode):
+            continue
+        inner = directory.enter(name)
+        clear_opaque(inner, "")
+        pending += [(inner, name, f"{path}/{name}") for name in inner.names()]
 
 
-def _says_nothing(host: str, status: os.stat_result, lower: Entry | None) -> bool:
+def _says_nothing(directory: Directory, name: str, status: os.stat_result, lower: Entry | None) -> bool:
     if is_whiteout(status):
         return lower is None
-    return lower is not None and _is_same(host, status, lower)
+    return lower is not None and _is_same(directory, name, status, lower)
 
 
-def _is_same(host: str, status: os.stat_result, lower: Entry) -> bool:
+def _is_same(directory: Directory, name: str, status: os.stat_result, lower: Entry) -> bool:
     """Whether a file was copied up without being changed."""
     other = lower.stat
-    if not _has_same_attributes(host, status, lower) or status.st_size != other.st_size:
+    if not _has_same_attributes(directory, name, status, lower) or status.st_size != other.st_size:
         return False
     if status.st_mtime_ns != other.st_mtime_ns:
         return False
     if status.st_mtime_ns % _SECOND:
         return True
     if stat.S_ISLNK(status.st_mode):
-        return os.readlink(host) == os.readlink(lower.host)
-    return not stat.S_ISREG(status.st_mode) or have_same_bytes(host, lower.host)
+        return directory.readlink(name) == lower.readlink()
+    return not stat.S_ISREG(status.st_mode) or have_same_bytes(partial(directory.open, name), lower.open)
 
 
-def _has_same_attributes(host: str, status: os.stat_result, lower: Entry) -> bool:
+def _has_same_attributes(directory: Directory, name: str, status: os.stat_result, lower: Entry) -> bool:
     other = lower.stat
     if status.st_mode != other.st_mode:
         return False
@@ -180,5 +190,5 @@ def _has_same_attributes(host: str, status: os.stat_result, lower: Entry) -> boo
         return status.st_rdev == other.st_rdev and owners[0] == owners[1]
     if stat.S_ISLNK(status.st_mode):
         return owners[0] == owners[1]
-    mine, theirs = read_xattrs(os.fsencode(host)), read_xattrs(os.fsencode(lower.host))
+    mine, theirs = read_xattrs(directory, name), read_xattrs(lower.root, lower.path)
     return (mine.capability, mine.owner or owners[0]) == (theirs.capability, theirs.owner or owners[1])

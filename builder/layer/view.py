@@ -19,6 +19,7 @@ from builder.errors import ImageError
 from builder.layer.overlay import is_opaque, is_whiteout, read_xattrs
 from builder.layer.resolution import TooManyLinks, canonical
 from builder.layer.tree import Entry
+from builder.rooted.root import Root
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
 
@@ -32,8 +33,8 @@ class FileTooLarge(ImageError):
 
 class _Directory(msgspec.Struct, frozen=True):
     entry: Entry
-    hosts: tuple[str, ...]
-    """The host directories that make it up, top layer first; their own opaqueness is taken into account."""
+    roots: tuple[Root, ...]
+    """The layers in which it is made up, the top one first; their own opaqueness is taken into account."""
 
 
 class MergedView:
@@ -46,16 +47,17 @@ class MergedView:
 
     root_owned = False
 
-    def __init__(self, layer_dirs: Sequence[str], *, recorded_owners: bool | None = None) -> None:
+    def __init__(self, layers: Sequence[str | Root], *, recorded_owners: bool | None = None) -> None:
         self._recorded_owners = has_one_owner_only() if recorded_owners is None else recorded_owners
-        self._directories: dict[str, _Directory | None] = {"": self._root(tuple(reversed(layer_dirs)))}
+        roots = tuple(layer if isinstance(layer, Root) else Root(layer) for layer in reversed(layers))
+        self._directories: dict[str, _Directory | None] = {"": self._root(roots)}
 
-    def _root(self, hosts: tuple[str, ...]) -> _Directory | None:
-        for position, host in enumerate(hosts):
-            if is_opaque(host):
-                hosts = hosts[: position + 1]
+    def _root(self, roots: tuple[Root, ...]) -> _Directory | None:
+        for position, root in enumerate(roots):
+            if is_opaque(root, ""):
+                roots = roots[: position + 1]
                 break
-        return _Directory(self._entry("", hosts[0], os.stat(hosts[0])), hosts) if hosts else None
+        return _Directory(self._entry("", roots[0], roots[0].lstat("")), roots) if roots else None
 
     # -- FileTree ------------------------------------------------------------------------------------------------
 
@@ -90,7 +92,7 @@ class MergedView:
     def read_link(self, path: str) -> str | None:
         """The target of the symbolic link at `path`, as written; None if it is no link."""
         entry = self.lstat(path)
-        return os.readlink(entry.host) if entry is not None and entry.is_link else None
+        return entry.readlink() if entry is not None and entry.is_link else None
 
     def read_file(self, path: str, limit: int = 10 << 20) -> bytes | None:
         """The content of the regular file that `path` leads to; None if it leads to none.
@@ -107,14 +109,14 @@ class MergedView:
         if not path:
             root = self._directories[""]
             return root.entry if root else None
-        parent, _, name = path.rpartition("/")
+        parent = path.rpartition("/")[0]
         directory = self._directory(parent)
         if directory is None:
             return None
         known = self._directories.get(path)
         if known is not None:
             return known.entry
-        return self._look_up(directory, path, name)
+        return self._look_up(directory, path)
 
     def _directory_of(self, path: str) -> _Directory | None:
         try:
@@ -127,21 +129,20 @@ class MergedView:
         if path in self._directories:
             return self._directories[path]
         self._directories[path] = None
-        parent, _, name = path.rpartition("/")
+        parent = path.rpartition("/")[0]
         directory = self._directory(parent)
         if directory is not None:
-            self._look_up(directory, path, name)
+            self._look_up(directory, path)
         return self._directories[path]
 
-    def _look_up(self, parent: _Directory, path: str, name: str) -> Entry | None:
-        """Find `name` in the layers of `parent`, from the top; a directory goes on down while it merges."""
-        hosts: list[str] = []
+    def _look_up(self, parent: _Directory, path: str) -> Entry | None:
+        """Find what is at `path` in the layers of `parent`, from the top; a directory goes on down while it merges."""
+        roots: list[Root] = []
         top: Entry | None = None
-        last = len(parent.hosts) - 1
-        for position, base in enumerate(parent.hosts):
-            host = f"{base}/{name}"
+        last = len(parent.roots) - 1
+        for position, root in enumerate(parent.roots):
             try:
-                status = os.lstat(host)
+                status = root.lstat(path)
             except OSError as error:
                 if error.errno in ABSENT:
                     continue
@@ -149,60 +150,60 @@ class MergedView:
             if is_whiteout(status):
                 break
             if not stat.S_ISDIR(status.st_mode):
-                return self._entry(path, host, status) if top is None else self._remember(top, hosts)
-            top = top or self._entry(path, host, status)
-            hosts.append(host)
-            if position != last and is_opaque(host):
+                return self._entry(path, root, status) if top is None else self._remember(top, roots)
+            top = top or self._entry(path, root, status)
+            roots.append(root)
+            if position != last and is_opaque(root, path):
                 break
-        return self._remember(top, hosts) if top else None
+        return self._remember(top, roots) if top else None
 
-    def _entry(self, path: str, host: str, status: os.stat_result) -> Entry:
+    def _entry(self, path: str, root: Root, status: os.stat_result) -> Entry:
         if self._recorded_owners and stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFDIR):
-            owner = read_xattrs(os.fsencode(host)).owner
+            owner = read_xattrs(root, path).owner
             if owner is not None:
                 status = _with_owner(status, *owner)
-        return Entry(path, host, status)
+        return Entry(path, root, status)
 
-    def _remember(self, entry: Entry, hosts: list[str]) -> Entry:
-        self._directories[entry.path] = _Directory(entry, tuple(hosts))
+    def _remember(self, entry: Entry, roots: list[Root]) -> Entry:
+        self._directories[entry.path] = _Directory(entry, tuple(roots))
         return entry
 
     def _list(self, directory: _Directory) -> list[Entry]:
         """The children of a directory, sorted; what the subdirectories consist of is remembered on the way."""
-        prefix = f"{directory.entry.path}/" if directory.entry.path else ""
+        base = directory.entry.path
+        prefix = f"{base}/" if base else ""
         tops: dict[str, Entry | None] = {}
-        merging: dict[str, list[str]] = {}
-        for base in directory.hosts:
+        merging: dict[str, list[Root]] = {}
+        for root in directory.roots:
             ended = {name for name in tops if name not in merging}
-            with os.scandir(base) as listing:
-                for item in listing:
-                    name = item.name
-                    if name in ended:
-                        continue
-                    status = item.stat(follow_symlinks=False)
-                    if name in merging:
-                        if not stat.S_ISDIR(status.st_mode) or is_opaque(merging[name][-1]):
-                            self._remember_merged(tops[name], merging.pop(name))
-                        else:
-                            merging[name].append(item.path)
-                    elif is_whiteout(status):
-                        tops[name] = None
+            opened = root.directory(base)
+            for name in opened.names():
+                if name in ended:
+                    continue
+                status = opened.lstat(name)
+                if name in merging:
+                    if not stat.S_ISDIR(status.st_mode) or is_opaque(merging[name][-1], prefix + name):
+                        self._remember_merged(tops[name], merging.pop(name))
                     else:
-                        tops[name] = self._entry(prefix + name, item.path, status)
-                        if stat.S_ISDIR(status.st_mode):
-                            merging[name] = [item.path]
-        for name, hosts in merging.items():
-            self._remember_merged(tops[name], hosts)
+                        merging[name].append(root)
+                elif is_whiteout(status):
+                    tops[name] = None
+                else:
+                    tops[name] = self._entry(prefix + name, root, status)
+                    if stat.S_ISDIR(status.st_mode):
+                        merging[name] = [root]
+        for name, roots in merging.items():
+            self._remember_merged(tops[name], roots)
         return [entry for _, entry in sorted((os.fsencode(name), entry) for name, entry in tops.items() if entry)]
 
-    def _remember_merged(self, entry: Entry | None, hosts: list[str]) -> None:
+    def _remember_merged(self, entry: Entry | None, roots: list[Root]) -> None:
         assert entry is not None
-        self._remember(entry, hosts)
+        self._remember(entry, roots)
 
 
 def read_entry(entry: Entry, limit: int) -> bytes:
     """The content of a regular file of a tree, at most `limit` bytes, else FileTooLarge."""
-    with open(os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+    with open(entry.open(), "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise FileTooLarge(entry.path, limit)

@@ -11,6 +11,7 @@ import msgspec
 
 from builder.errors import StoreError
 from builder.layer.overlay import NO_XATTRS, Xattrs, is_whiteout, read_xattrs
+from builder.rooted.root import DIRECTORY, Directory
 
 NANOSECONDS = 1_000_000_000
 
@@ -45,8 +46,6 @@ class LayerEntry(msgspec.Struct, gc=False):
 
     name: bytes
     """Inside the layer, no leading slash, no trailing one."""
-    host: bytes
-    """Where bytes or link target are; what a directory is without them has b""."""
     kind: int
     """`stat.S_IFMT` of it; whiteouts are told by `whiteout`."""
     mode: int
@@ -59,35 +58,36 @@ class LayerEntry(msgspec.Struct, gc=False):
     file: Hashable
     """Equal for the names of one file; None for what has one name."""
     capability: bytes
+    link: bytes = b""
+    """What a symbolic link says."""
     opaque: bool = False
     whiteout: bool = False
+    directory: Directory | None = None
+    """Where the file is, under the last component of its name; None if its bytes are elsewhere."""
 
 
 def walk_layer(layer_dir: str) -> Iterator[LayerEntry]:
     """Every name in `layer_dir` but the directory itself and sockets, which no tar holds. Raises LayerUnreadable,
     RedirectInLayer.
     """
-    root = os.fsencode(layer_dir).rstrip(b"/") or b"/"
-    skip = len(root.rstrip(b"/")) + 1
-    path = root
-    pending: list[os.DirEntry[bytes]] = []
+    path = ""
     try:
-        pending = _children(root)
+        pending = _children(Directory(os.open(layer_dir, DIRECTORY)), "")
         while pending:
-            item = pending.pop()
-            path = item.path
-            status = item.stat(follow_symlinks=False)
+            directory, name, path = pending.pop()
+            status = directory.lstat(name)
             kind = stat.S_IFMT(status.st_mode)
             if kind == stat.S_IFSOCK:
                 continue
-            xattrs = read_xattrs(path) if kind in (stat.S_IFREG, stat.S_IFDIR) else NO_XATTRS
+            xattrs = read_xattrs(directory, name) if kind in (stat.S_IFREG, stat.S_IFDIR) else NO_XATTRS
             if xattrs.elsewhere:
-                raise RedirectInLayer(os.fsdecode(path[skip:]), xattrs.elsewhere)
-            yield _entry(path[skip:], path, kind, status, xattrs)
+                raise RedirectInLayer(path, xattrs.elsewhere)
+            link = os.fsencode(directory.readlink(name)) if kind == stat.S_IFLNK else b""
+            yield _entry(path, kind, status, xattrs, link, directory)
             if kind == stat.S_IFDIR:
-                pending += _children(path)
+                pending += _children(directory.enter(name), f"{path}/")
     except OSError as error:
-        raise LayerUnreadable(os.fsdecode(path[skip:]), error) from error
+        raise LayerUnreadable(path, error) from error
 
 
 def first_name(entry: LayerEntry, names: dict[Hashable, bytes]) -> bytes:
@@ -98,16 +98,6 @@ def first_name(entry: LayerEntry, names: dict[Hashable, bytes]) -> bytes:
     return b"" if first is entry.name else first
 
 
-def link_target(entry: LayerEntry) -> bytes:
-    """What a symbolic link says; b"" for everything else. Raises LayerUnreadable."""
-    if entry.kind != stat.S_IFLNK:
-        return b""
-    try:
-        return os.readlink(entry.host)
-    except OSError as error:
-        raise LayerUnreadable(os.fsdecode(entry.name), error) from error
-
-
 def file_pieces(entry: LayerEntry, space: Callable[[], memoryview]) -> Iterator[memoryview]:
     """The bytes of a regular file, read into what `space` gives for each piece; nothing for other kinds.
 
@@ -116,8 +106,9 @@ def file_pieces(entry: LayerEntry, space: Callable[[], memoryview]) -> Iterator[
     left = entry.size if entry.kind == stat.S_IFREG else 0
     if not left:
         return
+    assert entry.directory is not None
     try:
-        fd = os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = entry.directory.open(os.fsdecode(entry.name.rpartition(b"/")[2]))
         try:
             while left:
                 room = space()
@@ -132,19 +123,16 @@ def file_pieces(entry: LayerEntry, space: Callable[[], memoryview]) -> Iterator[
         raise LayerUnreadable(os.fsdecode(entry.name), error) from error
 
 
-def _children(path: bytes) -> list[os.DirEntry[bytes]]:
-    with os.scandir(path) as listing:
-        return sorted(listing, key=_name, reverse=True)
+def _children(directory: Directory, prefix: str) -> list[tuple[Directory, str, str]]:
+    """What is in a directory, the last first: where it is, its name, its path."""
+    return [(directory, name, prefix + name) for name in reversed(directory.names())]
 
 
-def _name(item: os.DirEntry[bytes]) -> bytes:
-    return item.name
-
-
-def _entry(name: bytes, host: bytes, kind: int, status: os.stat_result, xattrs: Xattrs) -> LayerEntry:
+def _entry(path: str, kind: int, status: os.stat_result, xattrs: Xattrs, link: bytes,
+           directory: Directory) -> LayerEntry:
     uid, gid = xattrs.owner or (status.st_uid, status.st_gid)
     file = (status.st_dev, status.st_ino) if status.st_nlink > 1 and kind != stat.S_IFDIR else None
     whiteout = kind == stat.S_IFCHR and is_whiteout(status)
-    return LayerEntry(name, host, kind, stat.S_IMODE(status.st_mode), uid, gid, status.st_size,
-                      status.st_mtime_ns // NANOSECONDS, status.st_rdev, file, xattrs.capability, xattrs.opaque,
-                      whiteout)
+    return LayerEntry(os.fsencode(path), kind, stat.S_IMODE(status.st_mode), uid, gid, status.st_size,
+                      status.st_mtime_ns // NANOSECONDS, status.st_rdev, file, xattrs.capability, link, xattrs.opaque,
+                      whiteout, directory)

@@ -17,6 +17,7 @@ from builder.layer.newfiles import NewFiles, new_files
 from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, give
 from builder.layer.placement import Unpack
 from builder.layer.tree import FileTree
+from builder.rooted.root import LIST, Directory, Root
 
 
 class LayerNotWritten(StoreError):
@@ -39,10 +40,11 @@ class Writer:
 
     def __init__(self, diff_dir: str, now_ns: int | None) -> None:
         self._diff_dir = diff_dir
+        self._root = Root(diff_dir, hold=True)
         self._now_ns = time.time_ns() if now_ns is None else now_ns
         self._names: dict[tuple[int, int, int], str] = {}
         """Where the first name of a file with several names was written."""
-        self._new = _new_files(diff_dir)
+        self._new = _new_files(self._root)
 
     def unpack(self, unpack: Unpack, parent: FileTree | None, owner: tuple[int, int] | None,
                xattr_prefix: XattrPrefix) -> None:
@@ -59,48 +61,47 @@ class Writer:
         item: Item | None = None
         try:
             for item in items:
-                self._make(item, self._host(item))
+                self._make(item)
             for item in reversed(items):
                 if item.is_dir:
-                    self._finish_directory(item, self._host(item))
+                    self._finish_directory(item)
         except OSError as error:
             assert item is not None
             raise LayerNotWritten(item.path, error) from error
 
-    def _host(self, item: Item) -> str:
-        return f"{self._diff_dir}/{item.path}" if item.path else self._diff_dir
-
-    def _make(self, item: Item, host: str) -> None:
+    def _make(self, item: Item) -> None:
+        parent, name = self._root.locate(item.path)
         if item.is_dir:
-            if item.path:
-                _make_directory(host)
+            if name:
+                _make_directory(parent, name)
             return
         assert item.source is not None
         if item.linked is not None:
-            first = self._names.setdefault(item.linked, host)
-            if first != host:
-                os.link(first, host, follow_symlinks=False)
+            first = self._names.setdefault(item.linked, item.path)
+            if first != item.path:
+                there, known = self._root.locate(first)
+                os.link(known, name, src_dir_fd=there.fd, dst_dir_fd=parent.fd, follow_symlinks=False)
                 return
         kind = stat.S_IFMT(item.mode)
         if kind == stat.S_IFREG:
-            self._make_file(item, host)
-        elif kind == stat.S_IFLNK:
-            os.symlink(os.readlink(item.source.host), host)
-            give(host, item.uid, item.gid)
+            self._make_file(item, parent, name)
+            return
+        if kind == stat.S_IFLNK:
+            os.symlink(item.source.readlink(), name, dir_fd=parent.fd)
         else:
             if kind == stat.S_IFCHR and item.source.stat.st_rdev == 0:
                 raise NotStorable(item.source.path)
-            os.mknod(host, kind | 0o600, item.source.stat.st_rdev if kind != stat.S_IFIFO else 0)
-            give(host, item.uid, item.gid)
-            os.chmod(host, stat.S_IMODE(item.mode))
-        if kind != stat.S_IFREG:
-            self._set_mtime(item, host)
+            os.mknod(name, kind | 0o600, item.source.stat.st_rdev if kind != stat.S_IFIFO else 0, dir_fd=parent.fd)
+        give(name, item.uid, item.gid, dir_fd=parent.fd)
+        if kind != stat.S_IFLNK:
+            parent.chmod(name, stat.S_IMODE(item.mode))
+        parent.utime(name, self._mtime(item))
 
-    def _make_file(self, item: Item, host: str) -> None:
+    def _make_file(self, item: Item, parent: Directory, name: str) -> None:
         assert item.source is not None
         wanted = stat.S_IMODE(item.mode)
         mode = self._new.mode(wanted)
-        target = os.open(host, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        target = parent.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             capability = b""
             if not stat.S_ISSOCK(item.source.stat.st_mode):
@@ -111,38 +112,41 @@ class Writer:
                 os.fchmod(target, wanted)
             if capability:
                 os.setxattr(target, CAPABILITY_XATTR, capability)
-            self._set_mtime(item, target)
+            mtime = self._mtime(item)
+            os.utime(target, ns=(mtime, mtime))
         finally:
             os.close(target)
 
-    def _finish_directory(self, item: Item, host: str) -> None:
-        if item.below is not None:
-            for name, value in kept_xattrs(item.below).items():
-                os.setxattr(host, name, value)
-        give(host, item.uid, item.gid)
-        os.chmod(host, stat.S_IMODE(item.mode))
-        self._set_mtime(item, host)
+    def _finish_directory(self, item: Item) -> None:
+        parent, name = self._root.locate(item.path)
+        fd = os.open(name or ".", LIST, dir_fd=parent.fd)
+        try:
+            if item.below is not None:
+                for attribute, value in kept_xattrs(item.below).items():
+                    os.setxattr(fd, attribute, value)
+            give(fd, item.uid, item.gid)
+            os.fchmod(fd, stat.S_IMODE(item.mode))
+            mtime = self._mtime(item)
+            os.utime(fd, ns=(mtime, mtime))
+        finally:
+            os.close(fd)
 
-    def _set_mtime(self, item: Item, target: str | int) -> None:
-        mtime = self._now_ns if item.mtime_ns is None else item.mtime_ns
-        if isinstance(target, int):
-            os.utime(target, ns=(mtime, mtime))
-        else:
-            os.utime(target, ns=(mtime, mtime), follow_symlinks=False)
+    def _mtime(self, item: Item) -> int:
+        return self._now_ns if item.mtime_ns is None else item.mtime_ns
 
 
-def _new_files(diff_dir: str) -> NewFiles:
-    fd = os.open(diff_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _new_files(root: Root) -> NewFiles:
+    fd = os.open(".", LIST, dir_fd=root.directory("").fd)
     try:
         return new_files(fd)
     finally:
         os.close(fd)
 
 
-def _make_directory(host: str) -> None:
+def _make_directory(parent: Directory, name: str) -> None:
     try:
-        os.mkdir(host, 0o700)
+        os.mkdir(name, 0o700, dir_fd=parent.fd)
     except FileExistsError:
         """An archive has put it there."""
-        if not stat.S_ISDIR(os.lstat(host).st_mode):
+        if not stat.S_ISDIR(parent.lstat(name).st_mode):
             raise

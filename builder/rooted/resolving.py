@@ -10,10 +10,10 @@ import errno
 import os
 import stat
 
+from builder.rooted.root import LOOK
+
 MAX_LINKS = 40
 """As many as Linux follows in one path."""
-
-_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Place:
@@ -59,7 +59,7 @@ def walk(root: int, path: str) -> Place:
                 missing.append(name)
                 continue
             try:
-                fd = os.open(name, _LOOK, dir_fd=fds[-1])
+                fd = os.open(name, LOOK, dir_fd=fds[-1])
             except FileNotFoundError:
                 missing.append(name)
                 continue
@@ -90,7 +90,7 @@ def make_directories(place: Place, *, uid: int = 0, gid: int = 0) -> int:
         os.mkdir(name, 0o755, dir_fd=fd)
         if uid or gid:
             os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
-        inner = os.open(name, _LOOK | os.O_DIRECTORY, dir_fd=fd)
+        inner = os.open(name, LOOK | os.O_DIRECTORY, dir_fd=fd)
         os.close(fd)
         fd = inner
     return fd

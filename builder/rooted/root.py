@@ -11,6 +11,10 @@ DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags that open one to list it."""
+
+LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags that open whatever is there, a link too, without any effect."""
+
 _NO_NAMES = ("", ".", "..")
 _MOST_OPEN = 128
 
@@ -34,12 +38,14 @@ class Directory:
         return Directory(os.open(_single(name), DIRECTORY, dir_fd=self.fd))
 
     def names(self) -> list[str]:
-        """What is in it, in no order."""
+        """What is in it, sorted by bytes."""
         fd = os.open(".", LIST, dir_fd=self.fd)
         try:
-            return os.listdir(fd)
+            names = os.listdir(fd)
         finally:
             os.close(fd)
+        names.sort(key=None if "".join(names).isascii() else os.fsencode)
+        return names
 
     def lstat(self, name: str) -> os.stat_result:
         return os.stat(_single(name), dir_fd=self.fd, follow_symlinks=False)
@@ -50,6 +56,21 @@ class Directory:
 
     def readlink(self, name: str) -> str:
         return os.readlink(_single(name), dir_fd=self.fd)
+
+    def chmod(self, name: str, mode: int) -> None:
+        fd = os.open(_single(name), LOOK, dir_fd=self.fd)
+        try:
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+        finally:
+            os.close(fd)
+
+    def chown(self, name: str, uid: int, gid: int) -> None:
+        os.chown(_single(name), uid, gid, dir_fd=self.fd, follow_symlinks=False)
+
+    def utime(self, name: str, mtime_ns: int, atime_ns: int | None = None) -> None:
+        """Sets the times of `name`, of the directory itself for ""; both the same, unless both are given."""
+        times = (mtime_ns if atime_ns is None else atime_ns, mtime_ns)
+        os.utime(_single(name) if name else ".", ns=times, dir_fd=self.fd, follow_symlinks=False)
 
     def listxattr(self, name: str) -> list[str]:
         return os.listxattr(self._through_proc(name), follow_symlinks=False)
@@ -100,15 +121,20 @@ class Root:
         self._last = path, found
         return found
 
+    def locate(self, path: str) -> tuple[Directory, str]:
+        """The directory that `path` is in, and its last component; "" for the root itself."""
+        parent, _, name = path.rpartition("/")
+        return self.directory(parent), name
+
     def names(self, path: str) -> list[str]:
-        """What is in the directory `path`, in no order."""
+        """What is in the directory `path`, sorted by bytes."""
         try:
             return self.directory(path).names()
         except OSError as error:
             raise self._named(error, path) from None
 
     def lstat(self, path: str) -> os.stat_result:
-        parent, name = self._parent(path)
+        parent, name = self.locate(path)
         try:
             return parent.lstat(name) if name else os.stat(parent.fd)
         except OSError as error:
@@ -116,36 +142,33 @@ class Root:
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
         """A descriptor; opening a pipe does not wait for its other end."""
-        parent, name = self._parent(path)
+        parent, name = self.locate(path)
         try:
             return parent.open(name, flags, mode) if name else os.open(".", flags | os.O_CLOEXEC, dir_fd=parent.fd)
         except OSError as error:
             raise self._named(error, path) from None
 
     def readlink(self, path: str) -> str:
-        parent, name = self._parent(path)
+        parent, name = self.locate(path)
         try:
             return parent.readlink(name)
         except OSError as error:
             raise self._named(error, path) from None
 
     def listxattr(self, path: str) -> list[str]:
-        parent, name = self._parent(path)
+        parent, name = self.locate(path)
         try:
             return parent.listxattr(name)
         except OSError as error:
             raise self._named(error, path) from None
 
     def getxattr(self, path: str, attribute: str) -> bytes:
-        parent, name = self._parent(path)
+        parent, name = self.locate(path)
         try:
             return parent.getxattr(name, attribute)
         except OSError as error:
             raise self._named(error, path) from None
 
-    def _parent(self, path: str) -> tuple[Directory, str]:
-        parent, _, name = path.rpartition("/")
-        return self.directory(parent), name
 
     def _enter(self, path: str, last: tuple[str, Directory] | None) -> Directory:
         if last is not None and path.startswith(last[0] + "/"):

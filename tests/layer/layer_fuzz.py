@@ -11,6 +11,7 @@ from pathlib import Path
 from builder.errors import ImageError
 from builder.layer.implied import inherit_attributes
 from builder.layer.unpack import unpack_layer
+from builder.layer.tree import Entry
 from builder.layer.view import MergedView
 from tests.layer.model import Impossible, Members, Node, Row, apply, random_layer, rows
 from tests.layer.tars import tar
@@ -55,6 +56,13 @@ def seen(dirs: list[str]) -> dict[str, Row]:
         mtime = status.st_mtime_ns // _SECOND
         found[entry.path] = (kind, mode, (status.st_uid, status.st_gid), mtime, text, path)
     return found
+
+
+def _content(entry: Entry, kind: str) -> str:
+    if kind == "f":
+        with open(entry.open(), encoding="utf-8") as file:
+            return file.read()
+    return entry.readlink() if kind == "l" else ""
 
 
 def snapshot(folder: Path) -> list[object]:

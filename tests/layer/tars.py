@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 from builder.layer.overlay import is_opaque, is_whiteout
+from builder.rooted.root import Root
 
 TIME = 1_600_000_000
 
@@ -66,7 +67,7 @@ def listing(root: Path) -> list[str]:
         elif host.is_symlink():
             lines.append(f"l {status.st_uid}:{status.st_gid} {name} -> {os.readlink(host)}")
         elif host.is_dir():
-            lines.append(f"d {text}" + (" opaque" if is_opaque(str(host)) else ""))
+            lines.append(f"d {text}" + (" opaque" if is_opaque(Root(str(host)), "") else ""))
         elif status.st_nlink > 1 and (first := names.setdefault(status.st_ino, name)) != name:
             lines.append(f"h {name} = {first}")
         elif host.is_file():

@@ -22,7 +22,9 @@ from builder.layer.archive import extract_archive, is_archive, unpack_context
 from builder.layer.decompress import ArchiveTooLarge
 from builder.layer.extract import MemberFailed
 from builder.layer.rooted import MemberRefused
+from builder.layer.tree import Entry
 from builder.layer.view import MergedView
+from builder.rooted.root import Root
 from tests.layer.tars import TIME, listing, member, tar
 
 pytestmark = pytest.mark.root
@@ -54,6 +56,10 @@ OTHERS: dict[str, bytes] = {
 }
 
 
+def entry(folder: Path, name: str) -> Entry:
+    return Entry(name, Root(str(folder)), os.stat(folder))
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [*((a, True) for a in ARCHIVES.values()), *((o, False) for o in OTHERS.values())],
@@ -61,7 +67,7 @@ OTHERS: dict[str, bytes] = {
 )
 def test_an_archive_is_told_by_its_content(tmp_path: Path, data: bytes, expected: bool) -> None:
     (tmp_path / "file").write_bytes(data)
-    assert is_archive(str(tmp_path / "file")) is expected
+    assert is_archive(entry(tmp_path, "file")) is expected
 
 
 def test_a_global_header_unpacks_to_nothing(tmp_path: Path) -> None:
@@ -73,7 +79,8 @@ def test_only_regular_files_are_archives(tmp_path: Path) -> None:
     (tmp_path / "real.tar").write_bytes(PLAIN)
     os.symlink("real.tar", tmp_path / "link.tar")
     os.mkfifo(tmp_path / "pipe")
-    found = [is_archive(str(tmp_path / name)) for name in ("real.tar", "link.tar", "pipe", ".", "missing")]
+    (tmp_path / "d").mkdir()
+    found = [is_archive(entry(tmp_path, name)) for name in ("real.tar", "link.tar", "pipe", "d", "missing")]
     assert found == [True, False, False, False, False]
 
 

@@ -107,7 +107,8 @@ def test_layer_over_parent_is_what_a_naive_copy_makes(context: Nodes, parent: No
             if not entry.is_link:
                 os.chmod(f"{copied}/{entry.path}", entry.stat.st_mode & 0o7777)
         for match in (match for matches in plan.taken.matches for match in matches):
-            naive_copy(match.entry.host, match.name, copied, destination, (3, 4) if owner else (0, 0))
+            source = f"{match.entry.root.path}/{match.entry.path}"
+            naive_copy(source, match.name, copied, destination, (3, 4) if owner else (0, 0))
         assert list(dump_tree(MergedView([parent_dir, layer_dir]))) == list(dump_tree(MergedView([copied])))
 
 

@@ -11,6 +11,7 @@ import pytest
 from builder.layer.overlay import is_opaque, make_whiteout, set_opaque
 from builder.layer.squash import squash
 from builder.layer.view import MergedView
+from builder.rooted.root import Root
 
 pytestmark = pytest.mark.root
 
@@ -54,8 +55,8 @@ def listing(dirs: list[str]) -> dict[str, tuple[str, int, int, str]]:
     while pending:
         for entry in view.children(pending.pop()):
             status = entry.stat
-            text = (os.readlink(entry.host) if entry.is_link else
-                    Path(entry.host).read_text() if entry.is_file else str(status.st_mtime_ns))
+            text = (entry.readlink() if entry.is_link else
+                    Path(f"{entry.root.path}/{entry.path}").read_text() if entry.is_file else str(status.st_mtime_ns))
             found[entry.path] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid, text)
             if entry.is_dir:
                 pending.append(entry.path)
@@ -66,7 +67,7 @@ def test_on_a_base(layers: list[str], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     squash(layers[1:], str(tmp_path / "out"), xattr_prefix="trusted", on_base=True)
     assert listing([layers[0], str(tmp_path / "out")]) == listing(layers)
-    assert is_opaque(str(tmp_path / "out" / "hidden"))
+    assert is_opaque(Root(str(tmp_path / "out" / "hidden")), "")
 
 
 def test_alone(layers: list[str], tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_alone(layers: list[str], tmp_path: Path) -> None:
     assert listing([str(tmp_path / "out")]) == listing(layers)
     for path in (tmp_path / "out").rglob("*"):
         assert not stat.S_ISCHR(path.lstat().st_mode)
-        assert not path.is_dir() or not is_opaque(str(path))
+        assert not path.is_dir() or not is_opaque(Root(str(path)), "")
 
 
 def test_hard_links_stay_links(layers: list[str], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from builder.layer.overlay import make_whiteout, set_opaque, set_owner
 from builder.layer.resolution import TooManyLinks, canonical, follow
+from builder.layer.tree import Entry
 from builder.layer.view import FileTooLarge, MergedView
 from tests.layer.trees import dump_tree, make_tree
 
@@ -91,6 +92,10 @@ def _content(path: str, status: os.stat_result) -> str:
     return Path(path).read_text() if stat.S_ISREG(status.st_mode) else ""
 
 
+def _content_of(entry: Entry) -> str:
+    return _content(f"{entry.root.path}/{entry.path}", entry.stat)
+
+
 @pytest.mark.root
 @settings(max_examples=40, deadline=None)
 @given(LAYERS)
@@ -103,7 +108,7 @@ def test_shows_what_overlayfs_shows(stack: list[dict[str, tuple]]) -> None:  # t
             os.mkdir(layers[-1])
             make_nodes(layers[-1], nodes, str(number))
         view = MergedView(layers)
-        walked = {entry.path: (entry.stat.st_mode, entry.stat.st_uid, _content(entry.host, entry.stat))
+        walked = {entry.path: (entry.stat.st_mode, entry.stat.st_uid, _content_of(entry))
                   for entry in view.walk("")}
         with mounted(layers, scratch) as target:
             expected = describe_mounted(target)
@@ -113,7 +118,7 @@ def test_shows_what_overlayfs_shows(stack: list[dict[str, tuple]]) -> None:  # t
             # a fresh view finds one by one what the walk found at once
             entry = MergedView(layers).lstat(path)
             assert entry is not None
-            assert (entry.stat.st_mode, entry.stat.st_uid, _content(entry.host, entry.stat)) == expected[path]
+            assert (entry.stat.st_mode, entry.stat.st_uid, _content_of(entry)) == expected[path]
             assert [child.path for child in MergedView(layers).children(path)] == sorted(
                 other for other in expected if os.path.dirname(other) == path)
     finally:

@@ -74,11 +74,11 @@ def dump_tree(tree: FileTree, *, mtimes: bool = False) -> Iterator[str]:
         line = f"{kind[stat.S_IFMT(status.st_mode)]} {stat.S_IMODE(status.st_mode):04o} {status.st_uid}:{status.st_gid}"
         line += " " + (json.dumps(entry.path) if " " in entry.path else entry.path)
         if entry.is_link:
-            line += f" -> {os.readlink(entry.host)}"
+            line += f" -> {entry.readlink()}"
         elif entry.is_file:
-            with open(entry.host, errors="surrogateescape") as file:
+            with open(f"{entry.root.path}/{entry.path}", errors="surrogateescape") as file:
                 line += " " + json.dumps(file.read())
-            if "security.capability" in os.listxattr(entry.host):
+            if "security.capability" in os.listxattr(f"{entry.root.path}/{entry.path}"):
                 line += " cap"
         elif stat.S_ISCHR(status.st_mode):
             line += f" {os.major(status.st_rdev)},{os.minor(status.st_rdev)}"
