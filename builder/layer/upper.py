@@ -8,7 +8,6 @@ difference that BuildKit's overlay differ would write, so that the same step giv
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from functools import partial
