@@ -50,7 +50,7 @@ def seen(dirs: list[str]) -> dict[str, Row]:
         status = entry.stat
         kinds = {stat.S_IFDIR: "d", stat.S_IFREG: "f", stat.S_IFLNK: "l", stat.S_IFIFO: "p"}
         kind = kinds[stat.S_IFMT(status.st_mode)]
-        text = Path(entry.host).read_text() if kind == "f" else os.readlink(entry.host) if kind == "l" else ""
+        text = _content(entry, kind)
         mode = stat.S_IMODE(status.st_mode) if kind != "l" else 0
         path = first.setdefault((status.st_dev, status.st_ino), entry.path)
         mtime = status.st_mtime_ns // _SECOND

@@ -85,7 +85,7 @@ def test_the_time_is_that_of_the_directory_below(tmp_path: Path) -> None:
 def test_extended_attributes_are_inherited(tmp_path: Path) -> None:
     noted = member("d", "foo/", pax={"SCHILY.xattr.user.note": "v"})
     entry = image(tmp_path, (noted,), (member("f", "foo/new"),)).lstat("foo")
-    assert entry is not None and os.getxattr(entry.host, "user.note") == b"v"
+    assert entry is not None and entry.root.getxattr(entry.path, "user.note") == b"v"
 
 
 @pytest.mark.parametrize(("middle", "expected"), [
