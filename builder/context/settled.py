@@ -14,6 +14,7 @@ from builder.context.local import ListedContext, LocalContext, Unreadable
 from builder.layer.copyfile import CHANGED
 from builder.layer.overlay import CAPABILITY_XATTR
 from builder.layer.tree import Entry
+from builder.rooted.root import Root
 
 _PIECE = 1 << 20
 
@@ -24,7 +25,7 @@ class SettledContext(ListedContext):
     def __init__(self, of: LocalContext, folder: str, since_ns: int) -> None:
         super().__init__(of.root, of.rules, root_owned=of.root_owned)
         self.named = of.named
-        self._folder = folder
+        self._aside = Root(folder, hold=True)
         self._since_ns = since_ns
         self._met: dict[str, Entry | None] = {}
 
@@ -55,23 +56,26 @@ class SettledContext(ListedContext):
         return self._met[entry.path]
 
     def _copy(self, entry: Entry) -> Entry:
-        target = os.path.join(self._folder, entry.path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        *parents, name = entry.path.split("/")
+        folder = self._aside.directory("")
+        for parent in parents:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(parent, 0o700, dir_fd=folder.fd)
+            folder = folder.enter(parent)
         if entry.is_link:
-            os.symlink(os.readlink(entry.host), target)
-            os.utime(target, ns=(entry.stat.st_atime_ns, entry.stat.st_mtime_ns), follow_symlinks=False)
-            return Entry(entry.path, target, os.lstat(target))
-        source = os.open(entry.host, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            _copy_file(source, os.fstat(source), target)
-        finally:
-            os.close(source)
-        return Entry(entry.path, target, os.lstat(target))
+            os.symlink(entry.readlink(), name, dir_fd=folder.fd)
+            folder.utime(name, entry.stat.st_mtime_ns, entry.stat.st_atime_ns)
+        else:
+            source = entry.open()
+            try:
+                _copy_file(source, os.fstat(source), folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            finally:
+                os.close(source)
+        return Entry(entry.path, self._aside, folder.lstat(name))
 
 
-def _copy_file(source: int, status: os.stat_result, path: str) -> None:
+def _copy_file(source: int, status: os.stat_result, target: int) -> None:
     """As much as it has by now, with mode, owner, times and capability; what is written later is another build's."""
-    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         left = status.st_size
         while left > 0 and (count := os.sendfile(target, source, None, min(left, _PIECE))):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from builder.errors import ImageError
 from builder.layer.implied import inherit_attributes
-from builder.layer.unpack import unpack_layer
 from builder.layer.tree import Entry
+from builder.layer.unpack import unpack_layer
 from builder.layer.view import MergedView
 from tests.layer.model import Impossible, Members, Node, Row, apply, random_layer, rows
 from tests.layer.tars import tar
