@@ -49,6 +49,17 @@ INLINE_ARG = "BUILDKIT_INLINE_CACHE"
 _WHERE = {PlaceType.REGISTRY: "registry", PlaceType.LOCAL: "client directory"}
 
 
+class CacheNotExported(BuilderError):
+    """The build succeeded, and what it was to keep for others could not be kept."""
+
+    code = "cache-not-exported"
+
+    def __init__(self, place: ExportPlace, error: BuilderError) -> None:
+        super().__init__(f"the cache was not exported to `{place.reference or place.path}`: {error.message}",
+                         cause=error.cause, notes=error.notes,
+                         hint="the result itself is done; with `ignore-error=true` in --cache-to the build succeeds")
+
+
 class CachePlaces(msgspec.Struct, frozen=True):
     """The caches elsewhere that one build names."""
 
@@ -165,11 +176,12 @@ class RemoteCaches:
                 self._remotes.append(read_steps(place, self._store, self._registries))
 
     def look_up(self, plan: Plan, resources: Resources, first: int, outputs: Collection[int] = (), *,
-                only_images: bool) -> PlanSteps:
+                only_images: bool, nothing: bool = False) -> PlanSteps:
         """What the places know of a plan whose vertices are numbered from `first`.
 
         `outputs` are vertices that are wanted although others stand on them. `only_images`: nobody wants their files,
-        so a base image need not be fetched to make an image on it.
+        so a base image need not be fetched to make an image on it. `nothing`: nor their layers, which are fetched only
+        for steps that run.
         """
         sources = prepare_sources(plan, resources)
         steps = portable_steps(plan, resources.contexts, self._contents, sources)
@@ -181,10 +193,12 @@ class RemoteCaches:
         seen = seen_vertices(plan, skipped, needed) if only_images else frozenset(range(len(plan.vertices)))
         unseen = frozenset(index for index in unseen_images(plan, skipped, seen)
                            if self._is_absent(plan.vertices[index].op))
-        layers = StepLayers(needed, seen, lambda index: _told(resources, first + index), resources.cancelled)
+        absent = frozenset(needed) - seen if nothing else frozenset[int]()
+        fetched = {index: what for index, what in needed.items() if index not in absent}
+        layers = StepLayers(fetched, seen, lambda index: _told(resources, first + index), resources.cancelled)
         imported = Imported(
             layers={index: layer for index, (_, layer) in needed.items()}, skipped=skipped, unseen=unseen,
-            blind=blind_vertices(plan, skipped, unseen, needed), fetch=layers.layer, works=sources,
+            blind=blind_vertices(plan, skipped, unseen, needed), absent=absent, fetch=layers.layer, works=sources,
             explain=lambda index: self._explain(known, index))
         known = PlanSteps(plan=plan, steps=steps, imported=imported)
         self._looked_up.append((layers, imported))
@@ -207,20 +221,25 @@ class RemoteCaches:
         return ""
 
     def write(self, places: Iterable[ExportPlace], solved: Sequence[tuple[PlanSteps, int | None]]) -> None:
-        """Keeps the steps of solved plans, each with its output, at all places. Raises BuilderError.
+        """Keeps the steps of solved plans, each with its output, at all places. Raises CacheNotExported.
 
-        An inline cache is the image's; a place with `ignore_error` that cannot be written is only told of.
+        An inline cache is the image's; a place with `ignore_error` that cannot be written is only told of. One that
+        cannot does not keep the others from being written.
         """
         self._contents.save()
+        failure: CacheNotExported | None = None
         for place in places:
             if place.type is PlaceType.INLINE:
                 continue
             try:
                 self._write(place, solved)
             except BuilderError as error:
-                if not place.ignore_error:
-                    raise
-                self._warn(f"the cache was not exported: {error.message}")
+                if place.ignore_error:
+                    self._warn(f"the cache was not exported: {error.message}")
+                else:
+                    failure = failure or CacheNotExported(place, error)
+        if failure is not None:
+            raise failure
 
     def _write(self, place: ExportPlace, solved: Sequence[tuple[PlanSteps, int | None]]) -> None:
         with self._progress.internal(f"exporting cache to {_WHERE[place.type]}") as vertex:
@@ -233,7 +252,7 @@ class RemoteCaches:
             for one, output in solved:
                 for index, step in one.exported(output, all_steps=place.all_steps):
                     result = one.results.get(index)
-                    if isinstance(result, Snapshot):
+                    if isinstance(result, Snapshot) and index not in one.imported.absent:
                         layer = result.layers[-1]
                         steps[step.key] = packed(self._store, place, layer)
                         explanations[step.key] = one.explanation(index, step, self._store.layer_info(layer).created)

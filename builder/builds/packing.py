@@ -35,6 +35,8 @@ class Packing:
         self._forms = {BlobForm(o.image.compression, o.image.compression_level) for o in outputs if _takes_blobs(o)}
         self.only_blobs = all(_takes_blobs(output) or output.type is OutputType.CACHEONLY for output in outputs)
         """Whether no output wants files."""
+        self.nothing = all(output.type is OutputType.CACHEONLY for output in outputs)
+        """Whether no output wants anything."""
         self.only_form = next(iter(self._forms)) if len(self._forms) == 1 and all(map(_takes_blobs, outputs)) else None
         """The form in which all outputs want each layer; None where some want another one, or files."""
         self._waiting: SimpleQueue[LayerId | None] = SimpleQueue()

@@ -341,7 +341,8 @@ class BuildSession:
                caches: RemoteCaches | None) -> Solved:
         first = self._progress.name_plan(planned)
         steps = None if caches is None else caches.look_up(
-            planned, resources, first, only_images=packing.only_blobs and not self._options.squash)
+            planned, resources, first, only_images=packing.only_blobs and not self._options.squash,
+            nothing=packing.nothing and not self._options.squash and not self._options.save_stages)
         ended = packing.watch(planned)
         recorded = self._recording.steps(build, planned, first, resources.contexts)
 

@@ -131,7 +131,8 @@ class SeveralBuilds:
             wanted = {outcome for target in self._targets.values() for outcome in target.outcomes
                       if outcome is not None}
             steps = None if caches is None else caches.look_up(plan, resources, first, wanted,
-                                                                  only_images=packing.only_blobs)
+                                                                  only_images=packing.only_blobs,
+                                                                  nothing=packing.nothing)
             results = Solver(plan, resources, jobs=jobs, first=first, record=record,
                              imported=None if steps is None else steps.imported,
                              began=self._recording.began(build, plan, first)).solve()

@@ -26,6 +26,8 @@ class Imported(msgspec.Struct, frozen=True):
     """Images from registries that only lie below what was found: their layers are not even fetched."""
     blind: frozenset[int]
     """Vertices to be taken without a look at what they stand on, which is not there."""
+    absent: frozenset[int]
+    """Vertices whose layer nothing takes, neither a step nor an output: it is known by name and stays where it is."""
     fetch: Fetch
     works: Mapping[int, Work]
     """Works that were needed to find out; the solver goes on with them."""

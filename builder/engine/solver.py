@@ -29,7 +29,7 @@ from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.engine.workers import Workers
 from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
-from builder.oci import BlobForm
+from builder.oci import BlobForm, DiffID
 from builder.plan.vertices import Plan, Run, SourceContext, SourceImage, Vertex
 from builder.store.layers import LayerId, StagedLayer
 
@@ -173,6 +173,8 @@ class Solver:
             return error
 
     def _solve(self, index: int, vertex: Vertex) -> Result:
+        if self._imported is not None and index in self._imported.absent:
+            return self._absent(index, vertex, self._imported.layers[index].diff_id)
         if self._imported is not None and index in self._imported.blind:  # it is known by its portable key alone
             layer = self._import(index)
             assert layer is not None, "what is not found elsewhere needs all of its inputs"
@@ -205,6 +207,13 @@ class Solver:
         self._resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
         self._record(Outcome(vertex=index, state="cached", layers=layers))
         return Snapshot(layers)
+
+    def _absent(self, index: int, vertex: Vertex, diff_id: DiffID) -> Snapshot:
+        """A step that a cache elsewhere knows, by the name that its layer will have once somebody fetches it."""
+        layer = self._resources.store.id_of_content(diff_id)
+        self._resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
+        self._record(Outcome(vertex=index, state="cached", layer=layer))
+        return Snapshot((*self._base(vertex), layer))
 
     def _base(self, vertex: Vertex) -> tuple[LayerId, ...]:
         below = self._results[vertex.inputs[0]] if has_parent(vertex) else None

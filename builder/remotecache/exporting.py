@@ -32,8 +32,7 @@ class CacheNotWritten(BuilderError):
     def __init__(self, path: str, error: OSError) -> None:
         place = os.fsdecode(error.filename) if error.filename else path
         why = (error.strerror or str(error)).lower()
-        super().__init__(f"cannot write the cache to `{path}`", cause=f"{place}: {why}",
-                         hint="the image itself is done; `ignore-error=true` lets the build succeed without")
+        super().__init__(f"cannot write the cache to `{path}`", cause=f"{place}: {why}")
 
 
 Say = Callable[[str], None]

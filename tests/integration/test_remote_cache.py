@@ -344,3 +344,42 @@ def test_two_that_write_into_one_folder_at_once(machines: Machines) -> None:
     assert [ran(one) for one in built] == [["2"]] * len(tags)
     for tag in tags:
         assert ran(build("other", tag, "--cache-from", f"type=local,src={cache},tag={tag}")) == []
+
+
+# -- what is fetched, and what becomes of places that cannot be written ------------------------------------------------
+
+
+def downloaded(done: Ran) -> list[str]:
+    return re.findall(r"(sha256:\w+) \d.* done$", done.stderr, re.MULTILINE)
+
+
+def test_nothing_is_fetched_where_nothing_is_wanted(machines: Machines, registry: str) -> None:  # noqa: F811
+    place = f"type=registry,ref={registry}/lazy:all"
+    machines.image("one", "--cache-to", f"{place},mode=max")
+    nothing = machines.build("two", "--cache-from", place, "--output", "type=cacheonly")
+    assert (ran(nothing), len(downloaded(nothing))) == ([], 1), "only the base, which lies in a folder"
+    handed_on = machines.build("three", "--cache-from", place, "--output", "type=cacheonly",
+                               "--cache-to", f"type=registry,ref={registry}/lazy:copy,mode=max")
+    assert (ran(handed_on), downloaded(handed_on)) == ([], downloaded(nothing))
+    assert ran(machines.build("four", "--cache-from", f"type=registry,ref={registry}/lazy:copy")) == []
+    (machines.context / "src/a.c").write_text("int other;\n")
+    changed = machines.build("five", "--cache-from", place, "--output", "type=cacheonly")
+    assert ran(changed) == ["build 5", "build 6", "stage-1 3", "stage-1 4"]
+    image = machines.build("two", "--output", "type=cacheonly")
+    assert image.returncode == 0, "what was not fetched is no result that a later build may stumble over"
+
+
+def test_a_cache_that_cannot_be_written_fails_the_build_at_its_end(machines: Machines) -> None:
+    (machines.folder / "file").touch()
+    nowhere, good = "type=registry,ref=127.0.0.1:1/nowhere:1", f"type=local,dest={machines.folder / 'good'}"
+    under_a_file = f"type=local,dest={machines.folder / 'file' / 'x'}"
+    done = machines.build("one", "-t", "app", "--cache-to", nowhere, "--cache-to", good)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "the cache was not exported to `127.0.0.1:1/nowhere:1`: cannot reach registry" in last
+    assert (machines.folder / "good" / "index.json").is_file(), "one place does not keep another from being written"
+    assert "app" in machines.command("one").run("images").stdout
+    for place in (nowhere, under_a_file):
+        ignored = machines.build("one", "--cache-to", f"{place},ignore-error=true")
+        assert ignored.returncode == 0, ignored.stderr
+        assert "the cache was not exported: cannot" in ignored.stderr
