@@ -155,8 +155,8 @@ def _group_id(text: str, tree: FileTree | None) -> int:
 
 
 def _home(uid: int, tree: FileTree | None) -> str:
-    """The home of the first user with this uid: what a container runtime sets HOME to."""
-    return next((user.home for user in _users(tree) if user.uid == uid), "") or "/"
+    """The home of the first user with this uid, which may be "": what a container runtime sets HOME to."""
+    return next((user.home for user in _users(tree) if user.uid == uid), "/")
 
 
 def _lines(tree: FileTree | None, path: str) -> Iterator[list[str]]:

@@ -16,6 +16,7 @@ app:x:1500:60::/home/app:/bin/sh
 4321:x:50:51::/numeric:/bin/sh
 twin:x:1500:61::/home/twin:/bin/sh
 short:x:77
+homeless:x:78:78:::/bin/sh
 broken:x:abc:-::/broken:
 """
 GROUP = """\
@@ -55,7 +56,8 @@ def who(uid: int, gid: int, groups: tuple[int, ...], home: str) -> Identity:
     ("4321:extra", who(4321, 1600, (1600,), "/")),
     ("99:98", who(99, 98, (98,), "/")),
     ("twin", who(1500, 61, (61,), "/home/app")),
-    ("short", who(77, 0, (0,), "/")),
+    ("short", who(77, 0, (0,), "")),
+    ("homeless", who(78, 78, (78,), "")),
     ("broken", who(0, 0, (0,), "/root")),
     ("app:extra:x", who(1500, 1600, (1600,), "/home/app")),
     ("+7", who(7, 0, (0,), "/")),

@@ -51,10 +51,12 @@ def test_environment_is_what_was_given(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize(("env", "uid", "home"), [
-    ((), 0, "/root"), (("HOME=",), 0, "/root"), (("HOME=/mine",), 0, "/mine"), ((), 12, "/h"), ((), 99, "/"),
+    ((), 0, "/root"), (("HOME=",), 0, ""), (("HOME=/mine",), 0, "/mine"), ((), 12, "/h"), ((), 99, "/"),
+    ((), 13, ""), ((), 14, ""),
 ])
 def test_home_follows_passwd_unless_given(runner: Runner, env: tuple[str, ...], uid: int, home: str) -> None:
-    below = runner.layer({"etc/passwd": "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:12:12::/h:\n"})
+    below = runner.layer({"etc/passwd": "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:12:12::/h:\n"
+                                        "homeless:x:13:13:::\nshort:x:14\n"})
     assert runner.run("echo $HOME", layers=(below,), env=(f"PATH={PATH}", *env), uid=uid).out.strip() == home
 
 

@@ -257,7 +257,7 @@ def _limit(name: str, soft: int, hard: int) -> None:
 
 def _execute(container: ContainerDocument, host: Host) -> NoReturn:
     environment = dict(entry.partition("=")[::2] for entry in container["env"])
-    if not environment.get("HOME"):
+    if "HOME" not in environment:
         environment["HOME"] = _home(container["uid"])
     argv = container["argv"]
     path = _find(argv[0] if argv else "", environment.get("PATH", ""))
@@ -271,7 +271,7 @@ def _execute(container: ContainerDocument, host: Host) -> NoReturn:
 
 
 def _home(uid: int) -> str:
-    """The home directory that the image's passwd file gives the user; `/` for one that it does not know (as runc)."""
+    """The home directory that the image's passwd file gives the user, perhaps ""; `/` for one not in it (as runc)."""
     try:
         # The image may have anything here: a pipe must not block, nor an endless device fill the memory.
         fd = os.open("/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -281,8 +281,8 @@ def _home(uid: int) -> str:
         return "/"
     for line in text.splitlines():
         fields = line.split(":")
-        if len(fields) >= 6 and fields[2] == str(uid):
-            return fields[5] or "/"
+        if len(fields) >= 3 and fields[2] == str(uid):
+            return fields[5] if len(fields) > 5 else ""
     return "/"
 
 
