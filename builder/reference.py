@@ -53,6 +53,14 @@ class Reference(msgspec.Struct, frozen=True):
             raise InvalidReference(text, f"repository name is longer than {_MAX_NAME} characters")
         return cls(domain, repository, tag, digest)
 
+    @classmethod
+    def parse_tag(cls, text: str) -> Reference:
+        """A name that an image can be given. Raises InvalidReference, also for a digest, which nobody chooses."""
+        reference = cls.parse(text)
+        if reference.digest is not None:
+            raise InvalidReference(text, "a tag cannot contain a digest")
+        return reference
+
     def with_default_tag(self) -> Reference:
         """This reference with `latest` where it has neither tag nor digest."""
         return self if self.tag or self.digest else msgspec.structs.replace(self, tag="latest")

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from builder.bake.errors import BakeError
+from builder.bake.flags import check_values, dockerfile_path
 from builder.bake.overrides import Override
-from builder.bake.remote import is_remote
+from builder.bake.remote import LOCAL, is_remote
 from builder.bake.target import Target
+from builder.builds.world import LAYOUT, LINK, layout_folder
 from builder.errors import UsageError
 
-_SPECIAL = ("target:", "docker-image:", "oci-layout:")
+_SPECIAL = (LINK, "docker-image://", "container-image://")
 
 
 class UnknownEntitlement(UsageError):
@@ -82,16 +84,21 @@ def _read_by_flags(target: Target, keys: set[str]) -> list[str]:
     if "cache-from" in keys:
         found += _local_caches(target)
     if "secrets" in keys:
-        found += [secret.file for secret in target.secrets or () if secret.file]
+        found += _secret_files(target)
     if "ssh" in keys:
         found += [path for ssh in target.ssh or () for path in ssh.paths]
     return found
 
 
 def missing(targets: Iterable[Target], grants: Grants) -> list[Request]:
-    """What the targets need and the grants do not cover."""
+    """What the targets need and the grants do not cover. Raises StdinNotAllowed, NulByte."""
     every = list(targets)
-    wanted = {word.partition("=")[0] for target in every for word in target.entitlements or ()} - grants.words
+    for target in every:
+        check_values(target)
+    wanted = {word.partition("=")[0] for target in every for word in target.entitlements or ()}
+    if any((target.network or "").startswith("ns:") for target in every):
+        wanted.add("network.host")  # a namespace by its path is one of the host's
+    wanted -= grants.words
     requests = [Request(what, f"--allow={word}") for word, what in _WORDS.items() if word in wanted]
     if "ssh" not in grants.words and any(not ssh.paths for target in every for ssh in target.ssh or ()):
         requests.append(Request("forwarding default SSH agent socket", "--allow=ssh", is_file=True))
@@ -115,27 +122,43 @@ def _file_request(how: str, key: str, path: str) -> Request:
 
 
 def _read(target: Target) -> list[str]:
+    """Every path of this machine that building the target reads. Whether a text is a URL counts only where there is no
+    folder of that name, for so a build looks at it as well.
+    """
     context = target.context or "."
-    found = [] if _is_special(context) else [context, os.path.join(context, target.dockerfile or "")]
-    found += [value.removeprefix("cwd://") for value in target.contexts.values() if not _is_special(value)]
-    found += [secret.file for secret in target.secrets or () if secret.file]
+    is_local = _is_path(context)
+    found = [context] if is_local else []
+    if target.dockerfile_inline is None and (is_local or (target.dockerfile and (
+            target.dockerfile.startswith(LOCAL) or os.path.isabs(target.dockerfile)))):
+        found.append(dockerfile_path(target))
+    for value in (value.removeprefix(LOCAL) for value in target.contexts.values()):
+        if value.startswith(LAYOUT):
+            found.append(layout_folder(value))
+        elif not value.startswith(_SPECIAL) and _is_path(value):
+            found.append(value)
+    found += _secret_files(target)
     found += [path for ssh in target.ssh or () for path in ssh.paths]
     return found + _local_caches(target)
 
 
 def _local_caches(target: Target) -> list[str]:
     return [entry.attributes["src"] for entry in target.cache_from or ()
-            if entry.type == "local" and "src" in entry.attributes]
+            if entry.type.lower() == "local" and "src" in entry.attributes]
+
+
+def _secret_files(target: Target) -> list[str]:
+    """A secret of an id alone is the variable of that name, or else the file."""
+    return [secret.file or secret.id for secret in target.secrets or () if not secret.variable]
 
 
 def _written(target: Target) -> list[str]:
     found = [output.destination for output in target.outputs or () if output.destination not in ("", "-")]
     return found + [entry.attributes["dest"] for entry in target.cache_to or ()
-                    if entry.type == "local" and "dest" in entry.attributes]
+                    if entry.type.lower() == "local" and "dest" in entry.attributes]
 
 
-def _is_special(value: str) -> bool:
-    return value.startswith(_SPECIAL) or is_remote(value)
+def _is_path(value: str) -> bool:
+    return os.path.isdir(value) or not is_remote(value)
 
 
 def _uncovered(granted: Sequence[str], paths: Sequence[str]) -> list[str]:

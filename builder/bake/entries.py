@@ -187,7 +187,7 @@ def ssh_of(value: Value) -> tuple[Ssh, ...]:
 
 
 def _output(values: dict[str, Value]) -> Entry:
-    own = {key: text_of(value) for key, value in values.items()}
+    own = {_output_key(key): text_of(value) for key, value in values.items()}
     kind, destination = own.pop("type", ""), own.pop("dest", "")
     if not kind:
         raise BadEntry("type is required for output")
@@ -195,7 +195,7 @@ def _output(values: dict[str, Value]) -> Entry:
 
 
 def _cache(values: dict[str, Value], text: str) -> Entry:
-    own = {key: text_of(value) for key, value in values.items()}
+    own = {key.lower(): text_of(value) for key, value in values.items()}
     kind = own.pop("type", "")
     if not kind:
         raise BadEntry(f"type required for `{text}`")

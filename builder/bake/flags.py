@@ -17,6 +17,21 @@ class StdinNotAllowed(BakeError):
         super().__init__(f"{what} from stdin not allowed in bake")
 
 
+class NulByte(BakeError):
+    code = "bake-nul-byte"
+
+    def __init__(self, name: str, value: str) -> None:
+        shown = value.replace("\0", "\\0")
+        super().__init__(f"`{shown[:100]}` of {name} holds a NUL byte, which ends every path, argument and variable")
+
+
+def check_values(target: Target) -> None:
+    """Raises StdinNotAllowed, and NulByte for what no path or argument can be."""
+    for name, value in (("context", target.context or ""), *flags_of(target)):
+        if "\0" in value:
+            raise NulByte(name, value)
+
+
 def flags_of(target: Target) -> Iterator[tuple[str, str]]:
     """Names and values, but for the context and `dockerfile-inline`. Raises StdinNotAllowed."""
     if target.context == "-":

@@ -273,6 +273,11 @@ class BuildSession:
         if self._shared is not None:
             inputs = msgspec.structs.replace(inputs, context=self._shared.open_context(inputs.context))
         dockerfile = parsed(self._tools.store, inputs.dockerfile)
+        if ":1." in (dockerfile.directive("syntax") or ""):
+            from builder.language.syntaxline import later_than_named
+
+            for sentence in later_than_named(dockerfile):
+                self._note(sentence)
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
                            pull=Pull(options.pull), links=self._shared.links if self._shared is not None else None,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Links: TypeAlias = Callable[[str, Platform], Plan]
 
 LINK = "target:"
+LAYOUT = "oci-layout://"
 _IMAGE_SCHEMES = ("docker-image://", "container-image://")
 
 
@@ -34,7 +35,8 @@ class BuildWorld:
                  links: Links | None = None) -> None:
         """`links` gives the plans of other targets, for contexts that name them (`target:NAME`).
 
-        `fetch` gives the files of contexts in object stores.
+        `fetch` gives the files of contexts in object stores. Raises ContextError for a named context that is not there,
+        whether something uses it or not.
         """
         self.trees: dict[str, FileTree] = {"context": context}
         self._reserved = frozenset(self.trees)
@@ -45,6 +47,8 @@ class BuildWorld:
         self._pull = pull
         self._links = links
         self._fetch = fetch
+        for name, value in named.items():
+            _check(name, value, links=links is not None)
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
@@ -70,7 +74,7 @@ class BuildWorld:
                 if target == "scratch":
                     return EmptyTree()
                 return self.image(Reference.parse(target).with_default_tag(), platform)
-        if value.startswith("oci-layout://"):
+        if value.startswith(LAYOUT):
             return self._layout(value, platform)
         if not os.path.isdir(value) and (location := _object(value)) is not None:
             if name not in self.trees:
@@ -79,25 +83,17 @@ class BuildWorld:
             return ContextTree(name)
         if not os.path.isdir(value) and (source := _remote(value)) is not None:
             return source
-        if "://" in value:
-            raise ContextError(f"named context `{name}`: `{value}` is of no known kind",
-                               hint="a directory, docker-image://, oci-layout://, s3://, gs://, a git or an HTTP URL")
         return self._directory(name, value)
 
     def ignored(self, path: str) -> bool:
         return self._rules is not None and self._rules.hides(path)
 
     def _layout(self, value: str, platform: Platform) -> ResolvedImage:
-        path, at, digest = value.removeprefix("oci-layout://").partition("@")
-        head, colon, tag = path.rpartition(":")
-        if not colon or "/" in tag:
-            head, tag = path, ""
+        folder, tag, digest = _layout_parts(value)
         return self._remember(value, platform, lambda: self._resolver.resolve_layout(
-            head, tag, parse_digest(digest) if at else None, platform))
+            folder, tag, parse_digest(digest) if digest else None, platform))
 
     def _directory(self, name: str, path: str) -> ContextTree:
-        if not os.path.isdir(path):
-            raise ContextError(f"named context `{name}`: no directory `{path}`")
         if name not in self.trees:
             found = find_ignore_file(path, "")
             rules = IgnoreRules.parse(found[1], os.path.basename(found[0])) if found else None
@@ -110,6 +106,33 @@ class BuildWorld:
             with self._progress.internal(f"[internal] load metadata for {name}"):
                 self._images[key] = resolve()
         return self._images[key]
+
+
+def _check(name: str, value: str, *, links: bool) -> None:
+    if value.startswith(_IMAGE_SCHEMES) or (links and value.startswith(LINK)):
+        return
+    if value.startswith(LAYOUT):
+        if not os.path.isdir(folder := layout_folder(value)):
+            raise ContextError(f"named context `{name}`: no OCI layout `{folder}`")
+        return
+    if (value and os.path.isdir(value)) or _object(value) is not None or _remote(value) is not None:
+        return
+    if "://" in value:
+        raise ContextError(f"named context `{name}`: `{value}` is of no known kind",
+                           hint="a directory, docker-image://, oci-layout://, s3://, gs://, a git or an HTTP URL")
+    what = f"no directory `{value}`" if value else "there is nothing behind the `=`"
+    raise ContextError(f"named context `{name}`: {what}")
+
+
+def layout_folder(value: str) -> str:
+    """The folder of `oci-layout://FOLDER[:TAG][@DIGEST]`."""
+    return _layout_parts(value)[0]
+
+
+def _layout_parts(value: str) -> tuple[str, str, str]:
+    path, _, digest = value.removeprefix(LAYOUT).partition("@")
+    head, colon, tag = path.rpartition(":")
+    return (path, "", digest) if not colon or "/" in tag else (head, tag, digest)
 
 
 def _object(value: str) -> ObjectLocation | None:

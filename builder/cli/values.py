@@ -90,7 +90,7 @@ def image_name(text: str) -> str:
     from builder.reference import InvalidReference, Reference
 
     try:
-        Reference.parse(text)
+        Reference.parse_tag(text)
     except InvalidReference as error:
         raise InvalidValue(f'invalid tag "{text}": {error.message.rpartition(": ")[2]}') from error
     return text

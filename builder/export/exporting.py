@@ -169,7 +169,7 @@ class Exporter:
 
 
 def _references(names: Sequence[str]) -> tuple[Reference, ...]:
-    return tuple(dict.fromkeys(Reference.parse(name).with_default_tag() for name in names))
+    return tuple(dict.fromkeys(Reference.parse_tag(name).with_default_tag() for name in names))
 
 
 def _neighbours(image: Image, target: Reference) -> dict[Digest, tuple[str, ...]]:

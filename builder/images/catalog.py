@@ -134,7 +134,7 @@ class Catalog:
 
     def tag(self, source: str, target: str) -> None:
         """Gives an image another name."""
-        reference = Reference.parse(target).with_default_tag()
+        reference = Reference.parse_tag(target).with_default_tag()
         if reference.digest is not None:
             raise ImageError(f"`{target}` has a digest, which no name to be given has", hint="write NAME:TAG")
         self._store.tag(str(reference), self.find(source).descriptor, origin="tagged")

@@ -15,6 +15,7 @@ from builder.language.forms import Form, read_form
 from builder.language.heredocs import heredocs_in
 from builder.language.instructions import Arg, Dockerfile, From, Heredoc, Stage, Statement
 from builder.language.lines import LineReader, LineTooLong, LogicalLine
+from builder.language.syntaxline import foreign_syntax
 from builder.language.values import ForbiddenTrigger, documentation, instruction_of
 from builder.language.words import ExpansionError
 from builder.source import Location, Source, Span
@@ -64,6 +65,8 @@ def parse(source: Source) -> Dockerfile:
     if not source.text:
         raise DockerfileErrors((EmptyDockerfile(Location(source, Span(1, 1, 1, 1))),))
     reader = LineReader(source)
+    if (foreign := foreign_syntax(source, reader.directives)) is not None:
+        raise DockerfileErrors((foreign,))
     stages = _Stages()
     errors = list(reader.errors)
     try:

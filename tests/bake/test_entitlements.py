@@ -33,6 +33,23 @@ def refused(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     ('ssh = ["default"]', "forwarding default SSH agent socket", "--allow=ssh"),
     ('network = "host"', "running build containers that can access host network", "--allow=network.host"),
     ('context = "../other"\noutput = ["../other"]', "read and write access to path ../other", "--allow=fs=../other"),
+    ('contexts = { x = "oci-layout://../other:tag" }', "read access to path ../other", "--allow=fs.read=../other"),
+    ('contexts = { x = "oci-layout://link@sha256:0" }', "read access to path ../other", "--allow=fs.read=../other"),
+    ('contexts = { x = "cwd://../other" }', "read access to path ../other", "--allow=fs.read=../other"),
+    ('contexts = { x = "docker-image:/../../other" }', "read access to path ../other", "--allow=fs.read=../other"),
+    ('contexts = { x = "https://../../other" }', "read access to path ../other", "--allow=fs.read=../other"),
+    ('context = "https://../../other"', "read access to path ../other", "--allow=fs.read=../other"),
+    ('dockerfile = "cwd://../other/Dockerfile"', "read access to path ../other", "--allow=fs.read=../other"),
+    ('context = "https://h/x.git"\ndockerfile = "/etc/passwd"', "read access to path /etc/passwd",
+     "--allow=fs.read=/etc/passwd"),
+    ('secret = ["id=/etc/passwd"]', "read access to path /etc/passwd", "--allow=fs.read=/etc/passwd"),
+    ('secret = [{ id = "/etc/passwd" }]', "read access to path /etc/passwd", "--allow=fs.read=/etc/passwd"),
+    ('ssh = ["x=/etc/passwd"]', "read access to path /etc/passwd", "--allow=fs.read=/etc/passwd"),
+    ('output = [{ type = "local", DEST = "../other" }]', "write access to path ../other", "--allow=fs.write=../other"),
+    ('cache-to = [{ type = "local", Dest = "../other" }]', "write access to path ../other",
+     "--allow=fs.write=../other"),
+    ('cache-from = [{ type = "local", SRC = "../other" }]', "read access to path ../other", "--allow=fs.read=../other"),
+    ('network = "ns:/proc/1/ns/net"', "running build containers that can access host network", "--allow=network.host"),
     ('context = "link"', "read access to path ../other", "--allow=fs.read=../other"),
 ])
 def test_has_to_be_granted(text: str, what: str, flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -40,11 +57,21 @@ def test_has_to_be_granted(text: str, what: str, flag: str, tmp_path: Path, monk
     (tmp_path / "other").mkdir()
     (tmp_path / "work").mkdir()
     os.symlink("../other", tmp_path / "work" / "link")
+    for name in ("docker-image:", "https:"):
+        (tmp_path / "work" / name).mkdir()
     shown = refused(text, tmp_path, monkeypatch, capsys)
     assert "error[bake-privileges]: additional privileges requested" in shown
     assert f"note: {what}\n" in shown
     assert f"hint: pass {flag} to grant them" in shown
     assert "additional privileges" not in refused(text, tmp_path, monkeypatch, capsys, flag)
+
+
+def test_a_nul_byte_in_a_value_is_an_error_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ('context = "a\\u0000"', 'dockerfile = "a\\u0000"', 'tags = ["a\\u0000"]', 'output = ["a\\u0000"]',
+                 'secret = ["id=a,src=b\\u0000"]', 'contexts = { x = "a\\u0000" }', 'args = { x = "a\\u0000" }'):
+        shown = refused(text, tmp_path, monkeypatch, capsys)
+        assert "NUL byte" in shown, shown
 
 
 def test_what_the_command_line_names_is_granted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

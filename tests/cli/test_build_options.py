@@ -181,6 +181,7 @@ def test_sizes_are_taken_as_docker_takes_them(text: str, size: int) -> None:
     (["--ulimit", "nofile=2:1"], 'invalid argument "nofile=2:1" for "--ulimit" flag: '
                                  "ulimit soft limit must be less than or equal to hard limit: 2 > 1"),
     (["--add-host", "foo"], "invalid host foo"), (["--network", "foo"], 'network mode "foo" not supported'),
+    (["-t", "n:t@sha256:" + "a" * 64], f'invalid tag "n:t@sha256:{"a" * 64}": a tag cannot contain a digest'),
     (["-t", "UPPER"], 'invalid tag "UPPER": repository name must be lowercase'),
     (["--allow", "foo"], "unknown entitlement foo"), (["--builder", "nope"], 'no builder "nope" found'),
     (["--no-cache", "--no-cache-filter", "x"], "--no-cache and --no-cache-filter cannot currently be used together"),

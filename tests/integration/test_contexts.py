@@ -42,6 +42,20 @@ def test_the_folder_of_a_context_that_counts(builder: Command, folder: Path, sch
     assert "nosuch" in done.stderr
 
 
+@pytest.mark.parametrize(("value", "words"), [
+    ("", "named context `x`: there is nothing behind the `=`"),
+    ("/no/such", "named context `x`: no directory `/no/such`"),
+    ("f", "named context `x`: no directory `f`"),
+    ("oci-layout:///no/such:tag", "named context `x`: no OCI layout `/no/such`"),
+    ("what://ever", "named context `x`: `what://ever` is of no known kind"),
+])
+def test_a_named_context_that_is_not_there_is_an_error_though_unused(builder: Command, folder: Path, value: str,
+                                                                     words: str) -> None:
+    done = builder.run("build", "--build-context", f"x={value}", str(folder))
+    assert done.returncode == 1
+    assert words in done.stderr
+
+
 def test_a_link_does_not_lead_out_of_an_archive(builder: Command, folder: Path) -> None:
     (folder / "link").symlink_to("/etc")
     subprocess.run(["tar", "-cf", str(folder.parent / "context.tar"), "-C", str(folder), "."], check=True)

@@ -20,6 +20,25 @@ def _power(base: Number, exponent: Number) -> Value:
         raise ExpressionError(str(error)) from None
 
 
+def _go_log(x: float) -> float:
+    """FreeBSD's logarithm, which is Go's: its last digit is not always that of C's here."""
+    fraction, exponent = math.frexp(x)
+    if x <= 0 or math.isinf(x):
+        raise ValueError("a negative number has no logarithm")
+    if fraction < math.sqrt(2) / 2:
+        fraction, exponent = fraction * 2, exponent - 1
+    f = fraction - 1
+    s = f / (2 + f)
+    s2 = s * s
+    s4 = s2 * s2
+    odd = s2 * (6.666666666666735130e-01 + s4 * (2.857142874366239149e-01 + s4 * (
+        1.818357216161805012e-01 + s4 * 1.479819860511658591e-01)))
+    even = s4 * (3.999999999940941908e-01 + s4 * (2.222219843214978396e-01 + s4 * 1.531383769920937332e-01))
+    half = 0.5 * f * f
+    return exponent * 6.93147180369123816490e-01 - (
+        (half - (s * (half + odd + even) + exponent * 1.90821492927058770002e-10)) - f)
+
+
 def _go_pow(x: float, y: float) -> float:
     """Go's math.Pow, which multiplies by squaring: its last digit is not always that of C's."""
     if y in (0, 1) or x in (0, 1) or abs(y) >= 1 << 63:
@@ -50,7 +69,7 @@ def _go_pow(x: float, y: float) -> float:
 def _logarithm(value: Number, base: Number) -> Value:
     """With infinities where C's functions have them."""
     try:
-        upper, lower = (math.log(number) if number else -math.inf for number in (value, base))
+        upper, lower = (_go_log(float(number)) if number else -math.inf for number in (value, base))
         return from_float(upper / lower)
     except (OverflowError, ValueError, ZeroDivisionError):
         raise ExpressionError("a logarithm needs positive numbers, and a base other than 1") from None
