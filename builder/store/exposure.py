@@ -27,7 +27,7 @@ class StoreExposed(StoreError):
 
 
 def check_root(root: str, folders: Iterable[str]) -> None:
-    """Looks at `root`, a path without links, at the folders in it and those above. Raises StoreExposed, OSError."""
+    """Looks at `root` and the folders in it. Raises StoreExposed, OSError."""
     for folder in ("", *folders, "git"):
         path = os.path.join(root, folder) if folder else root
         try:
@@ -38,7 +38,6 @@ def check_root(root: str, folders: Iterable[str]) -> None:
         if mode & _NOT_FOR_OTHERS:
             raise StoreExposed(root, f"other users may write to `{path}` (mode {stat.S_IMODE(mode):04o})",
                                f"run `chmod go-w {path}` if nobody has, or name another folder with `--root`")
-    _check_parents(root)
 
 
 def check_owner(root: str, path: str) -> None:
@@ -51,12 +50,16 @@ def check_owner(root: str, path: str) -> None:
         raise StoreExposed(root, f"`{path}` belongs to {_user(status.st_uid)}, not to {_user(os.geteuid())}")
 
 
-def _check_parents(root: str) -> None:
+def check_parents(root: str) -> None:
+    """Looks at the folders above `root`, a path without links that need not exist. Raises StoreExposed, OSError."""
     known = {0, os.geteuid(), *(() if os.geteuid() == 0 and _knows_all_users() else (_OVERFLOW_ID,))}
     path = root
     while path != "/":
         path = os.path.dirname(path)
-        status = os.lstat(path)
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            continue
         if status.st_uid not in known:
             raise StoreExposed(root, f"`{path}`, above it, belongs to {_user(status.st_uid)}, who can exchange it")
         if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:

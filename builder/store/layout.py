@@ -10,7 +10,7 @@ import msgspec
 
 from builder.errors import StoreError
 from builder.store.disk import StoreFull, is_full
-from builder.store.exposure import check_owner, check_root
+from builder.store.exposure import check_owner, check_parents, check_root
 
 FORMAT = 1
 FOLDERS = ("blobs", "blobs/sha256", "layers", "mounts", "logs", "stat", "stage", "damaged", "locks")
@@ -68,6 +68,7 @@ def open_layout(root: str) -> Layout:
     """
     root = os.path.realpath(root)
     try:
+        check_parents(root)
         if not os.path.lexists(os.path.join(root, "format")):
             _create(root)
         check_root(root, FOLDERS)

@@ -11,12 +11,15 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable
 
 from builder.errors import StoreError
 from builder.store.locks import Lock, is_locked
 
 TRASH = "trash-"
+_PATIENCE = 5.0
+"""Seconds that closing waits for what is being removed; the rest is left for the next sweep."""
 
 
 class Session:
@@ -29,6 +32,7 @@ class Session:
         self._folder = ""
         self._fd = -1
         self._count = 0
+        self._removing: list[threading.Thread] = []
         self._pinned: set[str] = set()
         self.leases = 0
         """How many leases of this handle are held; pins last while there is one."""
@@ -106,7 +110,7 @@ class Session:
         if trash:
             from builder.rooted.removing import remove_path
 
-            self._in_background(lambda: remove_path(trash))
+            self._removing.append(self._in_background(lambda: remove_path(trash)))
 
     def remove_all(self, trash: list[str]) -> None:
         """Removes what `throw_away` returned. What cannot be removed stays for the next sweep."""
@@ -117,12 +121,14 @@ class Session:
                 with contextlib.suppress(OSError):
                     remove_path(path)
 
-    def _in_background(self, work: Callable[[], object]) -> None:
+    def _in_background(self, work: Callable[[], object]) -> threading.Thread:
         def run() -> None:
             with contextlib.suppress(OSError, StoreError):  # what resists stays for the next sweep
                 work()
 
-        threading.Thread(target=run, name="store-cleaner", daemon=True).start()
+        thread = threading.Thread(target=run, name="store-cleaner", daemon=True)
+        thread.start()
+        return thread
 
     def dead(self) -> list[str]:
         """Folders of sessions that have ended without closing, and trash. Call it under `deleting`."""
@@ -142,6 +148,9 @@ class Session:
         return len(entries)
 
     def close(self) -> None:
+        end = time.monotonic() + _PATIENCE if self._removing else 0.0
+        for thread in self._removing:
+            thread.join(max(end - time.monotonic(), 0))
         with self._mutex:
             if self._fd < 0:
                 return

@@ -70,11 +70,12 @@ def test_an_empty_folder_of_another_user_does_not_become_a_store(tmp_path: Path)
 
 
 def test_who_owns_a_folder_above_could_exchange_it(tmp_path: Path) -> None:
-    Store.open(str(tmp_path / "home/root")).close()
+    (tmp_path / "home").mkdir()
     os.chown(tmp_path / "home", STRANGER, STRANGER)
     with pytest.raises(StoreExposed) as caught:
         Store.open(str(tmp_path / "home/root"))
     assert caught.value.cause == f"`{tmp_path}/home`, above it, belongs to user {STRANGER}, who can exchange it"
+    assert os.listdir(tmp_path / "home") == []
 
 
 @pytest.mark.parametrize(("mode", "trusted"), [(0o777, False), (0o1777, True), (0o755, True)])
