@@ -24,6 +24,7 @@ from builder.registry.settings import Endpoint
 _CHALLENGE = re.compile(r"(?:^|,)\s*([A-Za-z]+)(?=\s+[A-Za-z_]+\s*=|\s*(?:,|$))")
 _PARAMETER = re.compile(r"([A-Za-z_]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,]+))")
 _DEFAULT_LIFETIME = 60.0
+_LONGEST_LIFETIME = 86400.0
 _MARGIN = 10.0
 _CLIENT_ID = "builder"
 
@@ -114,8 +115,12 @@ class Authorizer:
     def _bearer(self, endpoint: Endpoint, challenge: Challenge, scopes: frozenset[str],
                 credentials: Credentials | None, what: str) -> tuple[str, float]:
         realm = challenge.parameters["realm"]
-        where = urlsplit(realm)
-        if where.scheme != "https" and (where.scheme != "http" or endpoint.scheme != "http"):
+        try:
+            where = urlsplit(realm)
+            usable = bool(where.hostname) and where.port != 0
+        except ValueError:
+            usable = False
+        if not usable or (where.scheme != "https" and (where.scheme != "http" or endpoint.scheme != "http")):
             raise UnexpectedAnswer(endpoint.domain, f"its token server `{realm}` is not an https URL")
         service = challenge.parameters.get("service", "")
         wanted = sorted(scopes | set(challenge.parameters.get("scope", "").split()))
@@ -161,5 +166,7 @@ def _read_token(endpoint: Endpoint, body: bytes) -> tuple[str, float]:
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():
         raise UnexpectedAnswer(endpoint.domain, "its token server sent no token")
     lifetime = document.get("expires_in")
-    seconds = float(lifetime) if isinstance(lifetime, int | float) and lifetime > 0 else _DEFAULT_LIFETIME
+    if not isinstance(lifetime, int | float) or not lifetime > 0:
+        lifetime = _DEFAULT_LIFETIME
+    seconds = float(min(lifetime, _LONGEST_LIFETIME))
     return f"Bearer {token}", max(seconds - _MARGIN, seconds / 2)

@@ -9,7 +9,7 @@ from urllib3.exceptions import HTTPError
 
 from builder.oci import Descriptor
 from builder.registry.errors import DownloadBroken, UnexpectedAnswer
-from builder.registry.transport import Response
+from builder.registry.transport import Response, drain
 from builder.registry.verified import VerifiedStream
 
 _CHUNK = 256 << 10
@@ -38,7 +38,7 @@ class BlobStream(VerifiedStream):
 
     def close(self) -> None:
         if self.offset == self.descriptor.size:
-            self._response.drain_conn()
+            drain(self._response)
         self._response.close()
 
     def _reopen(self, cause: Exception) -> None:

@@ -30,13 +30,15 @@ from builder.registry.errors import (
     Unreachable,
 )
 from builder.registry.settings import Endpoint, RegistrySettings
-from builder.registry.transport import Request, Response, Transport, error_detail, read_limited
+from builder.registry.transport import Request, Response, Transport, drain, error_detail, read_limited
 
 ACCEPT = ", ".join([*sorted(MANIFEST_TYPES), *sorted(INDEX_TYPES), "*/*"])
 MAX_MANIFEST = 4 << 20
 """Bytes; what distribution itself accepts."""
 _MAX_TAG_PAGE = 16 << 20
 _MAX_TAG_PAGES = 10_000
+_DIGITS = 18
+"""Of a size that is believed."""
 _LINK_NEXT = re.compile(r"<([^>]+)>\s*;\s*rel=\"?next\"?")
 _MISSED = (NotFound, Unreachable, Unauthorized, ServerFailed, RateLimited, UnexpectedAnswer, DownloadBroken)
 _HTTP_TO_HTTPS = "HTTP request to an HTTPS server"
@@ -67,7 +69,7 @@ class RegistryClient:
         """What the reference names now, without fetching it. Raises RegistryError."""
         def ask(alternatives: tuple[Endpoint, ...]) -> Descriptor:
             response = self._send(alternatives, _manifest_request(reference, "HEAD", retry=retry))
-            response.drain_conn()
+            drain(response)
             self._refuse(response, str(reference), reference.domain, reference.repository)
             return _described(response, reference)
 
@@ -108,8 +110,9 @@ class RegistryClient:
     def list_tags(self, reference: Reference) -> Iterator[str]:
         """All tags of the repository, page by page. Raises RegistryError."""
         alternatives = self.settings.endpoints(reference.domain)
-        path = f"/v2/{reference.repository}/tags/list"
-        for _ in range(_MAX_TAG_PAGES):
+        path, asked = f"/v2/{reference.repository}/tags/list", set[str]()
+        while path not in asked and len(asked) < _MAX_TAG_PAGES:
+            asked.add(path)
             response, page = self._get(alternatives, reference, Request(
                 method="GET", path=path, what=reference.name, repository=reference.repository,
                 scopes=pull_scope(reference)), _MAX_TAG_PAGE)
@@ -135,7 +138,7 @@ class RegistryClient:
         """Asks for `/v2/` with the stored credentials. Raises Unauthorized when they are refused."""
         response = self._send(self.settings.endpoints(domain), Request(method="GET", path="/v2/", what=domain))
         self._refuse(response, domain, domain)
-        response.drain_conn()
+        drain(response)
 
     def write(self, reference: Reference, request: Request) -> Response:
         """Sends a request to the registry itself, never to a mirror; the caller judges the answer."""
@@ -144,7 +147,7 @@ class RegistryClient:
     def expect(self, response: Response, statuses: set[int], reference: Reference) -> None:
         """Drains an answer. Raises RegistryError unless its status is one of `statuses`."""
         if response.status in statuses:
-            response.drain_conn()
+            drain(response)
             return
         self._refuse(response, str(reference), reference.domain, reference.repository)
         raise UnexpectedAnswer(str(reference), f"status {response.status}")
@@ -239,7 +242,8 @@ def _described(response: Response, reference: Reference) -> Descriptor:
     """The descriptor in a HEAD's headers; its digest is "" when the registry does not say it."""
     digest = reference.digest or _header_digest(response, reference) or Digest("")
     length = response.headers.get("content-length", "")
-    return Descriptor(media_type=_media_type(response), digest=digest, size=int(length) if length.isdecimal() else 0)
+    size = int(length) if length.isdecimal() and len(length) <= _DIGITS else 0
+    return Descriptor(media_type=_media_type(response), digest=digest, size=size)
 
 
 def _verified(data: bytes, response: Response, reference: Reference) -> FetchedManifest:

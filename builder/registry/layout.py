@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from builder.errors import ImageError
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, decode_json, parse_digest
 from builder.registry.verified import VerifiedStream
+from builder.rooted.root import Root
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
@@ -34,8 +39,8 @@ class NotInLayout(ImageError):
 class BlobMissing(ImageError):
     code = "blob-missing"
 
-    def __init__(self, path: Path, digest: Digest) -> None:
-        super().__init__(f"blob {digest} is missing from the OCI image layout `{path}`")
+    def __init__(self, path: Path, digest: Digest, cause: str) -> None:
+        super().__init__(f"blob {digest} is missing from the OCI image layout `{path}`", cause=cause)
 
 
 class OciLayout:
@@ -44,6 +49,7 @@ class OciLayout:
     def __init__(self, path: Path) -> None:
         """Raises NotALayout."""
         self.path = path
+        self._root = Root(os.path.realpath(path))
         version = self._version()
         if not version.version.startswith("1."):
             raise NotALayout(path, f"its version is `{version.version}`, not 1.x")
@@ -76,10 +82,7 @@ class OciLayout:
 
     def open_blob(self, descriptor: Descriptor) -> VerifiedStream:
         """A verifying stream of a blob. Raises BlobMissing. The caller closes it."""
-        try:
-            file = self._blob_file(descriptor.digest).open("rb")
-        except OSError as error:
-            raise BlobMissing(self.path, descriptor.digest) from error
+        file = self._open_blob(descriptor.digest)
         return VerifiedStream(file, descriptor, f"{self.path}@{descriptor.digest}")
 
     def read_document(self, descriptor: Descriptor) -> bytes:
@@ -90,11 +93,11 @@ class OciLayout:
             return b"".join(iter(stream.read, b""))
 
     def _unlisted(self, digest: Digest) -> Descriptor:
-        file = self._blob_file(digest)
-        if not file.is_file():
-            raise NotInLayout(self.path, digest, tuple(e.digest for e in self.descriptors()))
-        with file.open("rb") as opened:
-            data = opened.read(_MAX_DOCUMENT + 1)
+        try:
+            with self._open_blob(digest) as opened:
+                data = opened.read(_MAX_DOCUMENT + 1)
+        except BlobMissing:
+            data = b""
         try:
             media_type = decode_json(data, _Typed).media_type
         except msgspec.DecodeError:
@@ -103,9 +106,20 @@ class OciLayout:
             raise NotInLayout(self.path, digest, tuple(e.digest for e in self.descriptors()))
         return Descriptor(media_type=media_type, digest=digest, size=len(data))
 
-    def _blob_file(self, digest: Digest) -> Path:
-        """Raises ImageError for what is not a digest: it would be some other file's name."""
-        return self.path / "blobs" / parse_digest(digest).replace(":", "/")
+    def _open_blob(self, digest: Digest) -> BinaryIO:
+        """Raises BlobMissing; ImageError for what is not a digest, as it would be some other file's name."""
+        try:
+            return self._open("blobs/" + parse_digest(digest).replace(":", "/"))
+        except OSError as error:
+            raise BlobMissing(self.path, digest, error.strerror or str(error)) from error
+
+    def _open(self, name: str) -> BinaryIO:
+        """A regular file of the folder; neither links, which could lead anywhere, nor pipes. Raises OSError."""
+        fd = self._root.open(name)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "not a regular file", name)
+        return open(fd, "rb")
 
     def _version(self) -> _Version:
         try:
@@ -115,7 +129,7 @@ class OciLayout:
 
     def _read(self, name: str, limit: int) -> bytes:
         try:
-            with (self.path / name).open("rb") as file:
+            with self._open(name) as file:
                 data = file.read(limit + 1)
         except OSError as error:
             raise NotALayout(self.path, f"{name}: {error.strerror}") from error

@@ -58,7 +58,7 @@ def _descriptor(head: bytes) -> Descriptor | None:
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     media_type = headers.get("content-type", "").partition(";")[0]
     length = headers.get("content-length", "")
-    if media_type not in MANIFEST_TYPES | INDEX_TYPES or not length.isdecimal():
+    if media_type not in MANIFEST_TYPES | INDEX_TYPES or not length.isdecimal() or len(length) > 18:
         return None
     try:
         digest = parse_digest(headers.get("docker-content-digest", ""))

@@ -36,6 +36,7 @@ _CONNECTIONS = 8
 _SEND_BLOCK = 256 << 10
 _MAX_TOKEN_ANSWER = 1 << 20
 _MAX_ERROR_BODY = 64 << 10
+_MAX_CHALLENGE = 8 << 10
 _CERT_DIRS = ("/etc/docker/certs.d", "/etc/containers/certs.d", "~/.docker/certs.d", "~/.config/containers/certs.d")
 
 Body = bytes | Callable[[], IO[bytes]]
@@ -92,7 +93,7 @@ class Transport:
             wait = _retry_after(response.headers)
             if last or (wait or 0) > self.settings.max_wait:
                 raise self._given_up(endpoint, request, response, wait)
-            response.drain_conn()
+            drain(response)
             self._pause(attempt, wait)
         raise AssertionError("the loop returns or raises")
 
@@ -101,7 +102,7 @@ class Transport:
 
     def _given_up(self, endpoint: Endpoint, request: Request, response: Response, wait: float | None) -> Exception:
         if response.status == 429:
-            response.drain_conn()
+            drain(response)
             known = self.has_credentials(endpoint.domain, request.repository)
             return RateLimited(endpoint.domain, wait, with_credentials=known)
         return ServerFailed(request.what, response.status, error_detail(response))
@@ -109,10 +110,10 @@ class Transport:
     def _authorized(self, endpoint: Endpoint, request: Request) -> Response:
         header = self._authorizer.header(endpoint, request.scopes)
         response = self._once(endpoint, request, header)
-        if response.status != 401:
-            return response
-        challenge = ", ".join(response.headers.getlist("www-authenticate"))
-        response.drain_conn()
+        if response.status != 401 or _origin(response.url or "") != _origin(endpoint.base):
+            return response  # another host, that it redirected to, has no say in where credentials go
+        challenge = ", ".join(response.headers.getlist("www-authenticate"))[:_MAX_CHALLENGE]
+        drain(response)
         header = self._authorizer.answer(endpoint, request.repository, request.scopes, challenge,
                                          what=request.what, refused=header)
         return self._once(endpoint, request, header)
@@ -141,7 +142,7 @@ class Transport:
             target = response.headers.get("location")
             if response.status not in _REDIRECTS or not target:
                 return response
-            response.drain_conn()
+            drain(response)
             url = redirected(url, target, request.what)
             if request.secret_body and _origin(url) != _origin(endpoint.base):
                 raise UnexpectedAnswer(request.what, "its token server redirects to another host")
@@ -201,7 +202,7 @@ def error_detail(response: Response) -> str:
     """What the body of an error answer says, in words; "" if it says nothing. Drains the response."""
     try:
         body = response.read(_MAX_ERROR_BODY)
-        response.release_conn()
+        drain(response)
     except (HTTPError, OSError):
         return ""
     try:
@@ -210,6 +211,17 @@ def error_detail(response: Response) -> str:
         text = " ".join(body.decode(errors="replace").split())
         return "" if text.startswith("<") else text[:300]
     return "; ".join(f"{e.code}: {e.message}" if e.message else e.code for e in errors)[:1000]
+
+
+def drain(response: Response) -> None:
+    """Reads the little that is left, so that the connection can be used again; else closes it."""
+    try:
+        if len(response.read(_MAX_ERROR_BODY)) < _MAX_ERROR_BODY:
+            response.release_conn()
+            return
+    except (HTTPError, OSError):
+        pass
+    response.close()
 
 
 def read_limited(response: Response, limit: int, what: str) -> bytes:
@@ -242,8 +254,11 @@ def _origin(url: str) -> tuple[str, str]:
 
 def redirected(url: str, target: str, what: str) -> str:
     """Where `target`, as an answer of `url` names it, leads. Raises UnexpectedAnswer: never from https to http."""
-    there = urljoin(url, target)
-    scheme = urlsplit(there).scheme
+    try:
+        there = urljoin(url, target)
+        scheme = urlsplit(there).scheme if urlsplit(there).port != 0 else ""
+    except ValueError as error:
+        raise UnexpectedAnswer(what, f"a redirect to what is no URL: {error}") from error
     if scheme not in {"http", "https"} or (scheme == "http" and urlsplit(url).scheme == "https"):
         raise UnexpectedAnswer(what, f"a redirect to a {scheme or 'strange'} URL")
     return there
@@ -272,7 +287,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         return None
 
 

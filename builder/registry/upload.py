@@ -19,7 +19,7 @@ from builder.registry.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from builder.registry.transport import Request, Response, redirected
+from builder.registry.transport import Request, Response, drain, redirected
 
 OpenBlob = Callable[[], IO[bytes]]
 """Opens the blob at its start; called again for each attempt, closed after it."""
@@ -71,7 +71,7 @@ def has_blob(client: RegistryClient, reference: Reference, descriptor: Descripto
     path = f"/v2/{reference.repository}/blobs/{descriptor.digest}"
     response = client.write(reference, _request(reference, "HEAD", path))
     if response.status == 404:
-        response.drain_conn()
+        drain(response)
         return False
     client.expect(response, {200}, reference)
     return True
@@ -122,7 +122,10 @@ def _within(response: Response, location: str, what: str) -> str:
     host's plain http in an answer over https.
     """
     url = response.url or ""
-    there, here = urlsplit(urljoin(url, location)), urlsplit(url)
+    try:
+        there, here = urlsplit(urljoin(url, location)), urlsplit(url)
+    except ValueError as error:
+        raise UnexpectedAnswer(what, f"an upload to what is no URL: {error}") from error
     if there.netloc == here.netloc:
         return there._replace(scheme=here.scheme).geturl()
     return redirected(url, location, what)
