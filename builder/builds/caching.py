@@ -97,12 +97,14 @@ class PlanSteps(msgspec.Struct, kw_only=True):
     results: Mapping[int, Result] = {}
     """Once it is solved."""
     private: set[int] = msgspec.field(default_factory=set)
-    """Vertices whose result was made by hand: neither they nor what stands on them may be taken for the real thing."""
+    """Vertices whose result is not what their key stands for, made by hand or of files that changed meanwhile: neither
+    they nor what stands on them may be taken for the real thing."""
 
     def watch(self, outcome: Outcome) -> None:
-        """Is told of each vertex how it ended."""
-        if outcome.state == "mended":
-            self.private.add(outcome.vertex)
+        """To be called with each vertex when it ended."""
+        index, step = outcome.vertex, self.steps[outcome.vertex]
+        if outcome.state == "mended" or (step is not None and index not in self.imported and not step.holds()):
+            self.private.add(index)
 
     def image_steps(self, output: int | None) -> dict[str, int]:
         """For an inline cache: keys of the image's steps, and how many of its layers lie below that of each."""

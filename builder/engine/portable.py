@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from builder.cache.key import LIST, CacheKey, Parts, key_of, kind_of, op_parts
+from builder.context.local import LocalContext
 from builder.engine.lineage import has_parent, selection_of
 from builder.engine.ops.prepare import prepare
 from builder.engine.ops.work import Work
@@ -48,6 +49,8 @@ class PortableStep(msgspec.Struct, frozen=True):
     parts: Parts
     lists: Callable[[], Parts]
     """Gives the `.list` parts, for explanations."""
+    holds: Callable[[], bool] = lambda: True
+    """Whether local files are still those of the key: else what was made since is not what it stands for."""
 
 
 def portable_steps(plan: Plan, trees: Mapping[str, FileTree], contents: ContentDigests,
@@ -122,8 +125,21 @@ def _step(vertex: Vertex, inputs: Sequence[PortableStep | None], local: Mapping[
     taken = _taken(op, local)
     parts |= {name: files.digest(contents) for name, files in taken.items()}
     kind = kind_of(op)
+
+    def holds() -> bool:
+        try:
+            now = _taken(op, {position: _anew(tree) for position, tree in local.items()})
+            return all(files.digest(contents) == parts[name] for name, files in now.items())
+        except (BuilderError, OSError):
+            return False
+
     return PortableStep(key_of(kind, parts), kind, parts, lambda: {
-        name + LIST: files.manifest(contents) for name, files in taken.items()})
+        name + LIST: files.manifest(contents) for name, files in taken.items()}, holds if taken else lambda: True)
+
+
+def _anew(tree: FileTree) -> FileTree:
+    """The tree as it is now, whatever was listed of it before."""
+    return LocalContext(tree.root, tree.rules, root_owned=tree.root_owned) if isinstance(tree, LocalContext) else tree
 
 
 def _taken(op: object, local: Mapping[int, FileTree]) -> dict[str, Taken]:
