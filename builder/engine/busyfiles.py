@@ -6,6 +6,7 @@ was planned raises, and the step begins anew: with copies of all that changed la
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -54,6 +55,7 @@ def _settled(one: Result, folder: str, since_ns: int) -> Result:
         return one
     from builder.context.settled import SettledContext
 
+    os.mkdir(folder)
     return LocalFiles(one.name, SettledContext(one.tree, folder, since_ns))
 
 
