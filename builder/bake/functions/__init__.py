@@ -15,8 +15,9 @@ from builder.bake.values import Value, number_of
 
 class Function(msgspec.Struct, frozen=True):
     """Parameter types are words: string, number, whole (a number without a fraction), bool, list, map, strings (a
-    list of them), same (a list whose elements take one type), set (the same without repetition), any; `?` allows
-    null."""
+    list of them), texts (one that may hold null), same (a list whose elements take one type), set (the same without
+    repetition), any; `?` allows null.
+    """
 
     run: Callable[..., Value]
     parameters: tuple[str, ...] = ()
@@ -76,8 +77,11 @@ def _argument(value: Value, word: str) -> Value:
             if not isinstance(number, int) or abs(number) >= 1 << 63:
                 raise ExpressionError("a whole number is required")
             return number
-        case "strings":
-            return convert(value, Type("list", element=Type("string")))
+        case "strings" | "texts":
+            texts = convert(value, Type("list", element=Type("string")))
+            if word == "strings" and None in texts:
+                raise ExpressionError("a null value is no string")
+            return texts
         case "same" | "set":
             return convert(value, Type("set" if word == "set" else "list", element=ANY))
         case kind:

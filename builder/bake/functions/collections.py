@@ -144,7 +144,7 @@ def _zip_map(keys: tuple[str, ...], values: tuple[Value, ...]) -> Value:
 FUNCTIONS = {
     "chunklist": Function(_chunks, ("same", "whole")), "coalesce": Function(_coalesce, ("any?",), "any?"),
     "coalescelist": Function(_coalesce_list, ("list?",), "list?"),
-    "compact": Function(lambda items: ListValue.of((item for item in items if item), STRING), ("strings",)),
+    "compact": Function(lambda items: ListValue.of((item for item in items if item), STRING), ("texts",)),
     "concat": Function(lambda *lists: tuple(itertools.chain(*lists)), ("list",), "list"),
     "contains": Function(_has, ("list", "any")), "distinct": Function(_distinct, ("same",)),
     "element": Function(_element, ("list", "whole")), "flatten": Function(_flatten, ("list",)),
