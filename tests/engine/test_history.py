@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def built(store: Store, *names: str, origins: tuple[Origin, ...] = (HERE,), outcome: Outcome = Outcome.RUN,
           mark: str = "") -> BuildId:
     """Records a build of RUN steps; the key of each is its name with the mark."""
+    time.sleep(0.002)  # ids of builds sort by the millisecond
     build = store.begin_build(origins=origins)
     for ordinal, name in enumerate(names):
         store.add_step(build, Step(ordinal=ordinal, name=name, outcome=outcome, key=f"{name}{mark}", kind="run"))
