@@ -11,7 +11,7 @@ from pathlib import Path
 from bake.cases import TESTDATA
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
-from bake_expressions import BATCH, Generator, builders  # noqa: E402  # it is a program as well
+from bake_expressions import BATCH, Generator, builders  # it is a program as well
 
 RECORDED = json.loads((TESTDATA / "bake-generated" / "buildx.json").read_text())
 
