@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from builder.rooted.removing import remove_path
-from builder.sandbox import rootless
+from builder.sandbox import apparmor, rootless
 from builder.sandbox.network import obstacle
 from builder.sandbox.ociruntime import is_hybrid
-from builder.sandbox.runtime import cgroups, host, kernel, overlay, seccomp
+from builder.sandbox.runtime import cgroups, host, kernel, landlock, overlay, seccomp
+from builder.sandbox.runtime.spawnergroup import usual_task_limit
+from builder.sandbox.runtime.system import can_limit_tasks
 
 _RUNTIMES = ("runc", "crun", "youki")
 _CONTROLLERS = ("memory", "cpu", "cpuset", "pids")
@@ -91,7 +93,10 @@ def _facts(folder: str) -> Iterator[Fact]:
     yield _trial("lowerdir+", _lowers, "more layers than fit a page, up to the kernel's 500")
     yield _fuse_overlayfs()
     yield _trial("seccomp", _seccomp, "the default profile can be installed")
+    yield _landlock()
+    yield _apparmor()
     yield from _cgroups()
+    yield _tasks()
     yield _resource()
     yield from _runtimes()
     yield _private_network()
@@ -222,6 +227,28 @@ def _cgroups() -> Iterator[Fact]:
     for controller in _CONTROLLERS:
         trial = functools.partial(cgroups.try_controller, found, controller)
         yield _trial(f"limits: {controller}", trial, "can be set")
+
+
+def _landlock() -> Fact:
+    if landlock.has_scopes():
+        return Fact("Landlock scopes", True, "steps reach no abstract sockets of the host")
+    return Fact("Landlock scopes", False, "not before Linux 6.12, or switched off: steps with the host's network reach "
+                "its abstract sockets")
+
+
+def _apparmor() -> Fact:
+    profile = apparmor.default_profile()
+    if profile:
+        return Fact("AppArmor", True, f"steps start in the profile `{profile}`")
+    return Fact("AppArmor", False, "enabled, but this process can choose no profile for steps" if apparmor.is_enabled()
+                else "not enabled on this machine (and not needed)")
+
+
+def _tasks() -> Fact:
+    most = usual_task_limit()
+    if os.access("/sys/fs/cgroup", os.W_OK) or can_limit_tasks(most):
+        return Fact("task limit", True, f"{most} processes and threads unless `--pids-limit` says otherwise")
+    return Fact("task limit", False, "no control groups, and not by namespaces before Linux 6.14")
 
 
 def _resource() -> Fact:

@@ -124,7 +124,7 @@ def test_a_step_sees_only_its_own_build_s_processes_in_its_group(runner: Runner)
 def test_tasks_are_limited_unless_a_build_says_otherwise(runner: Runner) -> None:
     _need("pids")
     script = "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max"
-    assert int(runner.run(script).out) == usual_task_limit() <= 32768
+    assert int(runner.run(script).out) == usual_task_limit() <= 4096
     assert runner.run(script, pids_limit=usual_task_limit() + 1).out == f"{usual_task_limit() + 1}\n"
     assert runner.run(script, pids_limit=-1).out == "max\n"
 

@@ -11,7 +11,7 @@ import os
 
 from builder.sandbox.runtime import cgroups, devices
 
-_MOST_TASKS = 32768
+_MOST_TASKS = 4096
 
 
 class SpawnerGroup:
