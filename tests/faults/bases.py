@@ -108,7 +108,8 @@ def write_layout(folder: Path, image: Image, *, index: bytes | None = None) -> P
     write_blobs(folder, image.blobs)
     (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     (folder / "index.json").write_bytes(index or json.dumps({
-        "schemaVersion": 2, "mediaType": INDEX, "manifests": [image.descriptor()]}).encode())
+        "schemaVersion": 2, "mediaType": INDEX, "manifests": [
+            {**image.descriptor(), "annotations": {"org.opencontainers.image.ref.name": "latest"}}]}).encode())
     return folder
 
 
