@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import os
 import platform
@@ -20,6 +21,8 @@ from .bases import Image, busybox_layer, write_layout
 
 MEMORY = 4 << 30
 """Address space of a command: a text bomb ends here rather than in the machine's memory."""
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)
 OUTPUT = 1 << 20
 """How much of a command's output is looked at."""
 
@@ -164,7 +167,7 @@ class Lab:
         process = subprocess.Popen(
             list(argv), stdin=files[0], stdout=files[1], stderr=files[2], cwd=cwd or self.dir, env=self.env(env),
             start_new_session=True, user=user, group=user, extra_groups=None if user is None else [],
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)))
+            preexec_fn=lambda: _confine(memory))
         try:
             code = process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -211,6 +214,12 @@ class Lab:
         if done.code:
             raise AssertionError(f"the build failed: {done.last}")
         return Tree(archive.read_bytes())
+
+
+def _confine(memory: int) -> None:
+    """In the child: at most `memory` bytes, and no life beyond that of the runner, however that ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def machine() -> str:

@@ -120,7 +120,10 @@ def interrupted(lab: Lab) -> Verdict:
         if b"begun-it" in line and b"RUN" not in line:
             break
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    try:
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
     why, logs = lab.run("why").out, lab.run("logs").out
     return right_if("sleep 30" in why and "begun-it" in logs,
                     f"why: {why.strip()[:80]}; log: {logs.strip()[:40] or 'none'}")
