@@ -45,7 +45,8 @@ def run_image(store: Store, sandbox: Sandbox, layers: tuple[LayerId, ...], image
     hostname = options.hostname or "builder"
     env = _merged((*(config.env or (DEFAULT_PATH,)), f"HOSTNAME={hostname}", *options.env), f"HOME={identity.home}")
     mounts: list[ContainerMount] = etc_files(hostname)
-    mounts += [Bind(target=target, source=source, readonly=readonly) for source, target, readonly in options.volumes]
+    mounts += [Bind(target=target, source=source, readonly=readonly, recursive=True)
+               for source, target, readonly in options.volumes]
     with store.stage_layer() as writes:
         container = Container(
             root=Overlay(lowers=tuple(dirs), upper=writes.diff, work=writes.work), argv=argv, env=env,

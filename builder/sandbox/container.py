@@ -29,7 +29,12 @@ class Bind(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):
 
     target: str
     source: str
+    """Opened by the host's rules: nothing that an image or a step has named may be part of it."""
+    subpath: str = "/"
+    """What of it; links stay inside `source`."""
     readonly: bool = True
+    recursive: bool = False
+    """With what is mounted below."""
 
 
 class OverlayMount(msgspec.Struct, frozen=True, kw_only=True, tag="overlay"):

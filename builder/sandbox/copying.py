@@ -116,13 +116,7 @@ def _plain(mount: ContainerMount, copy_dir: str) -> ContainerMount:
     if not isinstance(mount, OverlayMount):
         return mount
     _materialize(mount.overlay, copy_dir)
-    root = os.open(copy_dir, os.O_PATH | os.O_DIRECTORY)
-    try:
-        place = resolving.walk(root, mount.subpath)
-        os.close(place.fd)
-    finally:
-        os.close(root)
-    return Bind(target=mount.target, source="/".join((copy_dir, *place.names)), readonly=mount.readonly)
+    return Bind(target=mount.target, source=copy_dir, subpath=mount.subpath, readonly=mount.readonly)
 
 
 def _make_mount_points(top_dir: str, mounts: tuple[ContainerMount, ...]) -> None:
@@ -135,11 +129,21 @@ def _make_mount_points(top_dir: str, mounts: tuple[ContainerMount, ...]) -> None
             if any(place.names[: len(other)] == other for other in covered):
                 os.close(place.fd)
             else:
-                directory = os.path.isdir(mount.source) if isinstance(mount, Bind) else hasattr(mount, "size")
+                directory = _is_directory(mount) if isinstance(mount, Bind) else hasattr(mount, "size")
                 os.close(resolving.make_target(place, directory=directory))
             covered.append(place.names)
     finally:
         os.close(root)
+
+
+def _is_directory(mount: Bind) -> bool:
+    top = os.open(mount.source, os.O_PATH)
+    place = resolving.walk(top, mount.subpath)
+    try:
+        return resolving.is_directory(place.fd)
+    finally:
+        os.close(place.fd)
+        os.close(top)
 
 
 def _snapshot(top_dir: str, prefix: str = "") -> Iterator[tuple[str, _Mark]]:

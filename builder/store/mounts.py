@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
 import msgspec
 
 from builder.hashing import blake2b
+from builder.layer.tree import shown
 from builder.plan.vertices import Sharing
 from builder.store import trace
 from builder.store.disk import tree_size
@@ -32,6 +34,33 @@ class MountInfo(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     last_used: float
     in_use: bool
+
+
+class CacheId(NamedTuple):
+    """What a cache mount is found by: caches that differ in any part are different ones."""
+
+    id: str
+    origin: tuple[str, ...] = ()
+    """What a new one begins with: a path and the layers that it is in; () for nothing."""
+    made: str = ""
+    """The owner and mode of a new one, where they were asked for."""
+
+    @property
+    def shown(self) -> str:
+        """For people; two caches may look alike."""
+        text = f"{self.id}@{','.join(self.origin[1:])}{self.origin[0]}" if self.origin else self.id
+        return shown(f"{text} owner={self.made}" if self.made else text)
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder. The id alone names one that begins empty; parts are framed, so that no text of one
+        can pass for others.
+        """
+        if not self.origin and not self.made:
+            return blake2b(os.fsencode(self.id), digest_size=10).hexdigest()
+        parts = (os.fsencode(part) for part in (self.id, self.made, *self.origin))
+        return blake2b(b"".join(b"%d:%b" % (len(part), part) for part in parts), digest_size=10,
+                       person=b"parts").hexdigest()
 
 
 class CacheMountDir:
@@ -52,17 +81,19 @@ class CacheMountDir:
 class Mounts(State):
     def cache_mount(
         self,
-        id: str,
+        id: CacheId | str,
         *,
         sharing: Sharing = Sharing.SHARED,
         fill: Callable[[str], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> CacheMountDir:
-        """The mount's directory, for a `with` block; a new one is empty, 0755, and `fill` may prepare it first.
+        """The mount's directory, for a `with` block; a new one is empty, 0755, and `fill` may prepare it first. A text
+        as `id` is one without any origin.
 
         A step that names one id twice takes it once: a locked mount waits for itself. Raises Cancelled while it waits.
         """
-        base = blake2b(id.encode(), digest_size=10).hexdigest()
+        id = CacheId(id) if isinstance(id, str) else id
+        base = id.folder
         copy = 0
         while True:
             name = f"{base}-{copy}" if copy else base
@@ -103,7 +134,7 @@ class Mounts(State):
         self.session.remove_all(trash)
         return len(trash)
 
-    def _keep(self, name: str, id: str, lock: Lock) -> bool:
+    def _keep(self, name: str, id: CacheId, lock: Lock) -> bool:
         """Whether the mount that was just locked is still there, which it then is until it is unlocked; notes the use.
 
         It may have been removed in between, by who had seen that nobody used it.
@@ -116,17 +147,17 @@ class Mounts(State):
             row = self.db.row("SELECT used FROM mounts WHERE name=?", name)
             if row is None:
                 now = time.time()
-                self.db.execute("INSERT OR IGNORE INTO mounts VALUES(?,?,?,?)", name, id, now, now)
+                self.db.execute("INSERT OR IGNORE INTO mounts VALUES(?,?,?,?)", name, id.shown, now, now)
         if row is not None:
             self._touch("mount", name, row[0])
         return True
 
-    def _make(self, name: str, id: str, fill: Callable[[str], None] | None) -> None:
+    def _make(self, name: str, id: CacheId, fill: Callable[[str], None] | None) -> None:
         folder = self.session.new_folder()
         try:
             data = os.path.join(folder, "data")
             with open(os.path.join(folder, "lock"), "w", encoding="utf-8") as file:
-                file.write(id)  # for when the index is lost
+                file.write(id.shown)  # for when the index is lost
             os.mkdir(data)
             os.chmod(data, 0o755)
             if fill is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
-import stat
 from collections.abc import Sequence
 
 import msgspec
@@ -16,11 +15,10 @@ from builder.engine.resources import Resources
 from builder.engine.results import LocalFiles, Result, Snapshot
 from builder.errors import ContextError, SandboxError
 from builder.layer.copying import CopyPlan, plan_copy
+from builder.layer.resolution import follow
 from builder.plan.vertices import (
     BindMount,
     CacheMount,
-    Copy,
-    CopySource,
     HostMount,
     Mount,
     SecretMount,
@@ -29,9 +27,12 @@ from builder.plan.vertices import (
     TmpfsMount,
 )
 from builder.sandbox.container import Bind, ContainerMount, File, Overlay, OverlayMount, Socket, Tmpfs
+from builder.store.mounts import CacheId
 
 _MADE = "/cache"
 """The directory of `from` that a cache mount with a mode or an owner stands for: made where it is absent."""
+_SELECTED = "/m"
+"""Where `selection_of` puts what a mount selects."""
 _STRICTNESS = (Sharing.SHARED, Sharing.PRIVATE, Sharing.LOCKED)
 
 
@@ -119,7 +120,8 @@ class RunMounts:
                 case BindMount():
                     opened.mounts.append(self._bind(mount, stack))
                 case CacheMount():
-                    opened.mounts.append(Bind(target=mount.target, source=caches[self._cache_id(mount)],
+                    directory, subpath = caches[self._cache_id(mount)]
+                    opened.mounts.append(Bind(target=mount.target, source=directory, subpath=subpath,
                                               readonly=mount.readonly))
                 case TmpfsMount():
                     opened.mounts.append(Tmpfs(target=mount.target, size=mount.size))
@@ -129,7 +131,8 @@ class RunMounts:
                     self._ssh(mount, mount.target or f"/run/buildkit/ssh_agent.{agents}", opened)
                     agents += 1
                 case HostMount():
-                    opened.mounts.append(Bind(target=mount.target, source=mount.source, readonly=mount.readonly))
+                    opened.mounts.append(Bind(target=mount.target, source=mount.source, readonly=mount.readonly,
+                                              recursive=True))
         opened.mounts.sort(key=lambda mount: mount.target)  # as BuildKit does: what is outside, first
         return opened
 
@@ -143,7 +146,7 @@ class RunMounts:
             assert selected is not None, "only snapshots are taken whole"
             selected.write(taken)
             lowers: tuple[str, ...] = (taken,)
-            subpath = "/m"
+            subpath = _SELECTED
         else:
             lowers, subpath = tuple(self._resources.layer_dirs(source.layers)), mount.source
             if subpath != "/" and self._resources.view(source.layers).resolve(subpath) is None:
@@ -154,13 +157,13 @@ class RunMounts:
             overlay = Overlay(lowers=lowers, upper=writes.diff, work=writes.work)
         return OverlayMount(target=mount.target, overlay=overlay, subpath=subpath, readonly=mount.readonly)
 
-    def _open_caches(self, stack: contextlib.ExitStack) -> dict[str, str]:
-        """The directories of the cache mounts, by id.
+    def _open_caches(self, stack: contextlib.ExitStack) -> dict[CacheId, tuple[str, str]]:
+        """The directories of the cache mounts, and what of them is mounted.
 
         One that is mounted twice is taken once, with the strictest sharing: a locked one would wait for itself. All
         steps take theirs in the same order, so that no two wait for each other.
         """
-        wanted: dict[str, CacheMount] = {}
+        wanted: dict[CacheId, CacheMount] = {}
         for mount in self._mounts:
             if isinstance(mount, CacheMount):
                 identity = self._cache_id(mount)
@@ -169,45 +172,42 @@ class RunMounts:
                     wanted[identity] = msgspec.structs.replace(first, sharing=mount.sharing)
         return {identity: self._open_cache(identity, mount, stack) for identity, mount in sorted(wanted.items())}
 
-    def _cache_id(self, mount: CacheMount) -> str:
+    def _cache_id(self, mount: CacheMount) -> CacheId:
         """Another beginning makes another cache, as in BuildKit."""
-        source = None if mount.input is None else self._inputs[mount.input]
-        identity = mount.id
-        if isinstance(source, Snapshot):
-            identity = f"{mount.id}@{','.join(source.layers)}{mount.source}"
-        if not _is_made(mount):
-            return identity
-        uid, gid, mode = _made_with(mount)
-        return f"{identity} mode={mode:o},uid={uid},gid={gid}"
+        match None if mount.input is None else self._inputs[mount.input]:
+            case Snapshot(layers=layers):
+                origin: tuple[str, ...] = (mount.source, *layers)
+            case LocalFiles(tree=tree):
+                top = tree.lstat("")
+                origin = (mount.source, "" if top is None else f"/{top.root.path}")
+            case None:
+                origin = ()
+        made = ":".join(f"{part:o}" for part in _made_with(mount)) if _is_made(mount) else ""
+        return CacheId(mount.id, origin, made)
 
-    def _open_cache(self, identity: str, mount: CacheMount, stack: contextlib.ExitStack) -> str:
-        """The cache's directory, or a file in it; a new one gets what `from` has, owner and mode before it is seen."""
+    def _open_cache(self, identity: CacheId, mount: CacheMount, stack: contextlib.ExitStack) -> tuple[str, str]:
+        """The cache's directory, and the path in it of what is mounted; a new one gets what `from` has, or owner and
+        mode, before it is seen.
+        """
         resources = self._resources
-        origin = _MADE if _is_made(mount) else mount.source
+        mount = msgspec.structs.replace(mount, source=_MADE) if _is_made(mount) else mount
         tree = None if mount.input is None else resources.tree(self._inputs[mount.input])
-        entry = None if tree is None else tree.lstat(origin)
-        if entry is None and origin != "/" and not _is_made(mount):
-            raise ContextError(f"`{origin}` to be mounted at `{mount.target}` was not found",
+        begins = tree is not None and follow(tree, mount.source) is not None
+        if not begins and mount.source not in ("/", _MADE):
+            raise ContextError(f"`{mount.source}` to be mounted at `{mount.target}` was not found",
                                hint="source= of a cache is a path in what from= names")
 
         def fill(path: str) -> None:
-            uid, gid, mode = *self._owner(mount.target), 0o755
-            if tree is not None and entry is not None:
-                take = CopySource(input=0, paths=(origin,))
-                plan_copy(Copy(sources=(take,), destination="/", has_parent=False), [tree], None).write(path)
-                if entry.is_dir:
-                    mode = stat.S_IMODE(entry.stat.st_mode)
-                    uid, gid = (0, 0) if tree.root_owned else (entry.stat.st_uid, entry.stat.st_gid)
-            elif _is_made(mount):
-                uid, gid, mode = _made_with(mount)
+            if tree is not None and begins:
+                plan_copy(selection_of(mount), [tree], None).write(path)
+                return
+            uid, gid, mode = _made_with(mount) if identity.made else (*self._owner(mount.target), 0o755)
             os.chown(path, uid, gid)
             os.chmod(path, mode)
 
         opened = stack.enter_context(resources.store.cache_mount(
             identity, sharing=mount.sharing, fill=fill, cancelled=resources.cancelled))
-        if entry is None or entry.is_dir:
-            return opened.path
-        return os.path.join(opened.path, posixpath.basename(entry.path))
+        return opened.path, _SELECTED if begins else "/"
 
     def _owner(self, target: str) -> tuple[int, int]:
         """Who owns the directory at `target` in the image, or else its closest parent there."""

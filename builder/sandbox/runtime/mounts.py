@@ -138,7 +138,7 @@ class Tree:
         """What is to be mounted, as a detached mount."""
         match mount["type"]:
             case "bind":
-                fd = _clone(mount["source"])
+                fd = _open_bind(mount)
             case "overlay":
                 fd = self._open_subpath(number, mount)
             case "tmpfs":
@@ -158,9 +158,7 @@ class Tree:
 
     def _open_subpath(self, number: int, mount: MountDocument) -> int:
         whole = self._mounter.mount(mount["overlay"])
-        place = resolving.walk(whole, mount["subpath"])
-        if place.missing:
-            raise FileNotFoundError(errno.ENOENT, f"`{mount['subpath']}`: {os.strerror(errno.ENOENT)}")
+        place = _existing(whole, mount["subpath"])
         if not place.found:
             os.close(place.fd)
             return whole
@@ -219,8 +217,23 @@ def _attach_at(mount: int, path: str) -> None:
     os.close(spot)
 
 
-def _clone(source: str) -> int:
+def _open_bind(mount: MountDocument) -> int:
+    """A clone of what the mount names in its source, which alone the host's rules lead to."""
     try:
-        return kernel.clone_mount(source)
+        top = os.open(mount["source"], os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
-        raise OSError(error.errno, f"bind mount source `{source}`: {os.strerror(error.errno or 0)}") from None
+        raise OSError(error.errno, f"bind mount source `{mount['source']}`: {os.strerror(error.errno or 0)}") from None
+    place = _existing(top, mount["subpath"])
+    try:
+        return kernel.clone_mount("", at=place.fd, recursive=mount["recursive"])
+    finally:
+        os.close(place.fd)
+        os.close(top)
+
+
+def _existing(root: int, path: str) -> resolving.Place:
+    place = resolving.walk(root, path)
+    if place.missing:
+        os.close(place.fd)
+        raise FileNotFoundError(errno.ENOENT, f"`{path}`: {os.strerror(errno.ENOENT)}")
+    return place

@@ -18,6 +18,7 @@ class MountDocument(TypedDict, total=False):
     target: str
     source: str
     readonly: bool
+    recursive: bool
     overlay: OverlayDocument
     subpath: str
     size: int
