@@ -87,7 +87,7 @@ RUN --mount=type=cache,id=pw,from=s,source=/d,target=/x cat /x/f > /seen
     assert builder.build(honest).returncode == 0
     shown = next(line for line in builder.run("du", "--verbose").stdout.splitlines() if "pw@" in line)
     name = shown[shown.index("pw@"):].split()[0]
-    for spelled in (name, f"{name} ", name.removesuffix("/d"), f"pw@{name}"):
+    for spelled in (name, f"{name}/", name.removesuffix("/d"), f"pw@{name}"):
         plant = f"RUN --mount=type=cache,id={spelled},target=/x mkdir -p /x/m; echo evil | tee /x/f > /x/m/f\n"
         planted = builder.build(f"FROM base\n{plant}")
         assert planted.returncode == 0, planted.stderr
