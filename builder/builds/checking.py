@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builder.builds.options import BuildOptions
@@ -26,8 +27,11 @@ def lint_config(dockerfile: Dockerfile, options: BuildOptions) -> LintConfig:
     return LintConfig.parse(dockerfile.directive("check") or "")
 
 
-def check(dockerfile: Dockerfile, options: BuildOptions, world: World) -> Report:
+def check(dockerfile: Dockerfile, options: BuildOptions, world: World,
+          unreached: Sequence[BuilderError] = ()) -> Report:
     """The findings for the target, or without one for all stages.
+
+    `unreached` is filled by `world` with the errors of images that it does not know: what needs none is still checked.
 
     As in BuildKit the wanted platforms play no part. Whatever ends planning early is the report's `error`. Raises
     InvalidCheckOption for the build arg.
@@ -45,7 +49,12 @@ def check(dockerfile: Dockerfile, options: BuildOptions, world: World) -> Report
         plan(dockerfile, wanted, world, linter, epoch=source_date_epoch(options))
     except BuilderError as error:
         failure = error
-    return Report(source=source, findings=tuple(linter.findings), error=failure)
+    findings = tuple(linter.findings)
+    if unreached:
+        from builder.plan.offline import known_offline
+
+        findings, failure = known_offline(dockerfile, findings), failure or unreached[0]
+    return Report(source=source, findings=findings, error=failure)
 
 
 def survey(dockerfile: Dockerfile, options: BuildOptions, world: World) -> Outline:

@@ -145,7 +145,8 @@ def _near(path: str) -> str | None:
 
     folder, name = os.path.split(path)
     try:
-        return did_you_mean(name, os.listdir(folder or "."), prefix=f"{folder}/" if folder else "", as_known=True)
+        names = [found for found in os.listdir(folder or ".") if not found.endswith(".dockerignore")]
+        return did_you_mean(name, names, prefix=f"{folder}/" if folder else "", as_known=True)
     except OSError:
         return None
 

@@ -16,17 +16,32 @@ from builder.plan.vertices import Plan
 
 
 class Progress:
-    """One build's event stream; events are handed on one at a time, whatever thread they come from."""
+    """One build's event stream; events are handed on one at a time, whatever thread they come from.
+
+    Every vertex that is announced ends before the build does: what a failure leaves is cancelled.
+    """
 
     def __init__(self, receive: events.Emit | None) -> None:
         self._receive = receive
         self._lock = threading.Lock()
-        self._count = 0
+        self._count = 1  # as docker numbers them: 0 is the build itself
+        self._open: set[int] = set()
+        """Vertices that were announced and have not ended."""
 
     def emit(self, event: events.AnyEvent) -> None:
-        if self._receive is not None:
-            with self._lock:
-                self._receive(event)
+        if self._receive is None:
+            return
+        with self._lock:
+            match event:
+                case events.VertexNamed():
+                    self._open.add(event.vertex)
+                case events.VertexCached() | events.VertexDone() | events.VertexFailed() | events.VertexCancelled():
+                    self._open.discard(event.vertex)
+                case events.BuildDone():
+                    for vertex in sorted(self._open):
+                        self._receive(events.VertexCancelled(time=event.time, vertex=vertex))
+                    self._open.clear()
+            self._receive(event)
 
     @contextmanager
     def internal(self, name: str) -> Iterator[int]:

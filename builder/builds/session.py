@@ -140,11 +140,14 @@ class BuildSession:
             recording.image = result.digest
         return result
 
-    def prepare(self, stack: ExitStack) -> Planned:
-        """All that comes before solving; `stack` gives back what it takes. A lease must be held."""
+    def prepare(self, stack: ExitStack, *, offline: bool = False) -> Planned:
+        """All that comes before solving; `stack` gives back what it takes. A lease must be held.
+
+        With `offline`, images whose registry cannot be reached are unknown ones, which is enough to look at the rest.
+        """
         platforms: list[Platform | None] = list(platforms_of(self._options)) or [None]
         with self._recording.phases.measure("load"):
-            inputs, dockerfile, world = self._read(stack)
+            inputs, dockerfile, world = self._read(stack, offline=offline)
         with self._recording.phases.measure("resolve"):
             if self._options.all_platforms:
                 from builder.builds.offered import offered_platforms
@@ -171,10 +174,10 @@ class BuildSession:
         with ExitStack() as stack:
             stack.enter_context(self._tools.store.lease())
             try:
-                _, dockerfile, world = self._read(stack)
+                _, dockerfile, world = self._read(stack, offline=True)
             except DockerfileErrors as error:
                 return checking.unparsed(error)
-            return checking.check(dockerfile, self._options, world)
+            return checking.check(dockerfile, self._options, world, world.unreached)
 
     def outline(self) -> Outline:
         """What the wanted target takes."""
@@ -249,7 +252,7 @@ class BuildSession:
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
-    def _read(self, stack: ExitStack) -> tuple[Inputs, Dockerfile, BuildWorld]:
+    def _read(self, stack: ExitStack, *, offline: bool = False) -> tuple[Inputs, Dockerfile, BuildWorld]:
         options = with_local_context(self._options, stack)
         remote = remote_context(options)
         remotes = functools.cache(lambda: self._remotes(stack))
@@ -280,7 +283,8 @@ class BuildSession:
                 self._note(sentence)
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
-                           pull=Pull(options.pull), links=self._shared.links if self._shared is not None else None,
+                           pull=Pull(options.pull), offline=offline,
+                           links=self._shared.links if self._shared is not None else None,
                            fetch=lambda location: remotes().object_tree(location))
         return inputs, dockerfile, world
 
@@ -310,6 +314,10 @@ class BuildSession:
                     description=finding.rule.description, url=finding.rule.url,
                     location=Location(inputs.dockerfile, finding.span) if finding.span else None,
                     vertex=self._definition))
+
+    def number(self, plan: Plan) -> int:
+        """Announces the plan's vertices; the number of its first."""
+        return self._progress.name_plan(plan)
 
     def resources(self, build: BuildId, trees: Mapping[str, FileTree], fingerprints: Fingerprints,
                   origins: Sequence[Origin] = ()) -> Resources:
@@ -344,7 +352,7 @@ class BuildSession:
 
     def _solve(self, planned: Plan, resources: Resources, build: BuildId, packing: Packing,
                caches: RemoteCaches | None) -> Solved:
-        first = self._progress.name_plan(planned)
+        first = self.number(planned)
         steps = None if caches is None else caches.look_up(
             planned, resources, first, only_images=packing.only_blobs and not self._options.squash,
             nothing=packing.nothing and not self._options.squash and not self._options.save_stages)

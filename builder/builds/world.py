@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from builder.builds.progress import Progress
 from builder.context.local import LocalContext, find_ignore_file
-from builder.errors import BuilderError, ContextError
+from builder.errors import BuilderError, ContextError, RegistryError
 from builder.images.resolve import Pull, Resolver
 from builder.language.ignore import IgnoreRules
 from builder.layer.tree import FileTree
@@ -16,6 +16,7 @@ from builder.oci import Platform, parse_digest
 from builder.plan.options import ContextTree, EmptyTree, NamedContext
 from builder.plan.vertices import Plan, ResolvedImage
 from builder.reference import Reference
+from builder.registry.errors import Unreachable
 
 if TYPE_CHECKING:
     from builder.context.objectstore import ObjectLocation
@@ -32,8 +33,10 @@ class BuildWorld:
 
     def __init__(self, resolver: Resolver, named: Mapping[str, str], rules: IgnoreRules | None, context: FileTree,
                  progress: Progress, *, pull: Pull, fetch: Callable[[ObjectLocation], FileTree],
-                 links: Links | None = None) -> None:
-        """`links` gives the plans of other targets, for contexts that name them (`target:NAME`).
+                 links: Links | None = None, offline: bool = False) -> None:
+        """With `offline`, an image whose registry cannot be reached is an unknown one, and `unreached` has the error.
+
+        `links` gives the plans of other targets, for contexts that name them (`target:NAME`).
 
         `fetch` gives the files of contexts in object stores. Raises ContextError for a named context that is not there,
         whether something uses it or not.
@@ -50,6 +53,8 @@ class BuildWorld:
         for name, value in named.items():
             _check(name, value, links=links is not None)
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
+        self._offline = offline
+        self.unreached: list[Unreachable] = []
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
         return self._remember(str(reference), platform,
@@ -103,8 +108,16 @@ class BuildWorld:
     def _remember(self, name: str, platform: Platform, resolve: Callable[[], ResolvedImage]) -> ResolvedImage:
         key = (name, platform)
         if key not in self._images:
-            with self._progress.internal(f"[internal] load metadata for {name}"):
-                self._images[key] = resolve()
+            try:
+                with self._progress.internal(f"[internal] load metadata for {name}"):
+                    self._images[key] = _about(name, resolve)
+            except Unreachable as error:
+                if not self._offline:
+                    raise
+                from builder.plan.offline import unknown_image
+
+                self.unreached.append(error)
+                self._images[key] = unknown_image(name, platform)
         return self._images[key]
 
 
@@ -133,6 +146,16 @@ def _layout_parts(value: str) -> tuple[str, str, str]:
     path, _, digest = value.removeprefix(LAYOUT).partition("@")
     head, colon, tag = path.rpartition(":")
     return (path, "", digest) if not colon or "/" in tag else (head, tag, digest)
+
+
+def _about(name: str, resolve: Callable[[], ResolvedImage]) -> ResolvedImage:
+    """What `resolve` gives; what a registry says instead names the image."""
+    try:
+        return resolve()
+    except RegistryError as error:
+        if name not in error.message:
+            error.message = f"`{name}`: {error.message}"
+        raise
 
 
 def _object(value: str) -> ObjectLocation | None:

@@ -14,6 +14,7 @@ from builder.cache.differences import differences, is_shell_form
 from builder.cache.key import LIST, Parts, decode, encode
 
 UNKNOWN = "no earlier build of this step"
+NOT_ASKED = "the cache was not asked (--no-cache)"
 FAILED, INTERRUPTED = "it failed last time", "it was interrupted last time"
 _ALIKE = 0.5  # share of common words from which two instructions are taken for versions of one
 _TOLD = 4  # differences that are told before "and 2 more differences"

@@ -17,7 +17,15 @@ import sys
 from collections.abc import Sequence
 
 from builder.cli.excerpt import caret_excerpt, docker_excerpt
-from builder.errors import BuilderError, Cancelled, DockerfileError, DockerfileErrors, RunFailed, UsageError
+from builder.errors import (
+    BuilderError,
+    Cancelled,
+    DockerfileError,
+    DockerfileErrors,
+    RegistryError,
+    RunFailed,
+    UsageError,
+)
 from builder.ui.colors import Palette, paint
 from builder.ui.text import printable
 
@@ -36,7 +44,9 @@ def report_build(error: Exception, *, debug: bool, progress: str) -> int:
     """Shows why a build ended; the excerpt is docker's where the progress was (`plain`)."""
     if progress == "plain" and isinstance(error, BuilderError):
         lines = _docker_lines(error)
-    elif progress == "tty" or not isinstance(error, RunFailed):
+    elif progress == "tty" and isinstance(error, BuilderError) and not isinstance(error, DockerfileErrors):
+        lines = render(error, _palette())[1:]  # the last line says it
+    elif not isinstance(error, RunFailed):
         lines = render(error, _palette())
     else:
         lines = [*render(error, _palette()), *_output_of(error)]
@@ -76,9 +86,9 @@ def _render_one(error: BuilderError, palette: Palette) -> list[str]:
     return lines + _facts(error, palette)
 
 
-def _facts(error: BuilderError, palette: Palette) -> list[str]:
+def _facts(error: BuilderError, palette: Palette, *, cause: bool = True) -> list[str]:
     lines = []
-    if error.cause:
+    if error.cause and cause:
         first, *others = error.cause.splitlines() or [""]
         lines = [f"cause: {printable(first)}", *(f"  {printable(line)}" for line in others)]
     lines.extend(f"note: {printable(note)}" for note in error.notes)
@@ -95,7 +105,8 @@ def _head(code: str, palette: Palette) -> str:
 
 def _docker_lines(error: BuilderError) -> list[str]:
     if not isinstance(error, DockerfileErrors):
-        return [*(docker_excerpt(error.location) if error.location else ()), *_facts(error, _PLAIN)]
+        said = isinstance(error, RegistryError)  # its cause is in the last line
+        return [*(docker_excerpt(error.location) if error.location else ()), *_facts(error, _PLAIN, cause=not said)]
     lines: list[str] = []
     for each in error.errors:
         if len(error.errors) > 1:
@@ -125,6 +136,8 @@ def solver_sentence(error: BuilderError) -> str:
 def _line_sentence(error: BuilderError) -> str:
     if isinstance(error, DockerfileError) and error.location is not None and not _is_about_meaning(error):
         return f"dockerfile parse error on line {error.location.span.line}: {printable(error.message)}"
+    if isinstance(error, RegistryError) and error.cause:
+        return printable(f"{error.message}: {error.cause.splitlines()[0]}")
     return printable(error.message)
 
 

@@ -82,5 +82,5 @@ def _why(one: Prediction) -> str:
 
 
 def _short(name: str) -> str:
-    name = name.replace("\n", " ")
+    name = printable(" ".join(name.split()))
     return name if len(name) <= 50 else name[:49] + "…"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from builder.cache.explain import NOT_ASKED
 from builder.cache.key import CacheKey, Parts, key_of, kind_of
 from builder.context.local import LocalContext
 from builder.engine import events
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from builder.sandbox.container import Exit, Output
 
 _MENDED = "this step failed and was finished by hand: its result is in the image, but never in the cache"
-_NOT_ASKED = "the cache was not asked (--no-cache)"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +142,9 @@ class Solver:
         for index, vertex in enumerate(self._plan.vertices):
             if isinstance(vertex.op, SourceContext) and index not in self._skipped:
                 self._record(Outcome(vertex=index, state="cached"))
+                number, now = self._first + index, time.time()
+                self._resources.emit(events.VertexStarted(time=now, vertex=number))
+                self._resources.emit(events.VertexDone(time=now, vertex=number))
                 tree = self._resources.contexts[vertex.op.name]
                 if isinstance(tree, LocalContext):
                     tree = tree.taken_by(words_taken(self._plan, index))
@@ -149,8 +152,7 @@ class Solver:
 
     def _pass_over_skipped(self) -> None:
         for index in sorted(self._skipped):
-            if not isinstance(self._plan.vertices[index].op, SourceContext | SourceImage):
-                self._resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
+            self._resources.emit(events.VertexCached(time=time.time(), vertex=self._first + index))
             self._record(Outcome(vertex=index, state="cached"))
 
     def _attempt(self, index: int) -> Result | BaseException:
@@ -267,7 +269,7 @@ class Solver:
             resources.prepare_sandbox()
         name, kind = instruction_of(vertex), kind_of(vertex.op)
         parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
-        why = _NOT_ASKED if vertex.ignore_cache else self._explain(index, parts)
+        why = NOT_ASKED if vertex.ignore_cache else self._explain(index, parts)
         outcome = Outcome(vertex=index, key=key, state="running", why=why, started=time.time())
         if index not in self._unfinished:  # else files changed under it, and it begins anew
             self._began(outcome)

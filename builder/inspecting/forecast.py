@@ -25,6 +25,7 @@ from builder.images.pull import LayerSource
 from builder.layer.copying import write_inline
 from builder.layer.view import MergedView
 from builder.oci import Descriptor
+from builder.plan.offline import UNKNOWN_DIGEST
 from builder.plan.vertices import (
     BindMount,
     CacheMount,
@@ -53,7 +54,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """What would become of one vertex."""
 
     vertex: int
-    """Its number in the plan."""
+    """Its number in a build: that of its progress, of `builder why` and of `builder debug`."""
     name: str
     fate: Fate
     why: str = ""
@@ -92,8 +93,11 @@ class Forecast(msgspec.Struct, frozen=True):
 class Forecaster:
     """For one plan. A lease must be held; `scratch` gives an empty directory that the caller removes."""
 
-    def __init__(self, plan: Plan, resources: Resources, layers: LayerSource, scratch: Callable[[], str]) -> None:
+    def __init__(self, plan: Plan, resources: Resources, layers: LayerSource, scratch: Callable[[], str], *,
+                 first: int = 0) -> None:
+        """`first` is the number that a build would give the plan's first vertex."""
         self._plan = plan
+        self._first = first
         self._scratch = scratch
         self._resources = resources
         self._images = layers
@@ -114,7 +118,9 @@ class Forecaster:
                 raise error.at(vertex.location) from error
             self._predictions.append(prediction)
             self._results.append(result)
-        return Forecast(self._plan, tuple(self._predictions))
+        return Forecast(self._plan, tuple(msgspec.structs.replace(
+            one, vertex=self._first + one.vertex, inputs=tuple(self._first + needed for needed in one.inputs))
+            for one in self._predictions))
 
     def _predict(self, index: int, vertex: Vertex) -> tuple[Prediction, Result | None]:
         op = vertex.op
@@ -122,6 +128,8 @@ class Forecaster:
         match op:
             case SourceContext(name=name):
                 return known, LocalFiles(name, self._resources.contexts[name])
+            case SourceImage(digest=digest) if digest == UNKNOWN_DIGEST:
+                return self._unknown(index, vertex, "the image is not here and its registry cannot be reached"), None
             case SourceImage():
                 return self._image(known, op)
             case SourceInline(files=files):
@@ -175,7 +183,7 @@ class Forecaster:
             why = self._sentence(index, self._resources.why_missed(self._plan, index, parts))
         fate = Fate.MISS
         if not vertex.ignore_cache and (maybe := self._maybe_the_same(index)) is not None:
-            fate, why = Fate.UNKNOWN, f"a hit if #{maybe} makes the same files as last time"
+            fate, why = Fate.UNKNOWN, f"a hit if #{self._first + maybe} makes the same files as last time"
         layer = store.id_of_content(f"{'result of' if isinstance(vertex.op, Run) else 'key'} {key}")
         self._absent.add(layer)
         prediction = self._prediction(index, vertex, fate, why=why, key=key, took=self._history(vertex))
@@ -186,7 +194,8 @@ class Forecaster:
         running = next((below for below in parents(self._plan, index) if self._predictions[below].runs), None)
         if running is None:
             return why
-        return "; ".join(f"#{running}, which it lies on, would run" if sentence in PARENT_CHANGED else sentence
+        told = f"#{self._first + running}, which it lies on, would run"
+        return "; ".join(told if sentence in PARENT_CHANGED else sentence
                          for sentence in why.split("; "))
 
     def _blocking(self, vertex: Vertex) -> int | None:
@@ -213,11 +222,11 @@ class Forecaster:
         new = [below for below in parents(self._plan, index)
                if self._predictions[below].fate is Fate.MISS and self._is_new(below)]
         if isinstance(vertex.op, Run) and new:
-            return self._prediction(index, vertex, Fate.MISS, why=f"#{new[0]}, which it lies on, would run",
-                                    took=self._history(vertex))
+            return self._prediction(index, vertex, Fate.MISS, took=self._history(vertex),
+                                    why=f"#{self._first + new[0]}, which it lies on, would run")
         is_unknown = self._predictions[blocking].fate is Fate.UNKNOWN
-        return self._unknown(index, vertex, f"depends on #{blocking}" if is_unknown else
-                             f"a hit if #{blocking} leaves what it needs as it was")
+        return self._unknown(index, vertex, f"depends on #{self._first + blocking}" if is_unknown else
+                             f"a hit if #{self._first + blocking} leaves what it needs as it was")
 
     def _is_new(self, index: int) -> bool:
         """Whether nothing was ever built on the layer that the vertex will have: its key is new, and it is no RUN that

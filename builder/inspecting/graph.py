@@ -33,9 +33,9 @@ class Graph(msgspec.Struct, frozen=True):
 
 def graph_of_forecast(forecast: Forecast, title: str) -> Graph:
     """All steps that a build would look at, timed by when each last ran."""
-    stages = [vertex.stage for vertex in forecast.plan.vertices]
-    nodes = [Node(number=one.vertex, name=one.name, stage=stages[one.vertex], state=one.fate.value, seconds=one.took,
-                  inputs=one.inputs) for one in forecast.predictions]
+    nodes = [Node(number=one.vertex, name=one.name, stage=vertex.stage, state=one.fate.value, seconds=one.took,
+                  inputs=one.inputs)
+             for one, vertex in zip(forecast.predictions, forecast.plan.vertices, strict=True)]
     return _marked(title, nodes)
 
 

@@ -96,7 +96,8 @@ class Inspector:
             def scratch() -> str:
                 return stack.enter_context(self._tools.store.stage_layer()).diff
 
-            return tuple(Forecaster(plan, resources, self._tools.layers, scratch).forecast() for plan in planned.plans)
+            return tuple(Forecaster(plan, resources, self._tools.layers, scratch, first=session.number(plan)).forecast()
+                         for plan in planned.plans)
 
     def context(self, options: BuildOptions) -> ContextListing:
         """The files that a build would take from its contexts, and those that it leaves out."""
@@ -118,7 +119,7 @@ class Inspector:
     def _planned(self, options: BuildOptions, stack: ExitStack) -> tuple[Planned, BuildSession]:
         stack.enter_context(self._tools.store.lease())
         session = BuildSession(self._tools, options, None)
-        return session.prepare(stack), session
+        return session.prepare(stack, offline=True), session
 
     def _dirs(self, place: Place, layers: tuple[LayerId, ...]) -> list[str]:
         store = self._tools.store

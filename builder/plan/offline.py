@@ -6,6 +6,8 @@ the image's platform. `builder build --check` asks the images.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from builder.errors import BuilderError, DockerfileErrors
 from builder.language.ignore import IgnoreRules
 from builder.language.instructions import Dockerfile
@@ -15,7 +17,7 @@ from builder.lint.linter import InvalidCheckOption, LintConfig, Linter
 from builder.lint.practice_checks import check_practices
 from builder.lint.report import Report
 from builder.lint.rules import Finding
-from builder.oci import ContainerConfig, Digest, ImageConfig, Platform
+from builder.oci import ContainerConfig, Descriptor, DiffID, Digest, ImageConfig, MediaType, Platform, RootFS
 from builder.plan.options import NamedContext, PlanOptions
 from builder.plan.planner import plan
 from builder.plan.scope import DEFAULT_PATH
@@ -23,6 +25,8 @@ from builder.plan.vertices import FromStore, ResolvedImage
 from builder.platforms import host_platform
 from builder.reference import Reference
 from builder.source import Source
+
+UNKNOWN_DIGEST = Digest(f"sha256:{'0' * 64}")
 
 
 def check_offline(source: Source, *, practices: frozenset[str] = frozenset(), ignore: IgnoreRules | None = None,
@@ -45,9 +49,22 @@ def check_offline(source: Source, *, practices: frozenset[str] = frozenset(), ig
         failure = error
     if practices:
         check_practices(dockerfile, linter, practices, has_ignore_file=has_ignore_file)
+    return Report(source=source, error=failure, findings=known_offline(dockerfile, linter.findings))
+
+
+def known_offline(dockerfile: Dockerfile, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those findings that hold whatever the images are."""
     unknown = _lines_on_images(dockerfile)
-    return Report(source=source, error=failure, findings=tuple(
-        finding for finding in linter.findings if not _needs_image(finding, unknown)))
+    return tuple(finding for finding in findings if not _needs_image(finding, unknown))
+
+
+def unknown_image(name: str, platform: Platform) -> ResolvedImage:
+    """Stands for an image that nobody has looked at: it has nothing but a PATH."""
+    config = ImageConfig(architecture=platform.architecture, os=platform.os, variant=platform.variant,
+                         config=ContainerConfig(env=(f"PATH={DEFAULT_PATH}",)),
+                         rootfs=RootFS(diff_ids=(DiffID(UNKNOWN_DIGEST),)))
+    layer = Descriptor(media_type=MediaType.OCI_LAYER_GZIP, digest=UNKNOWN_DIGEST, size=0)
+    return ResolvedImage(name=name, digest=UNKNOWN_DIGEST, config=config, layers=(layer,), origin=FromStore())
 
 
 class _Unknown:
@@ -57,10 +74,7 @@ class _Unknown:
         self._ignore = ignore
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
-        config = ImageConfig(architecture=platform.architecture, os=platform.os, variant=platform.variant,
-                             config=ContainerConfig(env=(f"PATH={DEFAULT_PATH}",)))
-        return ResolvedImage(name=str(reference), digest=Digest(f"sha256:{'0' * 64}"), config=config, layers=(),
-                             origin=FromStore())
+        return unknown_image(str(reference), platform)
 
     def named_context(self, name: str, platform: Platform) -> NamedContext | None:
         return None

@@ -28,8 +28,7 @@ _TAIL_LINES = 10
 class _Printed:
     """How much of a vertex has been printed."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self) -> None:
         self.why = False
         self.lines = 0
         """Complete log lines, counted from the vertex' first."""
@@ -127,22 +126,22 @@ class Plain:
                 self._print(time.time())
 
     def _record(self, vertex: TracedVertex) -> _Printed:
-        return self._printed.setdefault(vertex.number, _Printed(len(self._printed) + 1))
+        return self._printed.setdefault(vertex.number, _Printed())
 
     def _show(self, vertex: TracedVertex, now: float) -> None:
         """Prints all that is new about a vertex; it has the floor afterwards unless it has ended."""
         printed = self._record(vertex)
         text = ""
         if vertex is not self._floor:
-            text = self._take_floor() + f"#{printed.index} {vertex.name}\n"
+            text = self._take_floor() + f"#{vertex.number} {vertex.name}\n"
             self._floor, self._floor_since = vertex, now
         marked = [*self._why(vertex, printed), *self._items(vertex, printed), *self._warnings(printed)]
-        text += "".join(f"#{printed.index} {line}\n" for line in marked)
+        text += "".join(f"#{vertex.number} {line}\n" for line in marked)
         text += _log(vertex, printed)
         vertex.forget_lines(_TAIL_LINES)
         if vertex.ended is not None:
             text += "\n" if printed.characters else ""
-            text += f"#{printed.index} {_ending(vertex)}\n"
+            text += f"#{vertex.number} {_ending(vertex)}\n"
             self._floor = None
         self._waiting.pop(vertex.number, None)
         self._out.write(text)
@@ -154,7 +153,7 @@ class Plain:
             return "\n"
         printed = self._printed[self._floor.number]
         cut, printed.characters = "\n" if printed.characters else "", 0
-        return f"{cut}#{printed.index} ...\n\n"
+        return f"{cut}#{self._floor.number} ...\n\n"
 
     def _why(self, vertex: TracedVertex, printed: _Printed) -> Iterator[str]:
         if vertex.why and not printed.why:
@@ -199,7 +198,7 @@ def _log(vertex: TracedVertex, printed: _Printed) -> str:
     """The log from where printing stopped; the unfinished last line too, without an end."""
     text = ""
     for line in vertex.log[printed.lines - vertex.forgotten:]:
-        text += line[printed.characters:] if printed.characters else f"#{printed.index} {line}"
+        text += line[printed.characters:] if printed.characters else f"#{vertex.number} {line}"
         if vertex.open_line and printed.lines == vertex.forgotten + len(vertex.log) - 1:
             printed.characters = len(line)
         else:

@@ -79,7 +79,8 @@ class TracedVertex:
         self.log.append(f"{seconds:.{digits}f} {text}")
 
     def end(self, time: float) -> None:
-        if self.started is None:
+        """What was cancelled before it began is over, but never was: there is nothing to show of it."""
+        if self.started is None and not self.cancelled:
             self.started = time
         self.ended = time
 
@@ -99,7 +100,7 @@ class Trace:
                 self.vertices.setdefault(event.vertex, TracedVertex(event.vertex, visible_name(event.name)))
             case events.VertexStarted():
                 vertex = self.vertices[event.vertex]
-                vertex.started, vertex.why = event.time, event.why
+                vertex.started, vertex.why = event.time, telling(event.why)
             case events.VertexLog():
                 self.vertices[event.vertex].write(event.data, event.time)
             case events.VertexProgress():
@@ -123,6 +124,20 @@ class Trace:
     @property
     def completed(self) -> int:
         return sum(vertex.ended is not None for vertex in self.vertices.values())
+
+
+def telling(why: str) -> str:
+    """Of the reason for which a step runs, what is news to who watches: `builder why` has all of it.
+
+    That a step was never built before, that the cache was not to be asked, and that a step before it changed is clear
+    from what is shown already: the step that all began with has a reason of its own.
+    """
+    if not why:
+        return ""
+    from builder.cache.differences import PARENT_CHANGED
+    from builder.cache.explain import NOT_ASKED, UNKNOWN
+
+    return "; ".join(part for part in why.split("; ") if part not in (*PARENT_CHANGED, NOT_ASKED, UNKNOWN))
 
 
 def visible_name(name: str) -> str:

@@ -174,3 +174,25 @@ def test_fmt_leaves_a_broken_file_alone(cli: Cli, context: Path) -> None:
 def test_a_build_for_several_platforms_tells_its_findings_once(cli: Cli, context: Path) -> None:
     done = cli("build", "--progress=plain", "--platform=linux/amd64,linux/arm64", "context")
     assert (done.returncode, done.stderr.count(" - MaintainerDeprecated: ")) == (0, 1)
+
+
+def test_what_can_be_said_without_the_registry_is_said(cli: Cli, context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM nosuch.invalid/app:1\nCOPY Dockerfile /\nrun echo $X\n")
+    checked = cli("build", "--check", "context")
+    assert checked.returncode == 1
+    assert "ConsistentInstructionCasing" in checked.stdout
+    assert "UndefinedVar" not in checked.stdout, "the image may define it"
+    assert "`nosuch.invalid/app:1`: cannot reach registry `nosuch.invalid`: " in checked.stderr
+    listed = cli("context", "ls", "context")
+    assert (listed.returncode, listed.stdout.splitlines()[0][:16]) == (0, "COPY Dockerfile ")
+    drawn = cli("graph", "context")
+    assert drawn.returncode == 0
+    assert "unknown" in drawn.stdout
+    last = cli("build", "context").stderr.splitlines()[-1]
+    assert last.startswith("ERROR: failed to build: failed to solve: `nosuch.invalid/app:1`: cannot reach registry ")
+
+
+def test_the_hint_for_a_missing_dockerfile_names_no_ignore_file(cli: Cli, context: Path) -> None:
+    (context / "Dockerfile").unlink()
+    (context / ".dockerignore").touch()
+    assert "dockerignore" not in cli("build", "context").stderr

@@ -50,7 +50,8 @@ def test_steps_run_again_when_they_are_too_old(builder: Command) -> None:
     assert "CACHED" in builder.build(dockerfile, "--cache-ttl", "1h").stderr
     again = builder.build(dockerfile, "--cache-ttl", "0")
     assert "miss: its earlier result is older than --cache-ttl allows" in again.stderr
-    assert "miss: the step before it produced a different layer" in again.stderr
+    assert again.stderr.count("miss:") == 1, "the step that it began with says it, the next one does not"
+    assert "the step before it produced a different layer" in builder.run("why").stdout
     assert "miss" not in builder.build(dockerfile).stderr
 
 

@@ -189,7 +189,7 @@ def test_a_forecast_comes_true(builder: Command) -> None:
     assert changed["RUNsion"] == ("hit", "")
     assert changed["COPYxt /"] == ("miss", "1 file changed: a.txt")
     assert changed["RUN/out"][0] == "miss"
-    assert changed["COPYut /"] == ("unknown", "a hit if #4 leaves what it needs as it was")
+    assert changed["COPYut /"] == ("unknown", "a hit if #7 leaves what it needs as it was")
     gate = builder.build(FORECAST, "--dry-run", "--exit-code")
     assert gate.returncode == 1
     assert "2 of 6 from the cache, 2 would run, 2 may run\n" in gate.stdout

@@ -38,7 +38,7 @@ def _vertex_events(vertex: dict[str, Any], numbers: dict[str, int], started: set
     given: list[events.AnyEvent] = []
     digest = vertex["digest"]
     if digest not in numbers:
-        numbers[digest] = len(numbers)
+        numbers[digest] = len(numbers) + 1
         given.append(events.VertexNamed(time=0.0, vertex=numbers[digest], name=vertex["name"]))
     number = numbers[digest]
     if vertex.get("started") and digest not in started:

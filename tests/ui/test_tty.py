@@ -36,6 +36,7 @@ EVENTS: list[events.AnyEvent] = [
     events.VertexStarted(time=START + 2.5, vertex=3),
     events.VertexLog(time=START + 3, vertex=2, stream=1, data=b"cc a.c\n\x1b[31mcc\x1b[0m b.c\n 10%\r 20%\r"),
     events.VertexFailed(time=START + 3.5, vertex=3, error="exit code: 1"),
+    events.VertexStarted(time=START + 3.5, vertex=5),
     events.VertexCancelled(time=START + 3.5, vertex=5),
 ]
 
