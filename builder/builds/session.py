@@ -141,10 +141,7 @@ class BuildSession:
         return result
 
     def prepare(self, stack: ExitStack, *, offline: bool = False) -> Planned:
-        """All that comes before solving; `stack` gives back what it takes. A lease must be held.
-
-        With `offline`, images whose registry cannot be reached are unknown ones, which is enough to look at the rest.
-        """
+        """All before solving; `stack` gives back what it takes. A lease must be held; `offline` is BuildWorld's."""
         platforms: list[Platform | None] = list(platforms_of(self._options)) or [None]
         with self._recording.phases.measure("load"):
             inputs, dockerfile, world = self._read(stack, offline=offline)
@@ -283,9 +280,8 @@ class BuildSession:
                 self._note(sentence)
         resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
         world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
-                           pull=Pull(options.pull), offline=offline,
-                           links=self._shared.links if self._shared is not None else None,
-                           fetch=lambda location: remotes().object_tree(location))
+                           pull=Pull(options.pull), offline=offline, fetch=lambda place: remotes().object_tree(place),
+                           links=self._shared.links if self._shared is not None else None)
         return inputs, dockerfile, world
 
     def _remotes(self, stack: ExitStack) -> Remotes:
