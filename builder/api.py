@@ -11,7 +11,7 @@ A Builder holds the open store and the sandbox; `build` is the shorthand that op
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -247,19 +247,27 @@ class Builder:
         return push(self.store, self.registries, self._layers(), self.catalog, image, on_event)
 
     def run(self, image: str, options: RunOptions, output: Output, stdin: BinaryIO | None = None, *,
-            platform: str = "", pull: str = "missing") -> int:
-        """Runs a command in a container of an image, fetched if `pull` says so; the exit status of its process."""
+            platform: str = "", pull: str = "missing", note: Callable[[str], None] = lambda _: None) -> int:
+        """Runs a command in a container of an image, fetched if `pull` says so; the exit status of its process.
+
+        `note` receives a remark for people: why the container has no network.
+        """
         from builder.builds.transfers import layers_of
         from builder.containers.run import run_image
+        from builder.engine.networks import Networks
+        from builder.plan.vertices import Network
 
+        networks = Networks(note)
         wanted = parse_platform(platform) if platform else host_platform()
         with self.store.lease():
             layers, config = layers_of(self.store, self.registries, self._layers(), image, wanted, pull)
             sandbox = self._open_sandbox()
             try:
-                return run_image(self.store, sandbox, layers, config, options, output, stdin).status
+                with networks.lend(Network(options.network), may_change=options.privileged) as network:
+                    return run_image(self.store, sandbox, layers, config, options, network, output, stdin).status
             finally:
                 sandbox.close()
+                networks.close()
 
     def login(self, registry: str, username: str, password: str) -> None:
         """Checks the credentials with the registry and keeps them where docker does. Raises RegistryError."""

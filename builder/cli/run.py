@@ -45,7 +45,11 @@ def _run(invocation: Invocation) -> int:
     sys.stdout.flush()
     with invocation.open() as builder, raw_terminal(flags.on("tty") and flags.on("interactive")):
         return builder.run(invocation.arguments[0], options, write_through, stdin, platform=flags.text("platform"),
-                           pull=flags.text("pull", "missing"))
+                           pull=flags.text("pull", "missing"), note=_say)
+
+
+def _say(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def run_options(flags: Values, arguments: tuple[str, ...]) -> RunOptions:
@@ -57,16 +61,16 @@ def run_options(flags: Values, arguments: tuple[str, ...]) -> RunOptions:
             raise UsageError(f"`--{name}` is not supported yet")
     if flags.on("tty") and not sys.stdin.isatty() and flags.on("interactive"):
         raise UsageError("the input device is not a TTY", hint="leave `-t` out")
-    network = flags.text("network", "host")
-    if network not in ("default", "host", "none"):
-        raise InvalidValue(f"network `{network}` is not supported", hint="use host or none")
+    network = flags.text("network", "default")
+    if network not in ("default", "private", "host", "none"):
+        raise InvalidValue(f"network `{network}` is not supported", hint="use default, private, host or none")
     pairs = [pair for path in flags.all("env-file") for pair in lines_of(path, "env-file")]
     env = key_values([*pairs, *flags.all("env")], from_environment=True)
     return RunOptions(
         command=arguments[1:], entrypoint=flags.text("entrypoint") if flags.given("entrypoint") else None,
         env=tuple(f"{name}={value}" for name, value in env.items()), user=flags.text("user"),
         workdir=flags.text("workdir"), hostname=flags.text("hostname"),
-        network="none" if network == "none" else "host", volumes=tuple(map(_volume, flags.all("volume"))),
+        network=network, volumes=tuple(map(_volume, flags.all("volume"))),
         read_only=flags.on("read-only"), pids_limit=number(flags.text("pids-limit", "0"), "pids-limit"),
         terminal=flags.on("tty"), privileged=flags.on("privileged"))
 
@@ -92,7 +96,7 @@ COMMAND = Command(
         Flag("env-file", "Read environment variables from a file", Kind.LIST, metavar="file"),
         Flag("hostname", "Host name of the container", short="h"),
         Flag("interactive", "Connect standard input", Kind.BOOL, "i"),
-        Flag("network", '"host" (default) or "none"'),
+        Flag("network", '"default" (one of its own), "private", "host" or "none"'),
         Flag("pids-limit", "Limit of the container's tasks (processes and threads); -1 for no limit", metavar="int"),
         Flag("platform", "Platform of the image (os/arch[/variant])"),
         Flag("privileged", "All capabilities, no seccomp filter", Kind.BOOL),

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from builder.engine.networks import StepNetwork
 from builder.engine.ops.etcfiles import etc_files
 from builder.engine.ops.run import DEFAULT_PATH
 from builder.errors import ImageError
@@ -26,7 +27,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     workdir: str = ""
     hostname: str = ""
-    network: str = "host"
+    network: str = "default"
+    """As of RUN steps: default, private, host or none."""
     volumes: tuple[tuple[str, str, bool], ...] = ()
     """Host path, path in the container, read-only."""
     read_only: bool = False
@@ -36,7 +38,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_image(store: Store, sandbox: Sandbox, layers: tuple[LayerId, ...], image: ImageConfig, options: RunOptions,
-              output: Output, stdin: BinaryIO | None = None) -> Exit:
+              network: StepNetwork, output: Output, stdin: BinaryIO | None = None) -> Exit:
     """Runs to the end and returns how it ended. Raises ImageError when there is nothing to run."""
     config = image.config
     argv = _argv(image, options)
@@ -44,14 +46,14 @@ def run_image(store: Store, sandbox: Sandbox, layers: tuple[LayerId, ...], image
     identity = resolve_user(options.user or config.user, MergedView(dirs))
     hostname = options.hostname or "builder"
     env = _merged((*(config.env or (DEFAULT_PATH,)), f"HOSTNAME={hostname}", *options.env), f"HOME={identity.home}")
-    mounts: list[ContainerMount] = etc_files(hostname)
+    mounts: list[ContainerMount] = etc_files(hostname, private=network.private)
     mounts += [Bind(target=target, source=source, readonly=readonly, recursive=True)
                for source, target, readonly in options.volumes]
     with store.stage_layer() as writes:
         container = Container(
             root=Overlay(lowers=tuple(dirs), upper=writes.diff, work=writes.work), argv=argv, env=env,
             cwd=options.workdir or config.working_dir or "/", uid=identity.uid, gid=identity.gid,
-            groups=identity.groups, mounts=tuple(mounts), network=options.network, hostname=hostname,
+            groups=identity.groups, mounts=tuple(mounts), network=network.value, hostname=hostname,
             privileged=options.privileged, readonly_root=options.read_only, terminal=options.terminal,
             pids_limit=options.pids_limit)
         return sandbox.run(container, output, stdin)

@@ -41,14 +41,16 @@ class RunPlanner:
         self._check_entitlements()
         if instruction.devices:
             raise NoDevices(parse_device(instruction.devices[0]).name, planner.location(self._statement))
+        # As in BuildKit `default` is what the build's flag says, `none` included.
+        own_network = "" if instruction.network == "default" else instruction.network
         masked = tuple(m.env for m in mounts if isinstance(m, v.SecretMount) and m.env)
         op = v.Run(
             argv=tuple(argv), env=tuple(f"{key}={value}" for key, value in planner.scope.env.items()),
             arg_names=tuple(dict.fromkeys(key for key, _ in planner.scope.args)),
             cwd=clean_absolute(planner.config.working_dir), has_parent=node.root is not None, user=planner.config.user,
             mounts=mounts, files=self._files,
-            network=v.Network(instruction.network) if instruction.network else settings.network,
-            namespace="" if instruction.network else settings.namespace,
+            network=v.Network(own_network) if own_network else settings.network,
+            namespace="" if own_network else settings.namespace,
             security=instruction.security or "sandbox", confinement=settings.confinement,
             extra_hosts=settings.extra_hosts, hosts_file=settings.hosts_file, dns=settings.dns,
             hostname=settings.hostname, proxy_env=self._proxy_env(), ulimits=settings.ulimits,

@@ -18,6 +18,7 @@ from builder.errors import SandboxError
 from builder.sandbox.container import Container, Exit, Output
 from builder.sandbox.launch import SpawnerProcess
 from builder.sandbox.runtime import host
+from builder.sandbox.runtime.bundle import NETWORK
 from builder.sandbox.session import LOG_STREAM, Session, SetupFailed
 
 _MISSING = re.compile(r'exec: ".*": (executable file not found in \$PATH|stat .*: (no such file|not a dir))')
@@ -66,7 +67,8 @@ class OciSandbox:
         name = f"builder-{os.urandom(8).hex()}"
         cgroups_path = os.path.normpath(f"/{container.cgroup_parent}/builder/{name}")
         config = oci_config(container, binds_dir=f"{scratch_dir}/binds", cgroups_path=cgroups_path,
-                            rootless=self._rootless, single_id=self._single_id)
+                            rootless=self._rootless, single_id=self._single_id,
+                            network_path=f"{scratch_dir}/{NETWORK}")
         document = msgspec.to_builtins(container, builtin_types=(bytes,))
         document["oci"] = {"command": self._command, "name": name, "cgroups_path": cgroups_path,
                            "config": json.dumps(config).encode()}

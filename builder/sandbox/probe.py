@@ -15,7 +15,6 @@ import msgspec
 
 from builder.rooted.removing import remove_path
 from builder.sandbox import apparmor, rootless
-from builder.sandbox.network import obstacle
 from builder.sandbox.ociruntime import is_hybrid
 from builder.sandbox.runtime import cgroups, host, kernel, landlock, overlay, seccomp
 from builder.sandbox.runtime.spawnergroup import usual_task_limit
@@ -99,27 +98,28 @@ def _facts(folder: str) -> Iterator[Fact]:
     yield _tasks()
     yield _resource()
     yield from _runtimes()
-    yield _private_network()
+    yield _trial("network of steps", _network)
     yield _binfmt()
 
 
-def _trial(name: str, action: Callable[[], None], success: str) -> Fact:
-    """Runs `action` in a child; what it raises is the reason why not."""
+def _trial(name: str, action: Callable[[], str | None], success: str = "") -> Fact:
+    """Runs `action` in a child; what it raises is the reason why not, what it returns takes the place of `success`."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            action()
+            said = "+" + (action() or success)
         except OSError as error:
-            os.write(writer, (error.strerror or str(error)).encode()[:4000] or b"failed")
+            said = "-" + (error.strerror or str(error) or "failed")
         except BaseException as error:
-            os.write(writer, repr(error).encode()[:4000])
+            said = "-" + repr(error)
+        os.write(writer, said.encode()[:4000])
         os._exit(0)
     os.close(writer)
     with open(reader, "rb") as pipe:
-        problem = pipe.read().decode(errors="replace")
+        said = pipe.read().decode(errors="replace")
     os.waitpid(child, 0)
-    return Fact(name, not problem, problem or success)
+    return Fact(name, said.startswith("+"), said[1:])
 
 
 def _kernel() -> Fact:
@@ -267,11 +267,18 @@ def _runtimes() -> Iterator[Fact]:
             yield Fact(name, True, path)
 
 
-def _private_network() -> Fact:
-    reason = obstacle()
-    if reason:
-        return Fact("private network", False, f"{reason}: steps share the host's network, loopback included")
-    return Fact("private network", True, "through pasta: steps do not reach the host's loopback")
+def _network() -> str:
+    """Opens one as a build would."""
+    from builder.sandbox.networks.opening import INSTALL, NoPrivateNetwork, open_network
+
+    _become_root()
+    try:
+        network = open_network()
+    except NoPrivateNetwork as error:
+        raise OSError(0, f"none: {error.reasons}; {INSTALL}") from None
+    network.close()
+    return {"nat": "one of their own, translated by the kernel (IPv4)", "pasta": "one of their own, through pasta"}[
+        network.kind]
 
 
 def _binfmt() -> Fact:

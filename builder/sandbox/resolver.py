@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _socket
+
 from builder.plan.vertices import Dns
 
 HOST_FILE = "/etc/resolv.conf"
@@ -10,6 +12,9 @@ SYSTEMD_FILE = "/run/systemd/resolve/resolv.conf"
 
 DEFAULT_SERVERS = ("8.8.8.8", "8.8.4.4", "2001:4860:4860::8888", "2001:4860:4860::8844")
 """BuildKit's, for where no server is left."""
+
+FORWARDER = "169.254.1.1"
+"""In a network of a step's own, queries sent there go to this machine's name server, where only it can be asked."""
 
 _STUB = ("127.0.0.53",)
 
@@ -40,14 +45,27 @@ def host_resolver(*, private: bool) -> Dns:
     return found
 
 
-def needs_forwarder() -> bool:
-    """Whether every name server of the host is on its loopback, so that a private network cannot reach it."""
+def local_server() -> str:
+    """The host's name server, where all that it has are its own, so that a private network cannot reach them; or ""."""
     servers = host_resolver(private=True).servers
-    return bool(servers) and not _reachable(servers, private=True)
+    return "" if not servers or _reachable(servers, private=True) else servers[0]
 
 
 def _reachable(servers: tuple[str, ...], *, private: bool) -> tuple[str, ...]:
-    return tuple(s for s in servers if not private or not (s.startswith("127.") or s == "::1"))
+    return tuple(server for server in servers if not private or not _is_own(server))
+
+
+def _is_own(server: str) -> bool:
+    """Whether the address is this machine's: only such a one can a socket be bound to."""
+    family = _socket.AF_INET6 if ":" in server else _socket.AF_INET
+    probe = _socket.socket(family, _socket.SOCK_DGRAM)
+    try:
+        probe.bind((server, 0))
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True
 
 
 def _read(path: str) -> Dns:

@@ -19,7 +19,7 @@ _GUARDED = ["nosuid", "noexec", "nodev"]
 
 
 def oci_config(container: Container, *, binds_dir: str, cgroups_path: str, rootless: bool,
-               single_id: bool = False) -> dict[str, Any]:
+               single_id: bool = False, network_path: str = "") -> dict[str, Any]:
     """The document; mount number n is bound from `binds_dir`/n.
 
     `rootless` is for a user namespace, `single_id` for one in which only root exists.
@@ -27,7 +27,7 @@ def oci_config(container: Container, *, binds_dir: str, cgroups_path: str, rootl
     namespaces = ["pid", "ipc", "uts", "mount"]
     network: dict[str, Any] = {"type": "network"}
     if container.network not in ("none", "host"):
-        network["path"] = container.network
+        network["path"] = network_path
     if os.path.exists("/sys/fs/cgroup/cgroup.subtree_control"):
         namespaces.append("cgroup")
     linux: dict[str, Any] = {

@@ -13,13 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.sandbox.network import obstacle
 from tests.integration.conftest import Command
 
 pytestmark = pytest.mark.root
-
-UNREACHABLE = obstacle()
-needs_pasta = pytest.mark.skipif(bool(UNREACHABLE), reason=UNREACHABLE)
 
 
 def prints(builder: Command, run: str, *args: str, before: str = "", env: dict[str, str] | None = None) -> str:
@@ -209,28 +205,14 @@ def listens(port: int, address: str = "127.0.0.1") -> str:
 def test_networks(builder: Command, port: int) -> None:
     assert prints(builder, listens(port), "--network", "host") == "0\n"
     assert prints(builder, listens(port), "--network", "none") == "1\n"
+    assert prints(builder, listens(port)) == prints(builder, listens(port), "--network", "private") == "1\n"
+    alone = "wc -l < /proc/net/route > /out"
+    assert prints(builder, f"--network=default {alone}", "--network", "none") == "1\n", "the flag's, as in BuildKit"
     assert prints(builder, f"--network=none {listens(port)}", "--network", "host") == "1\n"
     assert prints(builder, f"--network=host {listens(port)}", "--network", "none", "--allow", "network.host") == "0\n"
     assert prints(builder, listens(port), "--network", "ns:/proc/self/ns/net") == "0\n"
     assert "granting entitlement network.host is not allowed" in fails(builder, "--network=host true")
     assert "there is no file `/nowhere`" in fails(builder, "true", "--network", "ns:/nowhere")
-
-
-@needs_pasta
-def test_a_private_network_does_not_reach_the_host(builder: Command, port: int) -> None:
-    assert prints(builder, listens(port), "--network", "private") == "1\n"
-    assert prints(builder, listens(port)) == "1\n", "the default, where there is pasta"
-    assert prints(builder, "grep -c : /proc/net/dev > /out") == "2\n", "lo, and one that leads out"
-    assert prints(builder, listens(port, "host"), "--add-host", "host=host-gateway") == "0\n"
-
-
-def test_without_pasta_the_default_is_the_host(builder: Command, port: int, tmp_path: Path) -> None:
-    nothing = {"PATH": str(tmp_path)}
-    assert prints(builder, listens(port), env=nothing) == "0\n"
-    refused = builder.run(*builder.build_args("FROM base\nRUN true\n", "--network", "private"), str(builder.context),
-                          env=nothing)
-    assert refused.returncode != 0
-    assert "steps cannot have a network of their own: pasta is not installed (Debian: passt)" in refused.stderr
 
 
 def test_hosts_and_dns(builder: Command) -> None:

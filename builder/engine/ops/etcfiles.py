@@ -7,32 +7,23 @@ from collections.abc import Sequence
 from builder.engine.networks import HOST_GATEWAY
 from builder.plan.vertices import Dns
 from builder.sandbox.container import ContainerMount, File
-from builder.sandbox.network import DNS_FORWARD
-from builder.sandbox.resolver import resolv_conf
+from builder.sandbox.resolver import FORWARDER, resolv_conf
 
 
 def etc_files(hostname: str, extra_hosts: Sequence[tuple[str, str]] = (), *, dns: Dns = Dns(),  # noqa: B008
-              hosts_file: bool = True, private: bool = False) -> list[ContainerMount]:
-    """`private` says that the step's network is not the host's."""
+              hosts_file: bool = True, private: bool = False, gateway: str = "127.0.0.1") -> list[ContainerMount]:
+    """`private` says that the step's network is not the host's, `gateway` where the host is in it."""
     files: list[ContainerMount] = []
     if dns.servers != ("none",):
-        resolver = resolv_conf(dns, private=private, forwarder=DNS_FORWARD)
+        resolver = resolv_conf(dns, private=private, forwarder=FORWARDER)
         files.append(File(target="/etc/resolv.conf", content=resolver, mode=0o644))
     if hosts_file:
-        files.append(File(target="/etc/hosts", content=_hosts(hostname, extra_hosts, private=private).encode(),
+        files.append(File(target="/etc/hosts", content=_hosts(hostname, extra_hosts, gateway).encode(),
                           mode=0o644))
     return files
 
 
-def _hosts(hostname: str, extra_hosts: Sequence[tuple[str, str]], *, private: bool) -> str:
+def _hosts(hostname: str, extra_hosts: Sequence[tuple[str, str]], gateway: str) -> str:
     lines = [f"127.0.0.1\tlocalhost {hostname}", "::1\tlocalhost ip6-localhost ip6-loopback"]
-    lines += [f"{_gateway(private) if address == HOST_GATEWAY else address}\t{name}" for name, address in extra_hosts]
+    lines += [f"{gateway if address == HOST_GATEWAY else address}\t{name}" for name, address in extra_hosts]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _gateway(private: bool) -> str:
-    if not private:
-        return "127.0.0.1"
-    from builder.sandbox.network import gateway
-
-    return gateway() or "127.0.0.1"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from builder.cache.key import Parts, op_parts
-from builder.engine.networks import HOST_GATEWAY
+from builder.engine.networks import HOST_GATEWAY, StepNetwork
 from builder.engine.ops.work import Log
 from builder.engine.resources import Resources
 from builder.engine.results import Result, Snapshot
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HOSTNAME = "buildkitsandbox"
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NETWORK_RIGHTS = frozenset({"NET_ADMIN", "SYS_ADMIN", "ALL"})
 _KEPT_OUTPUT = 64 << 10
 _SHOWN_LINES = 20
 _SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/bin/sh", "/usr/bin/sh", "/bin/ash", "/busybox/sh")
@@ -69,11 +70,12 @@ class RunWork:
                     tail.add(shown)
                     log(stream, shown)
 
-            ended = self._resources.sandbox().run(self._container(layer, opened), output)
+            network = stack.enter_context(self._network())
+            ended = self._resources.sandbox().run(self._container(layer, opened, network), output)
             for stream, shown in redactor.rest():
                 tail.add(shown)
                 log(stream, shown)
-        self._check(ended, tail)
+        self._check(ended, tail, network)
         self.settle(layer)
 
     def enter(self, layer: StagedLayer, command: tuple[str, ...], output: Output, stdin: BinaryIO | None = None, *,
@@ -84,7 +86,8 @@ class RunWork:
         """
         layer.reopen()
         with contextlib.ExitStack() as stack:
-            container = self._container(layer, self._mounts.open(stack, anew=True))
+            opened = self._mounts.open(stack, anew=True)
+            container = self._container(layer, opened, stack.enter_context(self._network()))
             container = msgspec.structs.replace(container, argv=command, terminal=terminal)
             return self._resources.sandbox().run(container, output, stdin)
 
@@ -102,7 +105,14 @@ class RunWork:
     def close(self) -> None:
         pass
 
-    def _container(self, layer: StagedLayer, opened: OpenedMounts) -> Container:
+    def _network(self) -> contextlib.AbstractContextManager[StepNetwork]:
+        op = self._op
+        may_change = op.security == "insecure" or not _NETWORK_RIGHTS.isdisjoint(op.confinement.added)
+        return self._resources.networks.lend(
+            op.network, op.namespace, reaches_host=any(address == HOST_GATEWAY for _, address in op.extra_hosts),
+            may_change=may_change)
+
+    def _container(self, layer: StagedLayer, opened: OpenedMounts, network: StepNetwork) -> Container:
         from builder.engine.ops.etcfiles import etc_files
         from builder.layer.users import resolve_user
         from builder.sandbox.container import Container, File, Overlay, Rlimit
@@ -114,9 +124,8 @@ class RunWork:
         env.setdefault("PATH", DEFAULT_PATH)
         env.setdefault("HOME", f"HOME={identity.home}")
         hostname = op.hostname or HOSTNAME
-        network = resources.networks.choose(
-            op.network, op.namespace, reaches_host=any(address == HOST_GATEWAY for _, address in op.extra_hosts))
-        etc = etc_files(hostname, op.extra_hosts, dns=op.dns, hosts_file=op.hosts_file, private=network.private)
+        etc = etc_files(hostname, op.extra_hosts, dns=op.dns, hosts_file=op.hosts_file, private=network.private,
+                        gateway=network.host_address)
         scripts = (File(target=posixpath.join("/dev/pipes", file.name), content=file.content.encode(), mode=file.mode)
                    for file in op.files)
         confinement, limits = op.confinement, msgspec.structs.asdict(op.limits)
@@ -132,12 +141,14 @@ class RunWork:
             unmasked=confinement.unmasked, shm_size=op.shm_size or 64 << 20,
             rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in op.ulimits), cgroup_parent=op.cgroup_parent, **limits)
 
-    def _check(self, ended: Exit, tail: _Tail) -> None:
+    def _check(self, ended: Exit, tail: _Tail, network: StepNetwork) -> None:
         if self._resources.cancelled.is_set():
             raise Cancelled("the step was cancelled")
         if ended.status != 0:
-            notes = (_out_of_memory(self._op.limits.memory),) if ended.oom_killed else ()
-            raise RunFailed(" ".join(self._op.argv), ended.status, output=tail.lines(), notes=notes)
+            notes = [f"the step had no network: {network.missing}"] if network.missing else []
+            if ended.oom_killed:
+                notes.append(_out_of_memory(self._op.limits.memory))
+            raise RunFailed(" ".join(self._op.argv), ended.status, output=tail.lines(), notes=tuple(notes))
 
 
 def _out_of_memory(limit: int) -> str:

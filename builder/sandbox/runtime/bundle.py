@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from builder.sandbox.runtime.host import Host
     from builder.sandbox.runtime.wire import ContainerDocument, RuntimeDocument
 
+NETWORK = "network"
+"""Where in the scratch directory the file of the container's network namespace is."""
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
@@ -29,10 +31,13 @@ def run(container: ContainerDocument, host: Host, control: _socket.socket, stdio
         runtime = container["oci"]
         kernel.unshare(kernel.CLONE_NEWNS)
         os.umask(0)
+        network = _open_network(container["network"])
         _mount_proc()
-        tree = Tree(host, container, own_view_of_sys=True, group=None)
+        tree = Tree(host, container, sys_template="", group=None)
         tree.prepare()
         tree.expose(f"{host.scratch_dir}/binds")
+        if network >= 0:
+            _expose_network(network, f"{host.scratch_dir}/{NETWORK}")
         for number, listener in tree.listeners:
             step.send(control, ("socket", number), listener.fileno())
         with open(f"{host.scratch_dir}/config.json", "wb") as file:
@@ -54,6 +59,20 @@ def _arguments(runtime: RuntimeDocument, scratch_dir: str, log: int) -> list[str
     logging = ("--log", f"/proc/self/fd/{log}", "--log-format", "json")
     return [runtime["command"], "--root", f"{scratch_dir}/state", *logging, "run", "--bundle", scratch_dir,
             runtime["name"]]
+
+
+def _open_network(value: str) -> int:
+    """A mount of the network namespace's file, which the /proc to come does not have; -1 where none is given."""
+    if value in ("host", "none"):
+        return -1
+    return kernel.clone_mount(value, recursive=False)
+
+
+def _expose_network(mount: int, path: str) -> None:
+    spot = os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o400)
+    kernel.attach(mount, spot)
+    os.close(spot)
+    os.close(mount)
 
 
 def _mount_proc() -> None:

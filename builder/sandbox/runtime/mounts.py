@@ -27,11 +27,11 @@ _SYSTEM_DIRS = ("proc", "dev", "sys")
 class Tree:
     """The mounts of one container in the making; `root` is a descriptor of its root directory."""
 
-    def __init__(self, host: Host, container: ContainerDocument, *, own_view_of_sys: bool,
+    def __init__(self, host: Host, container: ContainerDocument, *, sys_template: str,
                  group: Group | None) -> None:
         self._host = host
         self._container = container
-        self._sys_template = "" if own_view_of_sys else host.sys_template
+        self._sys_template = sys_template
         self._group = group
         self._scratch_dir = host.scratch_dir
         self._nodev = 0 if container["privileged"] else host.nodev

@@ -18,7 +18,7 @@ import os
 import select
 import struct
 
-from builder.sandbox.runtime import bundle, cgroups, kernel, step, system
+from builder.sandbox.runtime import bundle, cgroups, forwarding, kernel, step, system
 from builder.sandbox.runtime.host import Host
 from builder.sandbox.runtime.spawnergroup import SpawnerGroup
 
@@ -56,6 +56,7 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
         requests.close()
         _, status = os.waitpid(inner, 0)
         cgroups.sweep(hierarchies, ended=os.getpid())
+        forwarding.sweep()
         os._exit(0 if status == 0 else 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, _SIGKILL)
     kernel.reset_signals()
@@ -168,6 +169,7 @@ class Spawner:
             raise self._host
         group = self._make_group(container, self._host)
         try:
+            sys_template = "" if log else self._host.template_for(container["network"])
             pid = self._fork()
         except OSError:
             if group is not None:
@@ -176,7 +178,7 @@ class Spawner:
         if pid == 0 and log:
             bundle.run(container, self._host, control, stdio, log[0])
         if pid == 0:
-            step.run(container, self._host, group, control, stdio)
+            step.run(container, self._host, group, control, stdio, sys_template)
         running = _Running(pid, control, group, container["oci"]["cgroups_path"] if log else "")
         self._by_pidfd[running.pidfd] = self._by_control[control.fileno()] = running
         self._poll.register(running.pidfd, select.POLLIN)

@@ -43,16 +43,19 @@ class NoProgram(Exception):
 
 
 def run(container: ContainerDocument, host: Host, group: Group | None, control: _socket.socket,
-        stdio: tuple[int, int, int]) -> NoReturn:
-    """Becomes the container's program, with copies of `stdio` as standard streams."""
+        stdio: tuple[int, int, int], sys_template: str = "") -> NoReturn:
+    """Becomes the container's program, with copies of `stdio` as standard streams.
+
+    `sys_template` is a /sys that fits the container's network, or "".
+    """
     status = NOT_STARTED
     try:
         if container["apparmor"] and not container["privileged"]:
             _enter_profile(container["apparmor"])
         _isolate(container, host, group)
-        own_view = (container["privileged"] or container["network"] != "host" or group is not None
+        own_view = (container["privileged"] or group is not None
                     or bool(container["masked"] or container["unmasked"]))
-        tree = Tree(host, container, own_view_of_sys=own_view, group=group)
+        tree = Tree(host, container, sys_template="" if own_view else sys_template, group=group)
         tree.prepare()
         tree.complete()
         tree.enter()
