@@ -53,8 +53,8 @@ def check(dockerfile: Dockerfile, options: BuildOptions, world: World,
     if unreached:
         from builder.plan.offline import known_offline
 
-        findings, failure = known_offline(dockerfile, findings), failure or unreached[0]
-    return Report(source=source, findings=findings, error=failure)
+        findings = known_offline(dockerfile, findings)
+    return Report(source=source, findings=findings, error=failure, unreached=unreached[0] if unreached else None)
 
 
 def survey(dockerfile: Dockerfile, options: BuildOptions, world: World) -> Outline:

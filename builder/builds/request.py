@@ -91,7 +91,7 @@ def plan_options(options: BuildOptions, platform: Platform | None, *, several: b
     host = host_platform()
     return PlanOptions(
         build_platform=host, platform=platform or host, explicit_platform=platform is not None,
-        multi_platform=several or is_on(args.get("BUILDKIT_MULTI_PLATFORM", "")), target=options.target,
+        multi_platform=several or is_multi(options), target=options.target,
         build_args=dict(args), run=run_settings(options), image=_image_settings(options), base=options.base,
         no_cache=options.no_cache, no_cache_filter=frozenset(name.lower() for name in options.no_cache_filter),
         cache_namespace=args.get("BUILDKIT_CACHE_MOUNT_NS", ""), allow=_entitlements(options),
@@ -242,6 +242,11 @@ def inherited_annotations(options: BuildOptions, base: ResolvedImage | None,
         return {}
     return {key: value for key, value in decode_manifest(read(base.digest)).annotations.items()
             if key not in options.unset_annotations}
+
+
+def is_multi(options: BuildOptions) -> bool:
+    """Whether BUILDKIT_MULTI_PLATFORM asks for the form of several platforms. Raises UsageError."""
+    return is_on(options.build_args.get("BUILDKIT_MULTI_PLATFORM", ""))
 
 
 def is_on(text: str) -> bool:

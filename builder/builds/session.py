@@ -22,6 +22,7 @@ from builder.builds.recording import Recording
 from builder.builds.request import (
     created_annotation,
     inherited_annotations,
+    is_multi,
     log_limit,
     origin_of,
     outputs_of,
@@ -178,8 +179,7 @@ class BuildSession:
 
     def outline(self) -> Outline:
         """What the wanted target takes."""
-        with ExitStack() as stack:
-            stack.enter_context(self._tools.store.lease())
+        with ExitStack() as stack, self._tools.store.lease():
             _, dockerfile, world = self._read(stack)
             return checking.survey(dockerfile, self._options, world)
 
@@ -204,7 +204,7 @@ class BuildSession:
         options, tools = self._options, self._tools
         with self._progress.internal("exporting to image") as vertex:
             exporter = Exporter(tools.store, tools.registries, tools.layers, now=time.time(), note=self._note,
-                                step=lambda text: self._progress.say(vertex, text))
+                                step=lambda text: self._progress.say(vertex, text), multi_platform=is_multi(options))
             if options.save_stages:
                 solved = self._with_saved_stages(solved, lambda text: self._progress.say(vertex, text))
             sources = [self._source(one) for one in solved]

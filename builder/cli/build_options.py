@@ -12,7 +12,7 @@ from builder.cli.build_flags import RESOURCES
 from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args, timestamp
 from builder.cli.flags import FlagError, Values
 from builder.cli.kaniko_flags import cache_repo, kaniko_context, kaniko_dockerfile, kaniko_outputs
-from builder.cli.refused_flags import BARE, REASONS
+from builder.cli.refused_flags import BARE, ONLY, REASONS
 from builder.cli.values import (
     InvalidValue,
     check_host,
@@ -85,8 +85,13 @@ def _refuse(flags: Values) -> None:
         if flags.given(name) and flags.text(name).lower() not in ("false", "0", "disabled=true"):
             raise NotSupported(name, "attestations are not supported yet")
     for value in flags.all("attest"):
-        if "disabled=true" not in fields_of(value):
-            raise NotSupported("attest", f"attestations are not supported yet, so `{value}` is not either")
+        unknown = [field for field in fields_of(value) if field != "disabled=true" and not field.startswith("type=")]
+        if unknown or "disabled=true" not in fields_of(value):
+            raise NotSupported("attest", f"attestations are not supported yet, and so not "
+                                         f"`{(*unknown, value)[0]}`")
+    for name, (values, reason) in ONLY.items():
+        if flags.given(name) and flags.text(name) not in values:
+            raise NotSupported(f"{name}={flags.text(name)}", reason)
     name = flags.text("builder") or os.environ.get("BUILDX_BUILDER", "")
     if name not in ("", "default"):
         raise InvalidValue(f'no builder "{name}" found', hint='the only builder is "default"')

@@ -30,7 +30,7 @@ BUILDAH_FLAGS = (
     Flag("iidfile-raw", "Write the image ID to a file, without `sha256:`"),
     Flag("inherit-annotations", "Keep the annotations of the base image", Kind.BOOL),
     Flag("inherit-labels", "Keep the labels of the base image (default true)", Kind.BOOL),
-    Flag("isolation", 'Accepted: what the machine allows is found out ("default", "oci", "rootless" or "chroot")'),
+    Flag("isolation", 'Accepted: what the machine allows is found out ("default", "oci" or "rootless")'),
     Flag("layer-label", "With --save-stages: set a label of the images of stages", Kind.LIST, metavar="stringArray"),
     Flag("manifest", "List of images to add the image to; it is made if it does not exist", metavar="name"),
     Flag("mount", "Mount for all RUN steps, as RUN's --mount has it", Kind.LIST, metavar="stringArray"),
@@ -60,7 +60,6 @@ BUILDAH_FLAGS = (
 )
 _FORMATS = ("oci", "docker")
 _COMPRESSIONS = {"gzip": "gzip", "zstd": "zstd", "zstd:chunked": "", "uncompressed": "uncompressed"}
-_ISOLATIONS = ("default", "oci", "rootless", "chroot")
 
 
 def buildah_options(flags: Values) -> dict[str, object]:
@@ -134,9 +133,6 @@ def output_fields(flags: Values) -> tuple[str, ...]:
 
 
 def _check(flags: Values) -> None:
-    if flags.text("isolation", "default") not in _ISOLATIONS:
-        raise InvalidValue(f"--isolation `{flags.text('isolation')}` is not known",
-                           hint=f"there are {', '.join(_ISOLATIONS)}")
     for name in ("stage-labels", "layer-label"):
         if (flags.given(name) if name == "layer-label" else flags.on(name)) and not flags.on("save-stages"):
             raise UsageError(f"--{name} needs --save-stages: there are no other images to label")

@@ -103,6 +103,11 @@ def _check(builder: Builder, options: BuildOptions, call: Call) -> int:
         print(reports.check_text(report, shown), end="")
         if report.error is not None and report.findings:
             print()
+    if report.unreached is not None:
+        from builder.cli.diagnostics import solver_sentence
+
+        sys.stdout.flush()
+        print(f"note: what only its image can tell is not checked: {solver_sentence(report.unreached)}", file=sys.stderr)
     if report.error is not None:
         sys.stdout.flush()
         sys.stderr.write(reports.check_error(report.error, shown))

@@ -18,7 +18,7 @@ def run(invocation: Invocation) -> int:
     with invocation.open() as builder:
         usage = builder.usage(flags.all("filter"))
     rows = [{
-        "ID": item.id, "Type": item.type.value, "Reclaimable": str(not item.in_use and not item.essential).lower(),
+        "ID": item.id, "Type": item.type.value, "Reclaimable": str(item.reclaimable).lower(),
         "Size": human_size(item.size), "LastUsed": ago(item.last_used), "CreatedAt": utc(item.created),
         "InUse": str(item.in_use).lower(), "Shared": str(item.shared).lower(), "Description": item.description,
     } for item in usage]

@@ -43,6 +43,22 @@ BARE = {
 }
 """Those that take no value; switching them off is fine."""
 
+_ON, _OFF = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
+_KEPT = "finished steps are kept; --no-cache runs them again, and --squash makes one layer"
+ONLY: dict[str, tuple[tuple[str, ...], str]] = {
+    "cache-run-layers": (_ON, _KEPT),
+    "disable-content-trust": (_ON, "signatures of images are not checked"),
+    "isolation": (("default", "oci", "rootless"), "steps always have namespaces of their own"),
+    "layers": (_ON, _KEPT),
+    "log-format": (("text", "color"), "--progress=rawjson prints JSON"),
+    "log-timestamp": (_OFF, "--progress=rawjson has the times"),
+    "no-hostname": (_OFF, "steps see their host name in /etc/hostname"),
+    "no-layers": (_OFF, _KEPT),
+    "quiet-pull": (_OFF, "--quiet shows no progress at all"),
+    "verbosity": (("info", "debug", "trace"), "--quiet shows no progress at all, --debug more"),
+}
+"""Flags that change nothing: the values that ask for what is so anyway, and why others are refused."""
+
 REASONS = {**_REASONS, **BARE}
 REFUSED = (*(Flag(name, "", Kind.LIST, hidden=True) for name in _REASONS),
            *(Flag(name, "", Kind.BOOL, hidden=True) for name in BARE))

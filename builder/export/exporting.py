@@ -42,14 +42,18 @@ class Exporter:
     """Exports the results of one build, to any number of outputs."""
 
     def __init__(self, store: Store, registries: RegistryAccess, base_layers: BaseLayers, *,
-                 step: Step = lambda text: None, note: Step = lambda text: None, now: float) -> None:
-        """`now` is the time that an archive is said to be of; `note` receives remarks for people."""
+                 step: Step = lambda text: None, note: Step = lambda text: None, now: float,
+                 multi_platform: bool = False) -> None:
+        """With `multi_platform` one platform is exported as several are: under an index, in a folder of its own.
+
+        `now` is the time that an archive is said to be of; `note` receives remarks for people."""
         self._store = store
         self._registries = registries
         self._base_layers = base_layers
         self._step = step
         self._note = note
         self._now = now
+        self._multi_platform = multi_platform
 
     def export(self, output: Output, sources: Sequence[ImageSource], trees: Trees) -> Exported:
         """Carries out one output for all platforms. Raises BuilderError."""
@@ -91,7 +95,7 @@ class Exporter:
         from builder.export.layout import CREATED, named, write_archive
         from builder.export.layout import write_folder as write_layout_folder
 
-        if output.type is OutputType.DOCKER and len(sources) > 1:
+        if output.type is OutputType.DOCKER and (self._multi_platform or len(sources) > 1):
             raise UsageError("a docker archive cannot hold an image for several platforms",
                              hint="type=oci can, or build one platform")
         if output.type is OutputType.DOCKER and not output.dest:
@@ -115,7 +119,8 @@ class Exporter:
         from builder.export.destination import Destination
         from builder.export.files import PlatformFiles, write_folder, write_tar
 
-        split = len(sources) > 1 if output.platform_split is None else output.platform_split
+        several = self._multi_platform or len(sources) > 1
+        split = several if output.platform_split is None else output.platform_split
         chosen = output.image.source_date_epoch
         results = [PlatformFiles(platform=source.platform, tree=trees(position),
                                  epoch=source.epoch if chosen is None else chosen)
@@ -137,7 +142,7 @@ class Exporter:
         for platform in _useless(output.image.annotations, [source.platform for source in sources]):
             self._note(f"annotations for {platform} are left out: " + (
                 "they need an image for several platforms" if len(sources) == 1 else "the image has no such platform"))
-        return Assembler(self._store, output.image, self._base_layers).image(sources)
+        return Assembler(self._store, output.image, self._base_layers).image(sources, index=self._multi_platform)
 
     def _push(self, output: Output, image: Image, reference: Reference) -> None:
         from builder.export.push import push_image

@@ -141,6 +141,9 @@ def _target(word: str) -> tuple[AnnotationTarget, Platform | None]:
     return AnnotationTarget(match[1]), parse_platform(match[2]) if match[2] else None
 
 
+_NO_ATTESTATIONS = "attestations are not supported yet"
+
+
 class _Attributes(Attributes):
     """The fields of one output."""
 
@@ -155,8 +158,9 @@ class _Attributes(Attributes):
         return output
 
     def _image(self, kind: OutputType) -> Output:
-        for containerd_only in ("unpack", "dangling-name-prefix", "danging-name-empty-only"):
-            self.take(containerd_only)
+        self._refuse_text("dangling-name-prefix", "an image without a name is known by its digest")
+        for name in ("unpack", "danging-name-empty-only"):
+            self._refuse_flag(name, "images are unpacked when something needs their files, and named as --tag says")
         return Output(
             type=kind, image=self._image_options(), names=self._names(), push=self.flag("push", False),
             push_by_digest=self.flag("push-by-digest", False), insecure=self.flag("registry.insecure", False),
@@ -174,7 +178,7 @@ class _Attributes(Attributes):
         if mode not in {"copy", "delete"}:
             raise self.refuse(f"mode is `{mode}`, neither copy nor delete")
         split = self.take("platform-split")
-        self.take("attestation-prefix")
+        self._refuse_text("attestation-prefix", _NO_ATTESTATIONS)
         output = Output(
             type=kind, dest=self.take("dest") or "", delete=mode == "delete",
             platform_split=None if split is None else self.as_bool("platform-split", split),
@@ -190,13 +194,23 @@ class _Attributes(Attributes):
             force_compression=self.flag("force-compression", False), oci_mediatypes=self.flag("oci-mediatypes", True),
             rewrite_timestamp=self.flag("rewrite-timestamp", False), source_date_epoch=self._epoch(),
             annotations=self._annotations())
-        for attestation_only in ("oci-artifact", "attestation-inline", "prefer-nondist-layers"):
-            self.flag(attestation_only, False)
+        for name in ("oci-artifact", "attestation-inline"):
+            self._refuse_flag(name, _NO_ATTESTATIONS)
+        self._refuse_flag("prefer-nondist-layers", "layers that must not be distributed are exported like others")
         if not options.oci_mediatypes and options.compression is Compression.ZSTD:
             raise self.refuse("compression zstd needs OCI media types")
         if not options.oci_mediatypes and any(a.target is not AnnotationTarget.MANIFEST for a in options.annotations):
             raise self.refuse("annotations need OCI media types")
         return options
+
+    def _refuse_flag(self, name: str, why: str) -> None:
+        """For what cannot be done: not asking for it is fine."""
+        if self.flag(name, False):
+            raise self.refuse(f"`{name}` is not supported: {why}")
+
+    def _refuse_text(self, name: str, why: str) -> None:
+        if self.take(name):
+            raise self.refuse(f"`{name}` is not supported: {why}")
 
     def _names(self) -> tuple[str, ...]:
         return tuple(name for name in (self.take("name") or "").split(",") if name)

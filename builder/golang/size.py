@@ -20,8 +20,12 @@ def parse_size(text: str) -> int:
     """units.RAMInBytes: `64m`, `1.5GiB`, `1e9`, `32 kB`. Raises ValueError with its sentence."""
     end = max(map(text.rfind, "01234567890. "))
     number, suffix = (text[:end], text[end + 1:]) if text[end:end + 1] == " " else (text[:end + 1], text[end + 1:])
-    size = _number(number)
-    if size is None or size < 0:
+    size = _number(number) if end >= 0 else -1
+    if size is None:
+        from builder.golang.quote import quote
+
+        raise ValueError(f"strconv.ParseFloat: parsing {quote(number)}: invalid syntax")
+    if size < 0:
         raise ValueError(f"invalid size: '{text}'")
     power = _power(suffix.lower())
     if power is None:

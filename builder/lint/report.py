@@ -14,6 +14,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     """In the order in which they were found, which is BuildKit's."""
     error: BuilderError | None = None
+    unreached: BuilderError | None = None
+    """Why an image is not known: what only that can tell was not checked."""
 
     @property
     def is_clean(self) -> bool:

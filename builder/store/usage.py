@@ -53,11 +53,16 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     """What it took to make it, as far as known."""
 
+    @property
+    def reclaimable(self) -> bool:
+        """Whether `prune` takes it; with `--all` it takes what is shared, too."""
+        return not self.in_use and not self.essential and not self.shared
+
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     reclaimable: int
-    """Not in use and not essential."""
+    """What `prune` takes: not in use, not essential, and of no named image."""
     shared: int
 
 
@@ -73,7 +78,7 @@ def du(store: Store, filters: Iterable[str] = ()) -> list[Usage]:
 def totals(rows: Iterable[Usage]) -> Totals:
     rows = list(rows)
     return Totals(size=sum(row.size for row in rows), shared=sum(row.size for row in rows if row.shared),
-                  reclaimable=sum(row.size for row in rows if not row.in_use and not row.essential))
+                  reclaimable=sum(row.size for row in rows if row.reclaimable))
 
 
 def parse_filters(filters: Iterable[str]) -> Callable[[Usage], bool]:

@@ -88,7 +88,7 @@ check("F10", "cache-from-quote", "CSV of --cache-from: must be refused", "--cach
 # size -> what `df` shows in KiB, None where docker refuses it
 SIZES: dict[str, int | None] = {
     "1e9": 976564, "64m": 65536, "64M": 65536, "64MB": 65536, "64MiB": 65536, "64 mb": 65536, "1.5m": 1536, "65536": 64,
-    "0x10": None, "1_000k": None, "m": None, "-1": None, "64mm": None, "1,5m": None, "١m": None, "+64m": 65536,
+    "0x10": None, "1_000k": 1000, "m": None, "-1": None, "64mm": None, "1,5m": None, "١m": None, "+64m": 65536,
     ".5m": 512, "64 m b": None,
 }
 
