@@ -107,7 +107,8 @@ def _check(builder: Builder, options: BuildOptions, call: Call) -> int:
         from builder.cli.diagnostics import solver_sentence
 
         sys.stdout.flush()
-        print(f"note: what only its image can tell is not checked: {solver_sentence(report.unreached)}", file=sys.stderr)
+        why = solver_sentence(report.unreached)
+        print(f"note: what only its image can tell is not checked: {why}", file=sys.stderr)
     if report.error is not None:
         sys.stdout.flush()
         sys.stderr.write(reports.check_error(report.error, shown))

@@ -45,16 +45,15 @@ def bytes_size(size: float) -> str:
 
 
 def _number(text: str) -> float | None:
-    """strconv.ParseFloat, without infinities; None for anything else."""
+    """strconv.ParseFloat, infinite out of its range; None for what is no number."""
     if len(text) > 64:
         return None
     try:
         if re.fullmatch(_HEXADECIMAL, text):
             return float.fromhex(text)
-        value = float(text) if re.fullmatch(_NUMBER, text) else None
     except OverflowError:
-        return None
-    return None if value == float("inf") else value
+        return float("inf")
+    return float(text) if re.fullmatch(_NUMBER, text) else None
 
 
 def _power(suffix: str) -> int | None:

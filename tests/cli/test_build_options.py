@@ -156,7 +156,8 @@ BARE_QUOTE, QUOTE = 'bare " in non-quoted-field', 'extraneous or missing " in qu
     (["--output", 'type=local,dest="x'], f"parse error on line 1, column 17: {BARE_QUOTE}"),
     (["--attest", 'type=sbom,x"y'], f"parse error on line 1, column 12: {BARE_QUOTE}"),
     (["--shm-size", "64bb"], """invalid argument "64bb" for "--shm-size" flag: invalid suffix: 'bb'"""),
-    (["--shm-size", "5 gib "], 'invalid argument "5 gib " for "--shm-size" flag: strconv.ParseFloat: parsing "5 gib": invalid syntax'),
+    (["--shm-size", "5 gib "], 'invalid argument "5 gib " for "--shm-size" flag: '
+                                'strconv.ParseFloat: parsing "5 gib": invalid syntax'),
     (["--memory", "-5"], """invalid argument "-5" for "--memory" flag: invalid size: '-5'"""),
 ])
 def test_lists_and_sizes_are_refused_in_dockers_words(arguments: list[str], message: str) -> None:
