@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 
 from builder.context.gitprogram import Git, GitFailed
 from builder.errors import ContextError
 from builder.golang.paths import clean_beneath
 from builder.plan.vertices import SourceGit
 from builder.rooted.removing import remove_path
+from builder.rooted.root import Directory, Root
 
 _GITLINK = "160000 "
 
@@ -38,7 +40,7 @@ class Checkout:
         if subdir:
             tree = tempfile.mkdtemp(prefix="tree-", dir=target_dir)
             self._write_tree(tree)
-            _move_children(_directory(tree, subdir), target_dir)
+            _move_children(_directory(Root(tree, hold=True), subdir), Root(target_dir, hold=True).directory(""))
             remove_path(tree)
         elif self._op.keep_git_dir:
             self._clone(target_dir)
@@ -124,39 +126,50 @@ def _set_origin(git_dir: str, remote: str) -> None:
 def _point_submodules(tree: str, git_dir: str) -> None:
     """Makes the .git files, which hold a path to the vanishing `git_dir`, independent of where that was."""
     tree, real = os.path.realpath(tree), os.path.realpath(git_dir)
-    for folder, _, files in os.walk(tree):
-        if ".git" not in files:
+    for path, directory in _directories(Root(tree, hold=True)):
+        if ".git" not in directory.names() or not stat.S_ISREG(directory.lstat(".git").st_mode):
             continue
-        path = os.path.join(folder, ".git")
-        with open(path) as file:
+        folder = os.path.join(tree, path)
+        with open(directory.open(".git"), encoding="utf-8", errors="surrogateescape") as file:
             pointed = os.path.normpath(os.path.join(folder, file.read().removeprefix("gitdir: ").rstrip("\n")))
         inside = os.path.join(tree, ".git", os.path.relpath(pointed, real))
-        with open(path, "w") as file:
+        with open(directory.open(".git", os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8",
+                  errors="surrogateescape") as file:
             file.write(f"gitdir: {os.path.relpath(inside, folder)}\n")
 
 
-def _directory(tree: str, subdir: str) -> str:
-    """The host path of a sub directory none of whose components is a link. Raises InvalidSubdir."""
-    path, seen = tree, ""
+def _directories(root: Root) -> Iterator[tuple[str, Directory]]:
+    """All real directories, parents first, the root as ""."""
+    pending = [""]
+    while pending:
+        path = pending.pop()
+        directory = root.directory(path)
+        yield path, directory
+        pending += [f"{path}/{name}" if path else name for name in directory.names()
+                    if stat.S_ISDIR(directory.lstat(name).st_mode)]
+
+
+def _directory(tree: Root, subdir: str) -> Directory:
+    """A sub directory none of whose components is a link. Raises InvalidSubdir."""
+    seen = ""
     for name in subdir.split("/"):
-        path = os.path.join(path, name)
         seen = os.path.join(seen, name)
         try:
-            mode = os.lstat(path).st_mode
+            mode = tree.lstat(seen).st_mode
         except OSError as error:
             raise InvalidSubdir(subdir, f'failed to lstat "{seen}": {(error.strerror or "").lower()}') from error
         if not stat.S_ISDIR(mode):
             raise InvalidSubdir(subdir, f'git subpath "/{subdir}" contains non-directory "{seen}"')
-    return path
+    return tree.directory(subdir)
 
 
-def _move_children(source: str, target: str) -> None:
-    for name in os.listdir(source):
-        os.rename(os.path.join(source, name), os.path.join(target, name))
+def _move_children(source: Directory, target: Directory) -> None:
+    for name in source.names():
+        os.rename(name, name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
 
 
 def _set_times(tree: str, seconds: int) -> None:
-    for folder, folders, files in os.walk(tree, topdown=False):
-        for name in (*folders, *files):
-            os.utime(os.path.join(folder, name), (seconds, seconds), follow_symlinks=False)
-    os.utime(tree, (seconds, seconds))
+    for _, directory in _directories(Root(tree, hold=True)):
+        for name in directory.names():
+            directory.utime(name, seconds * 10**9)
+        directory.utime("", seconds * 10**9)

@@ -10,6 +10,7 @@ import msgspec
 
 from builder.context.git import GitAccess, fetch_git, resolve_git
 from builder.context.http import HttpAccess, HttpFile, Status, fetch_http
+from builder.context.local import LocalContext
 from builder.context.objectstore import ObjectLocation, fetch_object
 from builder.context.stdin import Replayed, is_archive_start
 from builder.plan.gitref import parse_git_ref
@@ -119,5 +120,5 @@ def _opened(stream: BinaryIO, target_dir: str) -> RemoteContext:
 
 def _latest(folder: str) -> int | None:
     """The time of the newest file, in seconds."""
-    times = [os.lstat(os.path.join(top, name)).st_mtime_ns for top, _, names in os.walk(folder) for name in names]
+    times = [entry.stat.st_mtime_ns for entry in LocalContext(folder).walk("") if not entry.is_dir]
     return max(times) // 10**9 if times else None

@@ -22,6 +22,8 @@ _MOST_OPEN = 128
 class Directory:
     """An open directory, closed with the last reference to it. Names are single components; no link is followed.
 
+    Where attributes are read or set, "" is the directory itself.
+
     All methods raise OSError: ENOTDIR or ELOOP where there is a link.
     """
 
@@ -48,7 +50,7 @@ class Directory:
         return names
 
     def lstat(self, name: str) -> os.stat_result:
-        return os.stat(_single(name), dir_fd=self.fd, follow_symlinks=False)
+        return os.stat(_single(name) if name else ".", dir_fd=self.fd, follow_symlinks=False)
 
     def open(self, name: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
         """A descriptor; opening a pipe does not wait for its other end."""
@@ -58,17 +60,17 @@ class Directory:
         return os.readlink(_single(name), dir_fd=self.fd)
 
     def chmod(self, name: str, mode: int) -> None:
-        fd = os.open(_single(name), LOOK, dir_fd=self.fd)
+        fd = os.open(_single(name) if name else ".", LOOK, dir_fd=self.fd)
         try:
             os.chmod(f"/proc/self/fd/{fd}", mode)
         finally:
             os.close(fd)
 
     def chown(self, name: str, uid: int, gid: int) -> None:
-        os.chown(_single(name), uid, gid, dir_fd=self.fd, follow_symlinks=False)
+        os.chown(_single(name) if name else ".", uid, gid, dir_fd=self.fd, follow_symlinks=False)
 
     def utime(self, name: str, mtime_ns: int, atime_ns: int | None = None) -> None:
-        """Sets the times of `name`, of the directory itself for ""; both the same, unless both are given."""
+        """Both times are `mtime_ns`, unless both are given."""
         times = (mtime_ns if atime_ns is None else atime_ns, mtime_ns)
         os.utime(_single(name) if name else ".", ns=times, dir_fd=self.fd, follow_symlinks=False)
 
@@ -136,7 +138,7 @@ class Root:
     def lstat(self, path: str) -> os.stat_result:
         parent, name = self.locate(path)
         try:
-            return parent.lstat(name) if name else os.stat(parent.fd)
+            return parent.lstat(name)
         except OSError as error:
             raise self._named(error, path) from None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -18,11 +17,13 @@ import msgspec
 
 from builder.errors import SandboxError
 from builder.rooted import resolving
-from builder.rooted.removing import remove_path
+from builder.rooted.removing import remove, remove_path
+from builder.rooted.root import LIST, Directory, Root
 from builder.sandbox.container import Bind, Container, ContainerMount, Exit, Overlay, OverlayMount
 
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _OVERLAY_KEYS = ("trusted.overlay.", "user.overlay.")
+_PIECE = 1 << 24
 
 
 class NoWhiteouts(SandboxError):
@@ -52,64 +53,78 @@ def run_copied(run: Callable[[Container], Exit], container: Container, *, userxa
     copies_dir = os.path.join(root.work, "copies")
     os.mkdir(copies_dir, 0o700)
     try:
-        top_dir = _materialize(root, f"{copies_dir}/root")
+        top_dir = f"{copies_dir}/root"
+        top = _materialize(root, top_dir)
         mounts = tuple(_plain(mount, f"{copies_dir}/{number}") for number, mount in enumerate(container.mounts))
-        _make_mount_points(top_dir, mounts)
-        before = dict(_snapshot(top_dir))
+        _make_mount_points(top, mounts)
+        before = dict(_snapshot(top))
         ended = run(msgspec.structs.replace(container, root=Overlay(lowers=(), upper=top_dir), mounts=mounts))
         if root.upper:
-            _extract(top_dir, before, root.upper, opaque=_OPAQUE[1] if userxattr else _OPAQUE[0])
+            _Extraction(top, Root(root.upper, hold=True), before, _OPAQUE[1] if userxattr else _OPAQUE[0]).run()
         return ended
     finally:
         remove_path(copies_dir)
 
 
-def _materialize(overlay: Overlay, top_dir: str) -> str:
+def _materialize(overlay: Overlay, top_dir: str) -> Root:
     """Makes `top_dir` what the overlay shows."""
     os.mkdir(top_dir, 0o755)
+    top = Root(top_dir, hold=True)
     for layer_dir in (*overlay.lowers, *((overlay.upper,) if overlay.upper else ())):
-        _apply(layer_dir, top_dir)
-        _copy_attributes(layer_dir, top_dir)
-    return top_dir
+        _apply(Root(layer_dir, hold=True), top)
+    return top
 
 
-def _apply(layer_dir: str, top_dir: str) -> None:
+def _apply(layer: Root, top: Root) -> None:
     # Hard links become files of their own: on an overlay, too, a write to one name does not show in the other.
-    for entry in os.scandir(layer_dir):
-        status = entry.stat(follow_symlinks=False)
-        target = f"{top_dir}/{entry.name}"
-        is_dir = stat.S_ISDIR(status.st_mode)
-        if not is_dir or not _is_real_dir(target) or _is_opaque(entry.path):
-            _remove(target)
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-            continue
-        if is_dir:
-            if not _is_real_dir(target):
-                os.mkdir(target)
-            _apply(entry.path, target)
-        else:
-            _copy_node(entry.path, status, target)
-        _copy_attributes(entry.path, target)
+    directories = [""]
+    pending = [""]
+    while pending:
+        path = pending.pop()
+        source, target = layer.directory(path), top.directory(path)
+        for name in source.names():
+            status = source.lstat(name)
+            is_dir = stat.S_ISDIR(status.st_mode)
+            merges = is_dir and _is_real_dir(target, name) and not _is_opaque(source, name)
+            if not merges:
+                remove(target.fd, name)
+            if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+                continue
+            if is_dir:
+                if not merges:
+                    os.mkdir(name, dir_fd=target.fd)
+                inner = f"{path}/{name}" if path else name
+                pending.append(inner)
+                directories.append(inner)
+            else:
+                _copy_node(source, name, status, target)
+                _copy_attributes(source, target, name)
+    for path in reversed(directories):
+        _copy_attributes(layer.directory(path), top.directory(path), "")
 
 
-def _copy_node(source: str, status: os.stat_result, target: str) -> None:
+def _copy_node(source: Directory, name: str, status: os.stat_result, target: Directory) -> None:
     if stat.S_ISREG(status.st_mode):
-        shutil.copyfile(source, target, follow_symlinks=False)
+        with (open(source.open(name), "rb", buffering=0) as reader,
+              open(target.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb", buffering=0) as writer):
+            while os.sendfile(writer.fileno(), reader.fileno(), None, _PIECE):
+                pass
     elif stat.S_ISLNK(status.st_mode):
-        os.symlink(os.readlink(source), target)
+        os.symlink(source.readlink(name), name, dir_fd=target.fd)
     else:
-        os.mknod(target, status.st_mode, status.st_rdev)
+        os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target.fd)
 
 
-def _copy_attributes(source: str, target: str) -> None:
-    status = os.lstat(source)
-    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
-    for key in os.listxattr(source, follow_symlinks=False):
+def _copy_attributes(source: Directory, target: Directory, name: str) -> None:
+    """Of `name` in both; "" for the directories themselves."""
+    status = source.lstat(name)
+    target.chown(name, status.st_uid, status.st_gid)
+    for key in source.listxattr(name):
         if not key.startswith(_OVERLAY_KEYS):
-            os.setxattr(target, key, os.getxattr(source, key, follow_symlinks=False), follow_symlinks=False)
+            target.setxattr(name, key, source.getxattr(name, key))
     if not stat.S_ISLNK(status.st_mode):
-        os.chmod(target, stat.S_IMODE(status.st_mode))
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+        target.chmod(name, stat.S_IMODE(status.st_mode))
+    target.utime(name, status.st_mtime_ns, status.st_atime_ns)
 
 
 def _plain(mount: ContainerMount, copy_dir: str) -> ContainerMount:
@@ -119,21 +134,17 @@ def _plain(mount: ContainerMount, copy_dir: str) -> ContainerMount:
     return Bind(target=mount.target, source=copy_dir, subpath=mount.subpath, readonly=mount.readonly)
 
 
-def _make_mount_points(top_dir: str, mounts: tuple[ContainerMount, ...]) -> None:
+def _make_mount_points(top: Root, mounts: tuple[ContainerMount, ...]) -> None:
     """Makes them before the snapshot is taken, so that they do not count as changes."""
-    root = os.open(top_dir, os.O_PATH | os.O_DIRECTORY)
-    try:
-        covered: list[tuple[str, ...]] = [("proc",), ("dev",), ("sys",)]
-        for mount in mounts:
-            place = resolving.walk(root, mount.target)
-            if any(place.names[: len(other)] == other for other in covered):
-                os.close(place.fd)
-            else:
-                directory = _is_directory(mount) if isinstance(mount, Bind) else hasattr(mount, "size")
-                os.close(resolving.make_target(place, directory=directory))
-            covered.append(place.names)
-    finally:
-        os.close(root)
+    covered: list[tuple[str, ...]] = [("proc",), ("dev",), ("sys",)]
+    for mount in mounts:
+        place = resolving.walk(top.directory("").fd, mount.target)
+        if any(place.names[: len(other)] == other for other in covered):
+            os.close(place.fd)
+        else:
+            directory = _is_directory(mount) if isinstance(mount, Bind) else hasattr(mount, "size")
+            os.close(resolving.make_target(place, directory=directory))
+        covered.append(place.names)
 
 
 def _is_directory(mount: Bind) -> bool:
@@ -146,18 +157,24 @@ def _is_directory(mount: Bind) -> bool:
         os.close(top)
 
 
-def _snapshot(top_dir: str, prefix: str = "") -> Iterator[tuple[str, _Mark]]:
-    for entry in os.scandir(top_dir):
-        status = entry.stat(follow_symlinks=False)
-        generation = _generation(entry.path) if stat.S_ISDIR(status.st_mode) else 0
-        yield prefix + entry.name, (stat.S_IFMT(status.st_mode), status.st_ino, generation, status.st_ctime_ns)
-        if stat.S_ISDIR(status.st_mode):
-            yield from _snapshot(entry.path, f"{prefix}{entry.name}/")
+def _snapshot(top: Root) -> Iterator[tuple[str, _Mark]]:
+    pending = [""]
+    while pending:
+        path = pending.pop()
+        directory = top.directory(path)
+        for name in directory.names():
+            status = directory.lstat(name)
+            is_dir = stat.S_ISDIR(status.st_mode)
+            inner = f"{path}/{name}" if path else name
+            generation = _generation(directory, name) if is_dir else 0
+            yield inner, (stat.S_IFMT(status.st_mode), status.st_ino, generation, status.st_ctime_ns)
+            if is_dir:
+                pending.append(inner)
 
 
-def _generation(directory: str) -> int:
+def _generation(parent: Directory, name: str) -> int:
     """Differs between inodes that had one number after another; 0 where the file system does not tell."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(name, LIST, dir_fd=parent.fd)
     try:
         return int.from_bytes(fcntl.ioctl(fd, _GETVERSION, bytes(8))[:4], sys.byteorder)
     except OSError:
@@ -166,61 +183,74 @@ def _generation(directory: str) -> int:
         os.close(fd)
 
 
-def _extract(top_dir: str, before: _Seen, upper_dir: str, *, opaque: str) -> None:
-    """Moves what is new or changed into `upper_dir`, and puts whiteouts there for what is gone."""
-    after = dict(_snapshot(top_dir))
-    made: dict[str, str] = {}
-    for path, seen in sorted(after.items()):
-        if before.get(path) == seen:
-            continue
-        source, target = f"{top_dir}/{path}", f"{upper_dir}/{path}"
-        _make_parents(path, top_dir, upper_dir, made)
-        if _is_real_dir(source):
-            if not _is_real_dir(target):
-                _remove(target)
-                os.mkdir(target)
-            made[path] = source
-            # Where the file system has no generations, whiteouts may hide the old content instead.
-            if path in before and before[path][:3] != seen[:3]:
-                os.setxattr(target, opaque, b"y")
-        else:
-            _remove(target)
-            os.rename(source, target)
-    for path in sorted(before.keys() - after.keys()):
-        parent = os.path.dirname(path)
-        # What lies in a directory that is gone, or that has been made anew, is gone with it.
-        if parent and (parent not in after or after[parent][:3] != before[parent][:3]):
-            continue
-        _make_parents(path, top_dir, upper_dir, made)
-        _remove(f"{upper_dir}/{path}")
+class _Extraction:
+    """Moves what is new or changed into the upper directory, and puts whiteouts there for what is gone."""
+
+    def __init__(self, top: Root, upper: Root, before: _Seen, opaque: str) -> None:
+        self._top = top
+        self._upper = upper
+        self._before = before
+        self._after = dict(_snapshot(top))
+        self._opaque = opaque
+        self._made: set[str] = set()
+        """Directories of the upper directory that get the attributes of those that they stand for."""
+
+    def run(self) -> None:
+        before, after = self._before, self._after
+        for path, seen in sorted(after.items()):
+            if before.get(path) != seen:
+                self._move(path, seen)
+        for path in sorted(before.keys() - after.keys()):
+            parent = path.rpartition("/")[0]
+            # What lies in a directory that is gone, or that has been made anew, is gone with it.
+            if not parent or (parent in after and after[parent][:3] == before[parent][:3]):
+                self._hide(path)
+        for path in sorted(self._made | {""}, reverse=True):
+            _copy_attributes(self._top.directory(path), self._upper.directory(path), "")
+
+    def _move(self, path: str, seen: _Mark) -> None:
+        there, target, name = self._top.locate(path)[0], *self._place(path)
+        if seen[0] != stat.S_IFDIR:
+            remove(target.fd, name)
+            os.rename(name, name, src_dir_fd=there.fd, dst_dir_fd=target.fd)
+            return
+        if not _is_real_dir(target, name):
+            remove(target.fd, name)
+            os.mkdir(name, dir_fd=target.fd)
+        self._made.add(path)
+        # Where the file system has no generations, whiteouts may hide the old content instead.
+        if path in self._before and self._before[path][:3] != seen[:3]:
+            target.setxattr(name, self._opaque, b"y")
+
+    def _hide(self, path: str) -> None:
+        target, name = self._place(path)
+        remove(target.fd, name)
         try:
-            os.mknod(f"{upper_dir}/{path}", stat.S_IFCHR, 0)
+            os.mknod(name, stat.S_IFCHR, 0, dir_fd=target.fd)
         except PermissionError:
-            raise NoWhiteouts(upper_dir) from None
-    _copy_attributes(top_dir, upper_dir)
-    for path in sorted(made, reverse=True):
-        _copy_attributes(made[path], f"{upper_dir}/{path}")
+            raise NoWhiteouts(self._upper.path) from None
+
+    def _place(self, path: str) -> tuple[Directory, str]:
+        """Where `path` goes in the upper directory; its parents are made."""
+        *parents, name = path.split("/")
+        prefix, target = "", self._upper.directory("")
+        for parent in parents:
+            prefix = f"{prefix}/{parent}" if prefix else parent
+            try:
+                target = self._upper.directory(prefix)
+            except FileNotFoundError:
+                os.mkdir(parent, dir_fd=target.fd)
+                self._made.add(prefix)
+                target = self._upper.directory(prefix)
+        return target, name
 
 
-def _make_parents(path: str, top_dir: str, upper_dir: str, made: dict[str, str]) -> None:
-    parent = os.path.dirname(path)
-    if not parent or _is_real_dir(f"{upper_dir}/{parent}"):
-        return
-    _make_parents(parent, top_dir, upper_dir, made)
-    os.mkdir(f"{upper_dir}/{parent}")
-    made[parent] = f"{top_dir}/{parent}"
-
-
-def _is_real_dir(path: str) -> bool:
+def _is_real_dir(parent: Directory, name: str) -> bool:
     try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
+        return stat.S_ISDIR(parent.lstat(name).st_mode)
     except OSError:
         return False
 
 
-def _is_opaque(path: str) -> bool:
-    return any(key in _OPAQUE for key in os.listxattr(path, follow_symlinks=False))
-
-
-def _remove(path: str) -> None:
-    remove_path(path)
+def _is_opaque(parent: Directory, name: str) -> bool:
+    return any(key in _OPAQUE for key in parent.listxattr(name))
