@@ -9,9 +9,11 @@ from types import TracebackType
 from typing import BinaryIO
 
 from builder.errors import BuilderError
+from builder.rooted.removing import remove_path
 
 _CHUNK = 1 << 20
 _RANGE = 1 << 30
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class DestinationRefused(BuilderError):
@@ -69,7 +71,7 @@ class Destination:
                 raise DestinationRefused(self._dest, failure.strerror or str(failure)) from failure
         finally:
             if self._temporary:
-                os.unlink(self._temporary)
+                remove_path(self._temporary)
 
     def _open(self) -> BinaryIO:
         if self._dest in {"", "-"}:
@@ -83,7 +85,9 @@ class Destination:
         if mode is not None and not stat.S_ISREG(mode):
             return open(target, "wb")
         self._temporary = f"{target}.{os.getpid()}.partial"
-        file = open(self._temporary, "wb")  # noqa: SIM115
+        # Made anew, whatever has the name: the folder may be somebody else's too.
+        remove_path(self._temporary)
+        file = open(os.open(self._temporary, _NEW, 0o666), "wb")  # noqa: SIM115
         if mode is not None:
             os.chmod(self._temporary, stat.S_IMODE(mode))
         return file

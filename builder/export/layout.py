@@ -23,8 +23,12 @@ from builder.layer import tarwrite
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, decode_manifest
 from builder.reference import Reference
 
+from builder.rooted.removing import remove
+from builder.rooted.root import Directory
+
 if TYPE_CHECKING:
-    from builder.store import Store
+from builder.rooted.root import Directory
+from builder.store import Store
 
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -99,23 +103,24 @@ def write_folder(store: Store, entries: tuple[Descriptor, ...], path: str, *, fe
 
     Raises StoreError, ImageError, OSError and what `fetch` raises.
     """
-    blobs_dir = os.path.join(path, *_BLOBS)
-    os.makedirs(blobs_dir, exist_ok=True)
+    os.makedirs(path, exist_ok=True)
     blobs = {blob.digest: blob for entry in _distinct(entries) for blob in collect(store, entry).blobs}
-    targets = {digest: os.path.join(blobs_dir, digest.removeprefix("sha256:")) for digest in blobs}
-    with _alone(path):
-        missing = [digest for digest, target in targets.items() if not os.path.exists(target)]
+    names = {digest: digest.removeprefix("sha256:") for digest in blobs}
+    with _alone(path) as folder:
+        blobs_folder = _blobs_folder(folder, make=True)
+        there = set(blobs_folder.names())
+        missing = [digest for digest, name in names.items() if name not in there]
         with _Copier(store, fetch) as copier:
             for digest in missing:
                 copier.require(blobs[digest])
-                with open(f"{targets[digest]}.partial", "wb") as file:
+                with _new_file(blobs_folder, f"{names[digest]}.partial") as file:
                     copier.copy(digest, file)
         for digest in missing:
-            os.replace(f"{targets[digest]}.partial", targets[digest])
+            _rename(blobs_folder, f"{names[digest]}.partial", names[digest])
         tagged = [e if REF_NAME in e.annotations else _with(e, {REF_NAME: "latest"}) for e in entries]
-        kept = [old for old in _existing(path) if all(_name(old) != _name(new) for new in tagged)]
-        _replace(os.path.join(path, "oci-layout"), _LAYOUT)
-        _replace(os.path.join(path, "index.json"), index_bytes([*kept, *tagged], {}, oci=True, indent=False))
+        kept = [old for old in _existing(folder, path) if all(_name(old) != _name(new) for new in tagged)]
+        _replace(folder, "oci-layout", _LAYOUT)
+        _replace(folder, "index.json", index_bytes([*kept, *tagged], {}, oci=True, indent=False))
 
 
 def remove_unreachable(path: str) -> None:
@@ -123,9 +128,9 @@ def remove_unreachable(path: str) -> None:
 
     Raises ImageError for a damaged index.json or manifest, and then deletes nothing; OSError.
     """
-    blobs_dir = os.path.join(path, *_BLOBS)
-    with _alone(path):
-        todo = list(_existing(path))
+    with _alone(path) as folder:
+        todo = list(_existing(folder, path))
+        blobs_folder = _blobs_folder(folder)
         reached: set[str] = set()
         while todo:
             descriptor = todo.pop()
@@ -134,27 +139,46 @@ def remove_unreachable(path: str) -> None:
                 continue
             reached.add(name)
             if descriptor.media_type in INDEX_TYPES | MANIFEST_TYPES:
-                with open(os.path.join(blobs_dir, name), "rb") as file:
+                with open(blobs_folder.open(name), "rb") as file:
                     data = file.read()
                 if descriptor.media_type in INDEX_TYPES:
                     todo += decode_index(data).manifests
                 else:
                     manifest = decode_manifest(data)
                     todo += [manifest.config, *manifest.layers]
-        for entry in os.scandir(blobs_dir):
-            if entry.name not in reached:
-                os.unlink(entry)
+        for name in blobs_folder.names():
+            if name not in reached:
+                remove(blobs_folder.fd, name)
 
 
 @contextlib.contextmanager
-def _alone(path: str) -> Iterator[None]:
-    """Holds the folder's lock: of two that change it at once, one would lose what it wrote or relies on."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _alone(path: str) -> Iterator[Directory]:
+    """The folder, locked: of two that change it at once, one would lose what it wrote or relies on."""
+    folder = Directory(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    fcntl.flock(folder.fd, fcntl.LOCK_EX)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+        yield folder
     finally:
-        os.close(folder)
+        fcntl.flock(folder.fd, fcntl.LOCK_UN)
+
+
+def _blobs_folder(folder: Directory, *, make: bool = False) -> Directory:
+    for name in _BLOBS:
+        if make:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=folder.fd)
+        folder = folder.enter(name)
+    return folder
+
+
+def _new_file(folder: Directory, name: str) -> BinaryIO:
+    """What has the name already gives way, and is not written to: the folder may be somebody else's too."""
+    remove(folder.fd, name)
+    return open(folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+
+
+def _rename(folder: Directory, name: str, target: str) -> None:
+    os.replace(name, target, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
 
 
 def blob_name(digest: Digest) -> str:
@@ -234,9 +258,9 @@ def _name(entry: Descriptor) -> tuple[str, str]:
     return entry.annotations.get(REF_NAME, ""), entry.annotations.get(IMAGE_NAME, "")
 
 
-def _existing(path: str) -> tuple[Descriptor, ...]:
+def _existing(folder: Directory, path: str) -> tuple[Descriptor, ...]:
     try:
-        with open(os.path.join(path, "index.json"), "rb") as file:
+        with open(folder.open("index.json"), "rb") as file:
             data = file.read()
     except FileNotFoundError:
         return ()
@@ -246,9 +270,9 @@ def _existing(path: str) -> tuple[Descriptor, ...]:
         raise ImageError(f"`{path}` has an index.json that is not an OCI index", cause=error.cause) from error
 
 
-def _replace(path: str, data: bytes) -> None:
-    with open(f"{path}.partial", "wb") as file:
+def _replace(folder: Directory, name: str, data: bytes) -> None:
+    with _new_file(folder, f"{name}.partial") as file:
         file.write(data)
-    os.replace(f"{path}.partial", path)
+    _rename(folder, f"{name}.partial", name)
 
 

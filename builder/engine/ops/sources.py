@@ -18,6 +18,7 @@ from builder.engine.resources import Resources
 from builder.engine.results import Snapshot
 from builder.hashing import sha256
 from builder.plan.vertices import SourceGit, SourceHttp, SourceImage
+from builder.rooted.root import Root
 from builder.store.layers import StagedLayer
 
 
@@ -78,8 +79,9 @@ class HttpWork:
         if self._staged is None or not self._is_fresh:  # the layer was pruned, though the server has nothing new
             fetch_http(self._op, layer.diff, self._access)
             return
-        for name in os.listdir(self._staged.diff):
-            os.rename(os.path.join(self._staged.diff, name), os.path.join(layer.diff, name))
+        source, target = Root(self._staged.diff).directory(""), Root(layer.diff).directory("")
+        for name in source.names():
+            os.rename(name, name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
 
     def close(self) -> None:
         if self._staged is not None:
