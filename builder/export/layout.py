@@ -22,13 +22,11 @@ from builder.export.documents import index_bytes
 from builder.layer import tarwrite
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, decode_manifest
 from builder.reference import Reference
-
 from builder.rooted.removing import remove
 from builder.rooted.root import Directory
 
 if TYPE_CHECKING:
-from builder.rooted.root import Directory
-from builder.store import Store
+    from builder.store import Store
 
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
