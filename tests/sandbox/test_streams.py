@@ -50,6 +50,25 @@ def test_environment_is_what_was_given(runner: Runner) -> None:
     assert set(ran.out.splitlines()) == {f"PATH={PATH}", "A=3", "EMPTY=", "Ü=ß", "HOME=/root"}
 
 
+@pytest.mark.parametrize(("entry", "status", "said"), [
+    ("novalue", 0, "novalue="),
+    ("=x", 1, "invalid environment variable: name cannot be empty"),
+    ("", 1, "invalid environment variable: name cannot be empty"),
+    ("==", 1, "invalid environment variable: name cannot be empty"),
+    ("A=b\0c", 1, 'invalid environment variable "A": contains nul byte (\\x00)'),
+    ("A\0B=c", 1, 'invalid environment variable "A\\x00B": contains nul byte (\\x00)'),
+])
+def test_an_image_may_have_any_environment(runner: Runner, entry: str, status: int, said: str) -> None:
+    ran = runner.run("", argv=("env",), env=(f"PATH={PATH}", entry))
+    assert ran.status == status
+    assert said in (ran.out + ran.err).splitlines()
+
+
+def test_an_argument_with_a_nul_byte_starts_nothing(runner: Runner) -> None:
+    ran = runner.run("", argv=("echo", "a\0b"))
+    assert (ran.status, ran.err.strip()) == (255, "exec: an argument contains a nul byte")
+
+
 @pytest.mark.parametrize(("env", "uid", "home"), [
     ((), 0, "/root"), (("HOME=",), 0, ""), (("HOME=/mine",), 0, "/mine"), ((), 12, "/h"), ((), 99, "/"),
     ((), 13, ""), ((), 14, ""),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from builder.sandbox.runtime.host import Host
     from builder.sandbox.runtime.wire import ContainerDocument
 
-NOT_FOUND, NOT_PERMITTED, NOT_STARTED = 127, 126, 255
+NOT_FOUND, NOT_PERMITTED, NOT_STARTED, NOT_ALLOWED = 127, 126, 255, 1
 """Statuses of a program that is not there, may not be run, or that the kernel could not start (as runc: 255)."""
 
 _PASSWD_LIMIT = 1 << 20
@@ -259,10 +259,12 @@ def _limit(name: str, soft: int, hard: int) -> None:
 
 
 def _execute(container: ContainerDocument, host: Host) -> NoReturn:
-    environment = dict(entry.partition("=")[::2] for entry in container["env"])
+    environment = _environment(container["env"])
     if "HOME" not in environment:
         environment["HOME"] = _home(container["uid"])
     argv = container["argv"]
+    if any("\0" in word for word in argv):
+        raise NoProgram("exec: an argument contains a nul byte", NOT_STARTED)
     path = _find(argv[0] if argv else "", environment.get("PATH", ""))
     if container["seccomp"] and not container["privileged"]:
         # Last, so that a profile need allow nothing that only this program does: but to start the other one.
@@ -271,6 +273,19 @@ def _execute(container: ContainerDocument, host: Host) -> NoReturn:
         os.execve(path, argv, environment)
     except OSError as error:
         raise NoProgram(f"exec {path}: {_lower(error)}", NOT_STARTED) from None
+
+
+def _environment(entries: tuple[str, ...]) -> dict[str, str]:
+    """By name, the last one counts. An image's may be no `NAME=VALUE` at all: runc's rules and its words."""
+    environment: dict[str, str] = {}
+    for entry in entries:
+        name, _, environment[name] = entry.partition("=")
+        if not name:
+            raise NoProgram("invalid environment variable: name cannot be empty", NOT_ALLOWED)
+        if "\0" in entry:
+            shown = name.replace("\0", "\\x00")
+            raise NoProgram(f'invalid environment variable "{shown}": contains nul byte (\\x00)', NOT_ALLOWED)
+    return environment
 
 
 def _home(uid: int) -> str:
