@@ -25,7 +25,8 @@ _IMAGES = frozenset({OutputType.IMAGE, OutputType.OCI, OutputType.DOCKER})
 
 
 class Packing:
-    """A context manager; leaving it waits for the layer in hand and gives up those that are waiting.
+    """A context manager; leaving it gives up the layers that are waiting. The one in hand is waited for, for exporting
+    will want it, or after an error given up within a moment, however large it is.
 
     One layer is packed at a time, which keeps two cores busy. The thread starts with the first one.
     """
@@ -42,6 +43,7 @@ class Packing:
         self._waiting: SimpleQueue[LayerId | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._left = False
+        self._cancelled = threading.Event()
         self._lock = threading.Lock()
 
     def watch(self, plan: Plan) -> Callable[[Outcome], None]:
@@ -61,9 +63,16 @@ class Packing:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self._left = True
+        if kind is not None:
+            self._cancelled.set()
         self._waiting.put(None)
         if self._thread is not None:
-            self._thread.join()
+            try:
+                self._thread.join()
+            except KeyboardInterrupt:
+                self._cancelled.set()
+                self._thread.join()
+                raise
 
     def _take(self, layer: LayerId) -> None:
         with self._lock:
@@ -79,7 +88,7 @@ class Packing:
 
     def _pack(self, layer: LayerId, form: BlobForm) -> None:
         try:
-            layer_blob(self._store, layer, form.compression, level=form.level)
+            layer_blob(self._store, layer, form.compression, level=form.level, cancelled=self._cancelled)
         except (BuilderError, OSError):
             """Exporting meets it too."""
 

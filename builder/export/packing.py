@@ -5,13 +5,18 @@ The engine may call `layer_blob` in the background as soon as a step has ended; 
 
 from __future__ import annotations
 
+import io
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from builder.errors import Cancelled
 from builder.oci import Compression, Descriptor, DiffID
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from builder.store import Store
     from builder.store.layers import LayerId
 
@@ -23,18 +28,19 @@ class PackedLayer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def layer_blob(store: Store, layer: LayerId, compression: Compression, *, level: int | None = None,
-               clamp_mtime: int | None = None, again: bool = False) -> PackedLayer:
+               clamp_mtime: int | None = None, again: bool = False,
+               cancelled: threading.Event | None = None) -> PackedLayer:
     """The layer as a stored blob. Idempotent; concurrent calls for one layer pack it once.
 
     `clamp_mtime` moves later times to it, which gives the layer another diff id. `again` packs even if there is a blob
-    (of another level). Raises StoreError.
+    (of another level). Raises StoreError, and Cancelled soon after the event is set.
     """
     found = None if again else _stored(store, layer, compression, clamp_mtime)
     if found is not None:
         return found
-    with store.lock(f"pack {layer} {compression}"):
+    with store.lock(f"pack {layer} {compression}", cancelled):
         found = None if again else _stored(store, layer, compression, clamp_mtime)
-        return found or _pack(store, layer, compression, level, clamp_mtime)
+        return found or _pack(store, layer, compression, level, clamp_mtime, cancelled or threading.Event())
 
 
 def _stored(store: Store, layer: LayerId, compression: Compression, clamp_mtime: int | None) -> PackedLayer | None:
@@ -46,11 +52,11 @@ def _stored(store: Store, layer: LayerId, compression: Compression, clamp_mtime:
 
 
 def _pack(store: Store, layer: LayerId, compression: Compression, level: int | None,
-          clamp_mtime: int | None) -> PackedLayer:
+          clamp_mtime: int | None, cancelled: threading.Event) -> PackedLayer:
     from builder.layer.pack import pack
 
     with store.stage_blob() as staged:
-        with open(staged.path, "wb") as file:
+        with _BlobFile(staged.path, cancelled) as file:
             blob = pack(store.layer_dir(layer), file, compression=compression, level=level,
                         clamp_mtime=clamp_mtime).blob
         staged.commit(blob.digest, proven=True)
@@ -58,6 +64,19 @@ def _pack(store: Store, layer: LayerId, compression: Compression, level: int | N
         store.set_packed(layer, blob.diff_id, blob.diff_size)
     store.add_layer_blob(blob.diff_id, compression, blob.descriptor)
     return PackedLayer(descriptor=blob.descriptor, diff_id=blob.diff_id)
+
+
+class _BlobFile(io.BufferedWriter):
+    """A file that takes nothing any more when the event is set: its writer gives up within a chunk."""
+
+    def __init__(self, path: str, cancelled: threading.Event) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self._cancelled = cancelled
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        if self._cancelled.is_set():
+            raise Cancelled("packing of a layer was cancelled")
+        return super().write(data)
 
 
 def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compression: Compression,

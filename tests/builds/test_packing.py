@@ -89,6 +89,25 @@ def test_a_layer_that_is_gone_is_left_to_exporting(store: Store) -> None:
         packing.watch(PLAN)(Outcome(vertex=1, state="run", layer=LayerId("missing")))
 
 
+@pytest.mark.parametrize("output", ["type=image", "type=oci,dest=out.tar,compression=zstd"])
+@pytest.mark.parametrize("reason", [RuntimeError, KeyboardInterrupt])
+def test_a_build_that_ends_early_gives_up_the_layer_in_hand(store: Store, output: str,
+                                                            reason: type[BaseException]) -> None:
+    """2 TiB of zeros, which nobody will export: they would take most of an hour."""
+    made = layers(store)
+    with open(os.path.join(store.layer_dir(made[1]), "zeros"), "wb") as file:
+        file.truncate(2 << 40)
+    with pytest.raises(reason), Packing(store, [parse_output(output)]) as packing:
+        packing.watch(PLAN)(Outcome(vertex=1, state="run", layer=made[1]))
+        while all(thread.name != "layer-blob" for thread in threading.enumerate()):
+            time.sleep(0.01)
+        ended = time.monotonic()
+        raise reason
+    assert time.monotonic() - ended < 2
+    assert not packed(store, made[1])
+    assert all(thread.name != "layer-blob" for thread in threading.enumerate())
+
+
 @pytest.mark.root
 def test_a_copy_that_nothing_looks_at_is_only_packed(tmp_path: Path) -> None:
     """And the image is the one that is made by way of a directory."""
