@@ -13,12 +13,10 @@ from __future__ import annotations
 import _socket
 import contextlib
 import os
-import random
 import time
 
 from builder.sandbox.networks import nftables as nft
 from builder.sandbox.networks.inside import in_new_namespace
-from builder.sandbox.networks.nameserver import NameServer
 from builder.sandbox.networks.netlink import Links, Route
 from builder.sandbox.resolver import FORWARDER, local_server
 from builder.sandbox.runtime import forwarding
@@ -63,6 +61,8 @@ class Nat:
             if any(route.length == 0 and route.is_unicast for route in routes):
                 self._try(trial)
             if server := local_server():
+                from builder.sandbox.networks.nameserver import NameServer
+
                 stack.callback(NameServer(self.path, server).close)
             self._resources = stack.pop_all()
 
@@ -150,7 +150,7 @@ def _free_network(routes: list[Route]) -> int:
     first = 0
     for (high, low), length in _POOLS:
         for _ in range(_TRIES):
-            first = (high << 24 | low << 16) + random.randrange(1 << 30 - length) * 4
+            first = (high << 24 | low << 16) + int.from_bytes(os.urandom(4), "big") % (1 << 30 - length) * 4
             if not any(first >> 32 - min(bits, 30) == base >> 32 - min(bits, 30) for base, bits in taken):
                 return first
     return first

@@ -22,10 +22,11 @@ def hold(names: Iterable[str]) -> tuple[int, tuple[str, ...]]:
 
     Raises OSError. The caller is in the network namespace that the interfaces are in.
     """
-    fd = os.open(_file(), _FLAGS | os.O_CREAT, 0o600)
+    with _Turn():
+        fd = os.open(_file(), _FLAGS | os.O_CREAT, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_SH)
     try:
         with _Turn():
-            fcntl.flock(fd, fcntl.LOCK_SH)
             switched = _noted(fd)
             for name in names:
                 if not _forwards(name):
@@ -50,6 +51,9 @@ def release(fd: int) -> None:
                     # The interface is gone.
                     continue
             os.ftruncate(fd, 0)
+            # Not from another namespace, where the name means another file.
+            if os.path.samestat(os.stat(_file()), os.fstat(fd)):
+                os.unlink(_file())
     except OSError:
         # Others need it, and will do this.
         pass

@@ -71,12 +71,16 @@ class Host:
         self.scratch_dir = f"{mount_dir}/scratch"
         """Where a container mounts a tmpfs of its own, in its own mount namespace."""
         self.sys_template = f"{mount_dir}/sys"
-        """A /sys to be cloned: making one takes longer than all of the rest."""
+        """A /sys to be cloned, the host's; those of other networks lie beside it. Making one takes longer than all of
+        the rest, and each is copied for each step, so they are made when they are needed."""
         self._prepare(mount_dir)
 
     def template_for(self, network: str) -> str:
         """A /sys that fits a container's network, made when it is first asked for; "" where each needs its own."""
         if network == "host":
+            if not os.path.isdir(self.sys_template):
+                os.mkdir(self.sys_template)
+                self._mount_template(self.sys_template)
             return self.sys_template
         if network == "none":
             return ""
@@ -114,8 +118,6 @@ class Host:
         os.close(tmpfs)
         os.close(spot)
         os.mkdir(self.scratch_dir)
-        os.mkdir(self.sys_template)
-        self._mount_template(self.sys_template)
 
     def _mount_template(self, path: str) -> None:
         spot = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
