@@ -16,7 +16,6 @@ from builder.oci import Platform, parse_digest
 from builder.plan.options import ContextTree, EmptyTree, NamedContext
 from builder.plan.vertices import Plan, ResolvedImage
 from builder.reference import Reference
-from builder.registry.errors import Unreachable
 
 if TYPE_CHECKING:
     from builder.context.objectstore import ObjectLocation
@@ -54,7 +53,7 @@ class BuildWorld:
             _check(name, value, links=links is not None)
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
         self._offline = offline
-        self.unreached: list[Unreachable] = []
+        self.unreached: list[BuilderError] = []
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
         return self._remember(str(reference), platform,
@@ -111,8 +110,10 @@ class BuildWorld:
             try:
                 with self._progress.internal(f"[internal] load metadata for {name}"):
                     self._images[key] = _about(name, resolve)
-            except Unreachable as error:
-                if not self._offline:
+            except BuilderError as error:
+                from builder.registry.errors import Unreachable
+
+                if not self._offline or not isinstance(error, Unreachable):
                     raise
                 from builder.plan.offline import unknown_image
 

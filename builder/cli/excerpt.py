@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from builder.golang.tabwriter import cell_width
 from builder.source import Location, Span
-from builder.ui.text import cell_width, printable
+from builder.ui.text import printable
 
 _TAB = 4
 _SHOWN_LINES = 6

@@ -29,12 +29,18 @@ def despite_changes(resources: Resources, inputs: Sequence[Result], solve: Calla
 
     Raises what `solve` raises; SourceChanged when a file still changes after several tries.
     """
-    is_local = any(isinstance(one, LocalFiles) and isinstance(one.tree, LocalContext) for one in inputs)
     try:
         return solve(inputs)
     except (BuilderError, OSError) as error:
-        if not is_local or not _tells_of_a_change(error):
-            raise
+        return solve_again(resources, inputs, solve, error)
+
+
+def solve_again(resources: Resources, inputs: Sequence[Result], solve: Callable[[Sequence[Result]], T],
+                failure: BuilderError | OSError) -> T:
+    """The rest of `despite_changes`, once `solve` has failed."""
+    is_local = any(isinstance(one, LocalFiles) and isinstance(one.tree, LocalContext) for one in inputs)
+    if not is_local or not _tells_of_a_change(failure):
+        raise failure
     since_ns = time.time_ns() - _LATELY_NS
     for left in reversed(range(_TRIES)):
         with resources.store.stage_layer() as staged:

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from builder.cache.explain import NOT_ASKED
 from builder.cache.key import CacheKey, Parts, key_of, kind_of
 from builder.context.local import LocalContext
 from builder.engine import events
-from builder.engine.busyfiles import despite_changes
 from builder.engine.lineage import base_parts, has_parent, instruction_of, words_taken
 from builder.engine.logs import StepLog
 from builder.engine.ops.prepare import prepare
@@ -201,7 +199,13 @@ class Solver:
             finally:
                 work.close()
 
-        return Snapshot((*self._base(vertex), despite_changes(self._resources, inputs, solve)))
+        try:
+            layer = solve(inputs)
+        except (BuilderError, OSError) as error:
+            from builder.engine.busyfiles import solve_again
+
+            layer = solve_again(self._resources, inputs, solve, error)
+        return Snapshot((*self._base(vertex), layer))
 
     def _unseen(self, index: int, op: SourceImage) -> Snapshot:
         """The image, by the names that its layers will have once somebody fetches them."""
@@ -269,7 +273,7 @@ class Solver:
             resources.prepare_sandbox()
         name, kind = instruction_of(vertex), kind_of(vertex.op)
         parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
-        why = NOT_ASKED if vertex.ignore_cache else self._explain(index, parts)
+        why = self._explain(index, vertex, parts)
         outcome = Outcome(vertex=index, key=key, state="running", why=why, started=time.time())
         if index not in self._unfinished:  # else files changed under it, and it begins anew
             self._began(outcome)
@@ -309,8 +313,12 @@ class Solver:
                         gone="failed" if isinstance(error, RunFailed) else "interrupted")
             raise
 
-    def _explain(self, index: int, parts: Parts) -> str:
+    def _explain(self, index: int, vertex: Vertex, parts: Parts) -> str:
         """Why the step runs. What a cache elsewhere knows of the very step says more than what is like it here."""
+        if vertex.ignore_cache:
+            from builder.cache.explain import NOT_ASKED
+
+            return NOT_ASKED
         told = self._imported.explain(index) if self._imported is not None else ""
         return told or self._resources.why_missed(self._plan, index, parts)
 

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from builder.errors import BuilderError, ImageError
-from builder.golang.suggest import close_match
 from builder.golang.times import parse_rfc3339
 from builder.images.errors import NotInStore
 from builder.images.manifest import PlatformImage, find_platform, is_attestation
@@ -171,6 +170,8 @@ class Catalog:
         implied = "" if ":" in text else ":latest"
         names = [Reference.parse(image.name).familiar.removesuffix(implied) for image in self._store.images()
                  if not image.name.startswith("sha256:")]
+        from builder.golang.suggest import close_match
+
         return close_match(text, names, 0.75) or ""
 
     def _config_digests(self, image: ImageRow) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from builder.errors import ContextError
 from builder.layer.tree import Entry, FileTree
-from builder.rooted.resolving import MAX_LINKS
+from builder.rooted.root import MAX_LINKS
 
 
 class TooManyLinks(ContextError):

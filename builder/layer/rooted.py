@@ -22,7 +22,7 @@ from builder.layer.overlay import XattrPrefix, is_whiteout, make_whiteout, set_o
 from builder.layer.tarfields import shown_name
 from builder.layer.tree import Entry, FileTree
 from builder.rooted.removing import remove
-from builder.rooted.resolving import MAX_LINKS
+from builder.rooted.root import MAX_LINKS
 
 IMPLIED_MODE = 0o755
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from builder.errors import DockerfileError, UsageError
-from builder.golang.suggest import suggestion
 from builder.source import Location
 
 
@@ -24,6 +23,8 @@ class UnknownTarget(UsageError):
     code = "unknown-target"
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
+        from builder.golang.suggest import suggestion
+
         names = [n for n in known if n]
         super().__init__(f'target stage "{name}" could not be found{suggestion(name, names)}',
                          notes=(f"stages with a name: {', '.join(names)}",) if names else ())

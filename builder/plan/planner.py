@@ -10,7 +10,6 @@ import msgspec
 
 from builder.errors import BuilderError, DockerfileError
 from builder.golang.paths import clean_absolute
-from builder.golang.suggest import suggestion
 from builder.language import instructions as i
 from builder.language.instructions import Dockerfile, Statement
 from builder.language.words import Words
@@ -155,6 +154,8 @@ class Planner:
             raise error.at(self._stages.locate(statement.span)) from None
         for name in expansion.unmatched:
             if name not in self._declared:
+                from builder.golang.suggest import suggestion
+
                 self._linter.report(rules.UNDEFINED_ARG_IN_FROM, statement.span, name,
                                     suggestion(name, self._declared), comments=statement.comments)
         return expansion.result
@@ -165,6 +166,8 @@ class Planner:
         text = self._expand_from(written, statement)
         expansion = self._words.expand(written, self.global_args)
         if not text:
+            from builder.golang.suggest import suggestion
+
             hint = "".join(suggestion(name, self.global_args) for name in expansion.unmatched)
             raise PlanError(f"empty platform value from expression {written}{hint}", location=location)
         if set(expansion.matched) == {"TARGETPLATFORM"} and not expansion.unmatched \
@@ -202,6 +205,8 @@ class Planner:
                     try:
                         self._resolve_base(node)
                     except BuilderError as error:
+                        from builder.golang.suggest import suggestion
+
                         if near := suggestion(node.base_name, self._stages.names()):
                             error.notes = (*error.notes, f"there is no stage `{node.base_name}`{near}")
                         raise error.at(node.location) from None

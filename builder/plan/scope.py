@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from builder.errors import DockerfileError
-from builder.golang.suggest import suggestion
 from builder.language.instructions import Statement
 from builder.language.words import Words
 from builder.lint import rules
@@ -103,6 +102,8 @@ class Scope:
         declared = {key for key, _ in self.args}
         for name in unmatched:
             if name not in declared and name not in NOT_IN_ENVIRONMENT:
+                from builder.golang.suggest import suggestion
+
                 hint = suggestion(name, self.env, "$")
                 self._linter.report(rules.UNDEFINED_VAR, statement.span, name, hint, comments=statement.comments)
 

@@ -10,10 +10,7 @@ import errno
 import os
 import stat
 
-from builder.rooted.root import LOOK
-
-MAX_LINKS = 40
-"""As many as Linux follows in one path."""
+from builder.rooted.root import LOOK, MAX_LINKS
 
 
 class Place:

@@ -15,6 +15,9 @@ LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags that open whatever is there, a link too, without any effect."""
 
+MAX_LINKS = 40
+"""As many as Linux follows in one path."""
+
 _NO_NAMES = ("", ".", "..")
 _MOST_OPEN = 128
 

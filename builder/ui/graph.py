@@ -9,8 +9,9 @@ import itertools
 
 import msgspec
 
+from builder.golang.tabwriter import cell_width
 from builder.inspecting.graph import Graph, Node
-from builder.ui.text import cell_width, clip, printable
+from builder.ui.text import clip, printable
 
 FORMATS = ("dot", "mermaid", "svg")
 _COLORS = {"cached": "#dfe8df", "hit": "#dfe8df", "run": "#fdf0c8", "miss": "#fdf0c8", "fetch": "#d8e6f7",

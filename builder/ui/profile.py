@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from builder.golang.tabwriter import cell_width
 from builder.inspecting.profile import Profile, Row
-from builder.ui.text import cell_width, clip, printable
+from builder.ui.text import clip, printable
 from builder.ui.units import human_size
 
 _NAME = 60

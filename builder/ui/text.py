@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from builder.golang.tabwriter import cell_width as cell_width
-
 _REPLACED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     10: "\\n", 13: "\\r", 9: "\\t",
     # Bidirectional controls can make a line read as something else than it is.
@@ -38,6 +36,8 @@ def clip(text: str, width: int) -> str:
     """The beginning of `text` that fits into `width` columns."""
     if text.isascii():
         return text[:max(width, 0)]
+    from builder.golang.tabwriter import cell_width
+
     used = 0
     for at, character in enumerate(text):
         used += cell_width(character)
