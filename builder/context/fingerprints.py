@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import xxhash
 
 from builder.context.local import Unreadable
+from builder.errors import Cancelled
 from builder.hashing import sha256
 from builder.layer.copyfile import capability_of
 from builder.layer.tree import Entry, shown
@@ -70,11 +71,13 @@ class Fingerprints:
         self._unasked: set[str] = set()
         """Directories whose rows were in use without having been asked for."""
         self._lock = threading.Lock()
+        self.cancelled = threading.Event()
+        """Set when the build ends early: hashing ends with Cancelled within a MiB."""
 
     def digests(self, entries: Sequence[Entry]) -> list[bytes]:
         """16 bytes for each of the regular files `entries`: equal for equal content and file capability.
 
-        Raises Unreadable.
+        Raises Unreadable, Cancelled.
         """
         found: list[bytes] = []
         misses: list[int] = []
@@ -199,6 +202,8 @@ class Fingerprints:
         buffer = memoryview(bytearray(_PIECE))
         while count := os.readv(file, [buffer]):
             state.update(buffer[:count])
+            if self.cancelled.is_set():
+                raise Cancelled("cancelled while files were being read")
         return state.digest()
 
     def _digest(self, content: bytes) -> bytes:

@@ -67,7 +67,7 @@ class Resources:
         self._roots: dict[LayerId, Root] = {}
         """Of the layers that are looked at; views share them."""
         self._lock = threading.Lock()
-        self.cancelled = threading.Event()
+        self.cancelled = fingerprints.cancelled
 
     def sandbox(self) -> Sandbox:
         """The sandbox, started when the first step needs it."""

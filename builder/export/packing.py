@@ -5,18 +5,14 @@ The engine may call `layer_blob` in the background as soon as a step has ended; 
 
 from __future__ import annotations
 
-import io
 import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.errors import Cancelled
 from builder.oci import Compression, Descriptor, DiffID
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
     from builder.store import Store
     from builder.store.layers import LayerId
 
@@ -53,10 +49,11 @@ def _stored(store: Store, layer: LayerId, compression: Compression, clamp_mtime:
 
 def _pack(store: Store, layer: LayerId, compression: Compression, level: int | None,
           clamp_mtime: int | None, cancelled: threading.Event) -> PackedLayer:
+    from builder.layer.compress import BlobFile
     from builder.layer.pack import pack
 
     with store.stage_blob() as staged:
-        with _BlobFile(staged.path, cancelled) as file:
+        with BlobFile(staged.path, cancelled) as file:
             blob = pack(store.layer_dir(layer), file, compression=compression, level=level,
                         clamp_mtime=clamp_mtime).blob
         staged.commit(blob.digest, proven=True)
@@ -64,19 +61,6 @@ def _pack(store: Store, layer: LayerId, compression: Compression, level: int | N
         store.set_packed(layer, blob.diff_id, blob.diff_size)
     store.add_layer_blob(blob.diff_id, compression, blob.descriptor)
     return PackedLayer(descriptor=blob.descriptor, diff_id=blob.diff_id)
-
-
-class _BlobFile(io.BufferedWriter):
-    """A file that takes nothing any more when the event is set: its writer gives up within a chunk."""
-
-    def __init__(self, path: str, cancelled: threading.Event) -> None:
-        super().__init__(io.FileIO(path, "wb"))
-        self._cancelled = cancelled
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        if self._cancelled.is_set():
-            raise Cancelled("packing of a layer was cancelled")
-        return super().write(data)
 
 
 def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compression: Compression,

@@ -10,16 +10,20 @@ alone, neither on how writes were cut nor on timing. At most CHUNKS buffers exis
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import msgspec
 
-from builder.errors import StoreError
+from builder.errors import Cancelled, StoreError
 from builder.oci import Compression, Descriptor, DiffID, Digest, MediaType
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 CHUNK = 1 << 20
 CHUNKS = 8
@@ -63,6 +67,19 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def descriptor(self) -> Descriptor:
         return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
+
+
+class BlobFile(io.BufferedWriter):
+    """A new file for a blob. Once the event is set, writing ends with Cancelled within a chunk."""
+
+    def __init__(self, path: str, cancelled: threading.Event) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self._cancelled = cancelled
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        if self._cancelled.is_set():
+            raise Cancelled("cancelled while a layer was being packed")
+        return super().write(data)
 
 
 def compressor(out: BinaryIO, kind: Compression, level: int | None = None) -> BlobWriter:

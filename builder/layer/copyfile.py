@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 
-from builder.errors import ContextError
+from builder.errors import Cancelled, ContextError
 from builder.layer.overlay import CAPABILITY_XATTR
 from builder.layer.tree import Entry
 
-_CHUNK = 1 << 30
+_CHUNK = 128 << 20
+"""Copied in one call, which nothing interrupts."""
 _SMALL = 64 << 10
 """Up to this size reading and writing is cheaper than copy_file_range(2)."""
 CHANGED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE})
@@ -63,20 +65,21 @@ def check_unchanged(source: Entry, fd: int) -> None:
         raise SourceChanged(source.path)
 
 
-def copy_content(source: Entry, target: int, *, with_capability: bool) -> bytes:
+def copy_content(source: Entry, target: int, cancelled: threading.Event, *, with_capability: bool) -> bytes:
     """Copy the bytes of a regular file to the open file `target`; returns its file capability if that is wanted.
 
-    Raises as `open_unchanged`, also if the file changes meanwhile.
+    Raises as `open_unchanged`, also if the file changes meanwhile, and Cancelled soon after the event is set.
     """
+    _check_wanted(cancelled)
     fd = open_unchanged(source)
     try:
         size = source.stat.st_size
         if source.stat.st_blocks * 512 < size:
-            _copy_sparse(fd, target, size)
+            _copy_sparse(fd, target, size, cancelled)
         elif size <= _SMALL:
             _copy_small(fd, target, size)
         else:
-            _copy_range(fd, target, 0, size)
+            _copy_range(fd, target, 0, size, cancelled)
         check_unchanged(source, fd)
         return capability_of(fd) if with_capability else b""
     finally:
@@ -99,9 +102,15 @@ def _copy_small(source: int, target: int, size: int) -> None:
         data = data[os.write(target, data) :]
 
 
-def _copy_range(source: int, target: int, start: int, end: int) -> None:
+def _check_wanted(cancelled: threading.Event) -> None:
+    if cancelled.is_set():
+        raise Cancelled("cancelled while files were being copied")
+
+
+def _copy_range(source: int, target: int, start: int, end: int, cancelled: threading.Event) -> None:
     position = start
     while position < end:
+        _check_wanted(cancelled)
         try:
             count = os.copy_file_range(source, target, min(end - position, _CHUNK), position, position)
         except OSError as error:
@@ -114,7 +123,7 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         position += count
 
 
-def _copy_sparse(source: int, target: int, size: int) -> None:
+def _copy_sparse(source: int, target: int, size: int, cancelled: threading.Event) -> None:
     """Copy the data of a file with holes and leave the holes."""
     os.ftruncate(target, size)
     position = 0
@@ -126,4 +135,4 @@ def _copy_sparse(source: int, target: int, size: int) -> None:
                 return
             raise
         position = os.lseek(source, start, os.SEEK_HOLE)
-        _copy_range(source, target, start, position)
+        _copy_range(source, target, start, position, cancelled)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
@@ -62,17 +63,17 @@ class CopyPlan:
         return self.taken.manifest(contents)
 
     def write(self, diff_dir: str, *, parent: FileTree | None = None, now_ns: int | None = None,
-              xattr_prefix: XattrPrefix = "trusted") -> None:
+              xattr_prefix: XattrPrefix = "trusted", cancelled: threading.Event | None = None) -> None:
         """Make the layer in the empty directory `diff_dir`, in overlayfs form, over the parent that was planned for.
 
         What `key_parts`, if it was asked, found in the parent is left out where its time is the same too.
         New directories get `now_ns` (default: the time of writing). Raises SourceChanged if a file is not what it was
-        when the plan was made, LayerNotWritten, and for archives what `extract_archive` raises. Nothing outside
-        `diff_dir` is touched.
+        when the plan was made, LayerNotWritten, for archives what `extract_archive` raises, and Cancelled soon after
+        the event is set. Nothing outside `diff_dir` is touched.
         """
         from builder.layer.writing import Writer
 
-        writer = Writer(diff_dir, now_ns)
+        writer = Writer(diff_dir, now_ns, cancelled)
         for step in self._placement.steps():
             writer.write(step.items)
             if step.unpack is not None:

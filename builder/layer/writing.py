@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 
 from builder.errors import ContextError, StoreError
@@ -36,9 +37,13 @@ class NotStorable(ContextError):
 
 
 class Writer:
-    """Fills one layer directory; new directories without a time of their own get `now_ns`."""
+    """Fills one layer directory; new directories without a time of their own get `now_ns`.
 
-    def __init__(self, diff_dir: str, now_ns: int | None) -> None:
+    Copying files ends with Cancelled soon after the event is set.
+    """
+
+    def __init__(self, diff_dir: str, now_ns: int | None, cancelled: threading.Event | None = None) -> None:
+        self._cancelled = cancelled or threading.Event()
         self._diff_dir = diff_dir
         self._root = Root(diff_dir, hold=True)
         self._now_ns = time.time_ns() if now_ns is None else now_ns
@@ -105,7 +110,8 @@ class Writer:
         try:
             capability = b""
             if not stat.S_ISSOCK(item.source.stat.st_mode):
-                capability = copy_content(item.source, target, with_capability=item.keeps_capability)
+                capability = copy_content(item.source, target, self._cancelled,
+                                          with_capability=item.keeps_capability)
             if (item.uid, item.gid) != self._new.owner:
                 give(target, item.uid, item.gid)
             if wanted != mode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -158,6 +159,19 @@ def test_a_run_that_changes_the_same_keeps_its_layer_and_cuts_off(solving: Solvi
     second = solving.solve(built("2"))
     assert solving.states() == ["cached", "cached", "run", "cached"]
     assert layers(first, 3) == layers(second, 3)
+
+
+@pytest.mark.root
+def test_a_failure_ends_the_reading_of_files_beside_it(solving: Solving) -> None:
+    """2 TiB of zeros: reading them for the key takes an hour."""
+    solving.put_busybox()
+    with open(solving.context / "zeros", "wb") as file:
+        file.truncate(2 << 40)
+    started = time.monotonic()
+    with pytest.raises(RunFailed):
+        solving.solve(plan(CONTEXT, copy("busybox"), copy("zeros"), run("/busybox false", 1), copy("/", inputs=(3, 2))))
+    assert solving.states() == ["cached", "run", "cancelled", "failed"]
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.root

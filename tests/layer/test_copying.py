@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import LocalContext
-from builder.errors import BuilderError
+from builder.errors import BuilderError, Cancelled
 from builder.language.ignore import IgnoreRules
 from builder.layer.copyfile import SourceChanged
 from builder.layer.copying import CopyPlan, plan_copy, plan_mkdir, write_inline
@@ -373,3 +374,20 @@ def test_modes_and_owners_depend_on_neither_umask_nor_store(tree: Callable[[str]
     finally:
         os.umask(before)
     assert list(dump_tree(MergedView([layer]))) == files
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_nothing_is_copied_for_a_build_that_ended(tmp_path: Path, size: int, sparse: bool) -> None:
+    (tmp_path / "context").mkdir()
+    with open(tmp_path / "context/f", "wb") as file:
+        file.write(b"x" * size)
+        file.truncate(size << int(sparse))
+    ended = threading.Event()
+    ended.set()
+    plan = plan_copy(copy("f", to="/f"), [LocalContext(str(tmp_path / "context"))], None)
+    (tmp_path / "layer").mkdir()
+    with pytest.raises(Cancelled):
+        plan.write(str(tmp_path / "layer"), cancelled=ended)
+    assert os.listdir(tmp_path / "layer") in ([], ["f"])
+    assert not any(path.stat().st_size for path in (tmp_path / "layer").iterdir())

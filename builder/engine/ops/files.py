@@ -22,6 +22,7 @@ class CopyWork:
         self._form = form
         self._store = resources.store
         self._fingerprints = resources.fingerprints
+        self._cancelled = resources.cancelled
         self._parent = resources.tree(inputs[0]) if op.has_parent else None
         self._plan = plan_copy(op, [resources.tree(inputs[source.input]) for source in op.sources], self._parent)
 
@@ -34,12 +35,15 @@ class CopyWork:
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
         if self._form is None or not self._pack(layer, self._form):
-            self._plan.write(layer.diff, parent=self._parent, xattr_prefix=self._store.xattr_prefix)
+            self._plan.write(layer.diff, parent=self._parent, xattr_prefix=self._store.xattr_prefix,
+                             cancelled=self._cancelled)
 
     def _pack(self, layer: StagedLayer, form: BlobForm) -> bool:
         """Makes the layer's blob alone, if that is possible."""
+        from builder.layer.compress import BlobFile
+
         with self._store.stage_blob() as staged:
-            with open(staged.path, "wb") as file:
+            with BlobFile(staged.path, self._cancelled) as file:
                 packed = self._plan.pack(layer.diff, file, form)
             if packed is None:
                 return False
