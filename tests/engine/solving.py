@@ -88,7 +88,8 @@ class Solving:
         return [self.outcomes[vertex].state for vertex in sorted(self.outcomes)]
 
     def reasons(self) -> list[str]:
-        return [event.why for event in self.events if isinstance(event, events.VertexStarted)]
+        """Why steps ran, in their order; contexts need no reason."""
+        return [event.why for event in self.events if isinstance(event, events.VertexStarted) and event.why]
 
     def ended(self, vertex: int) -> list[str]:
         """The kinds of the events that ended a vertex."""
