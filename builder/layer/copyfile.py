@@ -54,7 +54,21 @@ def open_unchanged(source: Entry) -> int:
 
 def check_unchanged(source: Entry, fd: int) -> None:
     """Raises SourceChanged unless the open file still has the status that `source` holds."""
-    now, then = os.fstat(fd), source.stat
+    _compare(source, os.fstat(fd))
+
+
+def read_unchanged_link(source: Entry) -> str:
+    """The target of the link `source`, as written. Raises SourceChanged unless its status is what `source` holds."""
+    try:
+        target = source.readlink()
+        _compare(source, source.root.lstat(source.path))
+    except OSError as error:
+        raise SourceChanged(source.path) from error
+    return target
+
+
+def _compare(source: Entry, now: os.stat_result) -> None:
+    then = source.stat
     if (
         now.st_mtime_ns != then.st_mtime_ns
         or now.st_ctime_ns != then.st_ctime_ns

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
-from builder.layer.copyfile import SourceChanged, check_unchanged, open_unchanged
+from builder.layer.copyfile import SourceChanged, check_unchanged, open_unchanged, read_unchanged_link
 from builder.layer.destination import Item, kept_xattrs
 from builder.layer.overlay import read_xattrs
 from builder.layer.pack import Packed, pack_entries
@@ -62,7 +62,7 @@ def _entry(item: Item, now: int) -> LayerEntry:
             size = source.stat.st_size
             capability = read_xattrs(source.root, source.path).capability if item.keeps_capability else b""
         elif kind == stat.S_IFLNK:
-            link = _link(source)
+            link = os.fsencode(read_unchanged_link(source))
         elif kind in (stat.S_IFCHR, stat.S_IFBLK):
             rdev = source.stat.st_rdev
             if kind == stat.S_IFCHR and rdev == 0:
@@ -70,13 +70,6 @@ def _entry(item: Item, now: int) -> LayerEntry:
     mtime = now if item.mtime_ns is None else item.mtime_ns // NANOSECONDS
     return LayerEntry(os.fsencode(item.path), kind, stat.S_IMODE(item.mode), item.uid, item.gid, size, mtime,
                       rdev, item.linked, capability, link)
-
-
-def _link(source: Entry) -> bytes:
-    try:
-        return os.fsencode(source.readlink())
-    except OSError as error:
-        raise SourceChanged(source.path) from error
 
 
 def _pieces(source: Entry, space: Callable[[], memoryview]) -> Iterator[memoryview]:

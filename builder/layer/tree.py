@@ -6,6 +6,7 @@ canonical, and is opened beneath that by descriptors alone (`builder.rooted`).
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -42,8 +43,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.root.open(self.path)
 
     def readlink(self) -> str:
-        """The target of a link, as written. Raises OSError."""
-        return self.root.readlink(self.path)
+        """The target of a link, as written. Raises OSError, ESTALE if there is something else now."""
+        try:
+            return self.root.readlink(self.path)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # readlink(2) of what is no link
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), error.filename) from None
+            raise
 
 
 def shown(path: str) -> str:

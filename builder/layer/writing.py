@@ -12,7 +12,7 @@ import threading
 import time
 
 from builder.errors import ContextError, StoreError
-from builder.layer.copyfile import check_unchanged, copy_content, open_unchanged
+from builder.layer.copyfile import check_unchanged, copy_content, open_unchanged, read_unchanged_link
 from builder.layer.destination import Item, kept_xattrs
 from builder.layer.newfiles import NewFiles, new_files
 from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, give
@@ -92,7 +92,7 @@ class Writer:
             self._make_file(item, parent, name)
             return
         if kind == stat.S_IFLNK:
-            os.symlink(item.source.readlink(), name, dir_fd=parent.fd)
+            os.symlink(read_unchanged_link(item.source), name, dir_fd=parent.fd)
         else:
             if kind == stat.S_IFCHR and item.source.stat.st_rdev == 0:
                 raise NotStorable(item.source.path)
