@@ -50,14 +50,14 @@ _WHERE = {PlaceType.REGISTRY: "registry", PlaceType.LOCAL: "client directory"}
 
 
 class CacheNotExported(BuilderError):
-    """The build succeeded, and what it was to keep for others could not be kept."""
+    """The build succeeded, and what it was to keep for others, without fail, could not be kept."""
 
     code = "cache-not-exported"
 
     def __init__(self, place: ExportPlace, error: BuilderError) -> None:
         super().__init__(f"the cache was not exported to `{place.reference or place.path}`: {error.message}",
                          cause=error.cause, notes=error.notes,
-                         hint="the result itself is done; with `ignore-error=true` in --cache-to the build succeeds")
+                         hint="the result is done; without `ignore-error=false` in --cache-to the build succeeds")
 
 
 class CachePlaces(msgspec.Struct, frozen=True):
@@ -225,8 +225,8 @@ class RemoteCaches:
     def write(self, places: Iterable[ExportPlace], solved: Sequence[tuple[PlanSteps, int | None]]) -> None:
         """Keeps the steps of solved plans, each with its output, at all places. Raises CacheNotExported.
 
-        An inline cache is the image's; a place with `ignore_error` that cannot be written is only told of. One that
-        cannot does not keep the others from being written.
+        An inline cache is the image's. A place that cannot be written is a warning, or where `ignore_error` is off a
+        failure; it does not keep the others from being written.
         """
         self._contents.save()
         failure: CacheNotExported | None = None
@@ -237,7 +237,7 @@ class RemoteCaches:
                 self._write(place, solved)
             except BuilderError as error:
                 if place.ignore_error:
-                    self._warn(f"the cache was not exported: {error.message}")
+                    self._warn(f"the cache was not exported to `{place.reference or place.path}`: {error.message}")
                 else:
                     failure = failure or CacheNotExported(place, error)
         if failure is not None:

@@ -70,7 +70,8 @@ class ExportPlace(msgspec.Struct, frozen=True, kw_only=True):
     image_manifest: bool = True
     """A manifest of blobs; else, as older BuildKits wrote it, an index."""
     oci_mediatypes: bool = True
-    ignore_error: bool = False
+    ignore_error: bool = True
+    """A place that cannot be written is a warning, and the build succeeds."""
 
 
 def parse_import(text: str, environment: Mapping[str, str]) -> tuple[ImportPlace, ...]:
@@ -119,7 +120,7 @@ def _in_form(place: ExportPlace, attributes: Attributes, *, inline: bool) -> Exp
     mode = (attributes.take("mode") or "min").lower()
     if mode not in {"min", "max"}:
         raise attributes.refuse(f"mode is `{mode}`, neither min nor max")
-    ignore_error = attributes.flag("ignore-error", False)
+    ignore_error = attributes.flag("ignore-error", True)
     if inline:
         return msgspec.structs.replace(place, ignore_error=ignore_error)
     oci = attributes.flag("oci-mediatypes", True)
