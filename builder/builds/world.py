@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -126,7 +127,7 @@ def _check(name: str, value: str, *, links: bool) -> None:
     if value.startswith(_IMAGE_SCHEMES) or (links and value.startswith(LINK)):
         return
     if value.startswith(LAYOUT):
-        if not os.path.isdir(folder := layout_folder(value)):
+        if _is_missing(folder := layout_folder(value)):
             raise ContextError(f"named context `{name}`: no OCI layout `{folder}`")
         return
     if (value and os.path.isdir(value)) or _object(value) is not None or _remote(value) is not None:
@@ -136,6 +137,16 @@ def _check(name: str, value: str, *, links: bool) -> None:
                            hint="a directory, docker-image://, oci-layout://, s3://, gs://, a git or an HTTP URL")
     what = f"no directory `{value}`" if value else "there is nothing behind the `=`"
     raise ContextError(f"named context `{name}`: {what}")
+
+
+def _is_missing(folder: str) -> bool:
+    """Whether there is no such directory; one that may not be looked at is met again when it is used."""
+    try:
+        return not stat.S_ISDIR(os.stat(folder).st_mode)
+    except PermissionError:
+        return False
+    except OSError:
+        return True
 
 
 def layout_folder(value: str) -> str:
