@@ -149,18 +149,22 @@ class _Filled:
         self._environment = environment
         self._left = MAX_TOTAL
 
-    def data(self, data: Any) -> Any:
-        """Raises InvalidInterpolation."""
+    def data(self, data: Any, path: str = "") -> Any:
+        """Raises InvalidInterpolation, which names the `path` of the value."""
         if isinstance(data, str):
-            text = interpolate(data, self._environment)
+            try:
+                text = interpolate(data, self._environment)
+            except InvalidInterpolation as error:
+                error.notes = (f"in the value of `{path}`",)
+                raise
             self._left -= len(text)
             if self._left < 0:
                 raise InvalidInterpolation(f"variables make the file come to more than {MAX_TOTAL >> 20} Mi characters")
             return text
         if isinstance(data, dict):
-            return {key: self.data(value) for key, value in data.items()}
+            return {key: self.data(value, f"{path}.{key}".lstrip(".")) for key, value in data.items()}
         if isinstance(data, list):
-            return [self.data(item) for item in data]
+            return [self.data(item, path) for item in data]
         return Override(self.data(data.value)) if isinstance(data, Override) else data
 
 

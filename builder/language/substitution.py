@@ -2,7 +2,7 @@
 
 `*` is any run of characters, `?` one character, neither a line end; `\\*`, `\\?`, `\\\\`, `\\}` and `\\/` are literal;
 any other escape is an error; `[` has no special meaning. Matching runs in atomic groups, one for each `*`, so that no
-pattern makes it backtrack.
+pattern makes it backtrack, and goes through each line of a value once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+import msgspec
+
 _ESCAPABLE = frozenset("*?\\}/")
+_MAX_WORK = 1 << 28
+"""Characters of a value times those of a pattern with `*` or `?`: a few seconds. Go would take as long as it takes."""
+_MAX_ACROSS_LINES = 1 << 14
+"""Characters of a value in which a pattern with both `*` and a line end is looked for: at each of them anew."""
 _TEMPLATE = r"\$(?:(\$)|\{(\w+)\}|(\w+))"
 
 
@@ -28,7 +34,8 @@ class TooLong(Exception):
 
 def without_prefix(value: str, pattern: str, *, longest: bool) -> str:
     """`value` without what `pattern` matches at its start. Raises BadPattern."""
-    match = _compiled(pattern, longest).match(value)
+    _check_work(value, pattern)
+    match = _compiled(pattern, longest).whole.match(value)
     return value[match.end():] if match else value
 
 
@@ -45,13 +52,15 @@ def replaced(value: str, pattern: str, text: str, *, every: bool, limit: int) ->
     With `every`, `$1` or `$name` in `text` is a reference to a group, of which there are none, so it vanishes, and `$0`
     is the match: such a `$` can only come from a variable's value.
     """
-    compiled = _compiled(pattern, True)
+    _check_work(value, pattern)
+    found = _matches(value, _compiled(pattern, True), pattern)
     if not every:
-        return compiled.sub(lambda _: text, value, count=1)
+        match = next(found, None)
+        return value if match is None else value[:match.start()] + text + value[match.end():]
     out: list[str] = []
     end = size = 0
     previous = -1
-    for match in compiled.finditer(value):
+    for match in found:
         if match.end() == match.start() == previous:
             continue  # an empty match right behind another one does not count
         out += value[end:match.start()], _filled(text, match[0])
@@ -60,6 +69,36 @@ def replaced(value: str, pattern: str, text: str, *, every: bool, limit: int) ->
         if size > limit:
             raise TooLong
     return "".join(out) + value[end:]
+
+
+def _check_work(value: str, pattern: str) -> None:
+    if len(value) * len(pattern) > _MAX_WORK and ("*" in pattern or "?" in pattern):
+        raise BadPattern(pattern[:40], f"it is too long to be looked for in {len(value)} characters")
+
+
+def _matches(value: str, compiled: _Compiled, pattern: str) -> Iterator[re.Match[str]]:
+    """One after the other, as `finditer` has them.
+
+    No run crosses a line end. So where a pattern does not match from the first place in a line at which its beginning
+    does, it matches from none behind that either: what is missing there is missing for all. Each line is looked through
+    once, not once for each of its characters.
+    """
+    if not compiled.has_runs or "\n" in pattern:
+        if compiled.has_runs and len(value) > _MAX_ACROSS_LINES:
+            raise BadPattern(pattern[:40], "it has a `*` and a line end, and is looked for in more than "
+                                           f"{_MAX_ACROSS_LINES} characters")
+        yield from compiled.whole.finditer(value)
+        return
+    line = 0
+    while line <= len(value):
+        end = value.find("\n", line)
+        end = len(value) if end < 0 else end
+        start = line
+        while start <= end and (head := compiled.head.search(value, start, end)) and (
+                match := compiled.whole.match(value, head.start(), end)):
+            yield match
+            start = match.end() + (match.end() == match.start())
+        line = end + 1
 
 
 def _filled(template: str, whole: str) -> str:
@@ -71,8 +110,15 @@ def _filled(template: str, whole: str) -> str:
     return re.sub(_TEMPLATE, group, template)
 
 
+class _Compiled(msgspec.Struct, frozen=True):
+    whole: re.Pattern[str]
+    head: re.Pattern[str]
+    """What comes before the first run."""
+    has_runs: bool
+
+
 @lru_cache(maxsize=256)
-def _compiled(pattern: str, longest: bool) -> re.Pattern[str]:
+def _compiled(pattern: str, longest: bool) -> _Compiled:
     segments = [""]
     tokens = iter(pattern)
     for token in tokens:
@@ -84,10 +130,11 @@ def _compiled(pattern: str, longest: bool) -> re.Pattern[str]:
             segments[-1] += re.escape(_unescaped(tokens, pattern) if token == "\\" else token)
     first, *rest = segments
     if not rest:
-        return re.compile(first)
+        return _Compiled(whole := re.compile(first), whole, False)
     *middle, last = rest
     wild = ".*" if longest else ".*?"
-    return re.compile(first + "".join(f"(?>.*?{segment})" for segment in middle) + wild + last)
+    whole = re.compile(first + "".join(f"(?>.*?{segment})" for segment in middle) + wild + last)
+    return _Compiled(whole, re.compile(first), True)
 
 
 def _unescaped(tokens: Iterator[str], pattern: str) -> str:

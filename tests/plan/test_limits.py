@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -55,6 +56,15 @@ def test_a_long_variable_used_a_thousand_times_is_an_error_with_a_place(what: st
         planned("FROM debian\n" + BIG + USED[what])
     assert caught.value.location is not None
     assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("expression", ["${v//*a*a*b/c}", "${v/a*b/c}", "${v//?*a?*b/c}", "${v//a*$v$v/c}",
+                                        "${v//b*c/}", "${v//a?$v/c}", "${v##*a*a*a*b}", "${v%%b*a*a}", "${v//*a*\\?/}"])
+def test_what_matches_nowhere_is_not_looked_for_from_each_character(expression: str) -> None:
+    start = time.monotonic()
+    with contextlib.suppress(DockerfileError):
+        planned(f"FROM debian\nENV v={'a' * 60_000}\nENV v=$v$v$v$v\nENV w={expression}\n")
+    assert time.monotonic() - start < 10
 
 
 def test_a_long_here_document_may_use_variables() -> None:
