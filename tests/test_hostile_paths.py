@@ -44,7 +44,6 @@ HARMLESS = {
         "os.path.realpath(git_dir)": SCRATCH,
         "os.path.realpath(tree)": TOP,
         "os.unlink(os.path.join(git_dir, 'FETCH_HEAD'))": MIRROR,
-        "tempfile.TemporaryDirectory(prefix='git-', dir=os.path.dirname(self._mirror))": MIRROR,
         "tempfile.mkdtemp(prefix='tree-', dir=target_dir)": SCRATCH,
     },
     "context/git.py": {"os.makedirs(access.cache_dir, mode=448, exist_ok=True)": OWN},
@@ -73,7 +72,6 @@ HARMLESS = {
     },
     "engine/busyfiles.py": {"os.mkdir(folder)": SCRATCH},
     "engine/logs.py": {"open(path, 'ab', buffering=0)": OWN},
-    "engine/ops/files.py": {"open(staged.path, 'wb')": OWN},
     "engine/ops/mounts.py": {
         "os.chmod(path, mode)": TOP, "os.chown(path, uid, gid)": TOP, "os.path.exists(socket)": USER,
     },

@@ -90,9 +90,9 @@ def _read_files(invocation: Invocation, place: Place) -> tuple[BakeFile, ...]:
     names = invocation.flags.all("file") or _files_of_environment()
     if not place.url:
         return read_files(names)
-    import tempfile
+    from builder.rooted.removing import temporary_folder
 
-    with tempfile.TemporaryDirectory(prefix="builder-bake-") as folder, invocation.open() as builder:
+    with temporary_folder("builder-bake-") as folder, invocation.open() as builder:
         only = builder.fetch_context(place.url, folder)
         return read_files(names or ((only,) if only else ()), folder=folder)
 

@@ -11,7 +11,7 @@ from builder.context.gitprogram import Git, GitFailed
 from builder.errors import ContextError
 from builder.golang.paths import clean_beneath
 from builder.plan.vertices import SourceGit
-from builder.rooted.removing import remove_path
+from builder.rooted.removing import remove_path, temporary_folder
 from builder.rooted.root import Directory, Root
 
 _GITLINK = "160000 "
@@ -55,7 +55,7 @@ class Checkout:
         A submodule keeps its .git file, as in BuildKit; it says where the submodule's repository would be had the
         whole .git been kept.
         """
-        with tempfile.TemporaryDirectory(prefix="git-", dir=os.path.dirname(self._mirror)) as git_dir:
+        with temporary_folder("git-", os.path.dirname(self._mirror)) as git_dir:
             self._init(git_dir, "", "--bare", "--template=")
             with open(os.path.join(git_dir, "objects", "info", "alternates"), "w") as file:
                 file.write(os.path.join(self._mirror, "objects") + "\n")

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 
 from builder.rooted.root import DIRECTORY, LIST
 
@@ -44,6 +45,19 @@ def remove_path(path: str) -> None:
         remove(parent, name)
     finally:
         os.close(parent)
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str, parent: str | None = None) -> Iterator[str]:
+    """The path of a new folder, for its owner alone, in `parent` or where temporary files go. Whatever was put in it,
+    it is removed in the end."""
+    import tempfile
+
+    path = tempfile.mkdtemp(prefix=prefix, dir=parent)
+    try:
+        yield path
+    finally:
+        remove_path(path)
 
 
 class _Level:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.rooted.removing import remove_path
+from builder.rooted.removing import remove_path, temporary_folder
 from tests.rooted.deep import make_deep
 
 
@@ -40,6 +40,15 @@ def test_a_tree_that_is_deeper_than_a_path_can_be_long(tmp_path: Path) -> None:
         os.fchdir(home)
         os.close(home)
     remove_path(str(top))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_temporary_folder_is_removed_whatever_was_put_in_it(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), temporary_folder("t-", str(tmp_path)) as folder:
+        assert os.listdir(tmp_path) == [os.path.basename(folder)]
+        assert os.stat(folder).st_mode & 0o777 == 0o700
+        make_deep(Path(folder), 2000, "directory" * 10)
+        raise ZeroDivisionError
     assert os.listdir(tmp_path) == []
 
 
