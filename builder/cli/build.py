@@ -73,8 +73,10 @@ def _remove_old_ids(flags: Values) -> None:
     """
     for path in (flags.text("iidfile"), flags.text("iidfile-raw"), *id_files(flags)):
         try:
-            if path and (os.path.islink(path) or os.path.isfile(path)):
-                os.unlink(path)
+            if path:
+                from builder.rooted.named import remove_file
+
+                remove_file(path)
         except OSError as error:
             if error.errno != errno.EBUSY:  # mounted there for us to write, such as /dev/termination-log
                 raise CannotWrite(path, error) from error
@@ -175,22 +177,12 @@ def _wants_warnings() -> bool:
 
 def write_atomically(path: str, content: bytes) -> None:
     """Whoever reads `path` sees the old content or all of the new. A device or pipe is written as it is."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as file:
-            file.write(content)
-        return
-    temporary = f"{path}.{os.getpid()}.tmp"
+    from builder.rooted.named import write_file
+
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
+        write_file(path, content)
     except OSError as error:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        if error.errno != errno.EBUSY:
-            raise CannotWrite(path, error) from error
-        with open(path, "wb") as file:  # somebody has mounted it here, so it has to stay itself
-            file.write(content)
+        raise CannotWrite(path, error) from error
 
 
 def write_findings(findings: list[WarningRaised], debug: bool) -> None:

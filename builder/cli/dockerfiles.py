@@ -63,17 +63,9 @@ def read_dockerfile(path: str) -> Source:
 
 def write_dockerfile(path: str, text: str) -> None:
     """Puts the text in the place of the file's, at once and with its mode; a link stays a link. Raises OSError."""
-    real = os.path.realpath(path)
-    temporary = f"{real}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "x", encoding="utf-8", newline="") as file:
-            os.fchmod(file.fileno(), os.stat(real).st_mode & 0o7777)
-            file.write(text)
-        os.replace(temporary, real)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    from builder.rooted.named import write_file
+
+    write_file(path, text.encode("utf-8"))
 
 
 def diff(path: str, before: str, after: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from builder.cli.commands import Command, Invocation
@@ -19,14 +18,10 @@ def run(invocation: Invocation) -> int:
         with invocation.open() as builder:
             builder.save(invocation.arguments, sys.stdout.buffer, platform=platform)
         return 0
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with invocation.open() as builder, open(temporary, "wb") as file:
-            builder.save(invocation.arguments, file, platform=platform)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    from builder.export.destination import Destination
+
+    with invocation.open() as builder, Destination(path) as file:
+        builder.save(invocation.arguments, file, platform=platform)
     return 0
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from types import TracebackType
 from typing import BinaryIO
 
 from builder.errors import BuilderError
-from builder.rooted.removing import remove_path
+from builder.rooted.named import NewFile
 
 _CHUNK = 1 << 20
 _RANGE = 1 << 30
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class DestinationRefused(BuilderError):
@@ -46,7 +44,7 @@ class Destination:
 
     def __init__(self, dest: str) -> None:
         self._dest = dest
-        self._temporary = ""
+        self._new: NewFile | None = None
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> BinaryIO:
@@ -58,39 +56,29 @@ class Destination:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         assert self._file is not None
-        if self._dest in {"", "-"}:
+        if self._new is None:
             self._file.flush()
             return
         try:
             self._file.close()
-            if self._temporary and error is None:
-                os.replace(self._temporary, os.path.realpath(self._dest))
-                self._temporary = ""
+            if error is None:
+                self._new.commit()
         except OSError as failure:  # what was buffered did not fit any more
             if error is None:
                 raise DestinationRefused(self._dest, failure.strerror or str(failure)) from failure
         finally:
-            if self._temporary:
-                remove_path(self._temporary)
+            self._new.discard()
 
     def _open(self) -> BinaryIO:
         if self._dest in {"", "-"}:
             if sys.stdout.isatty():
                 raise DestinationRefused("-", "standard output is a terminal", hint="add dest=FILE, or redirect it")
             return sys.stdout.buffer
-        target = os.path.realpath(self._dest)
-        mode = _mode_of(target)
-        if mode is not None and stat.S_ISDIR(mode):
-            raise DestinationRefused(self._dest, "it is a directory")
-        if mode is not None and not stat.S_ISREG(mode):
-            return open(target, "wb")
-        self._temporary = f"{target}.{os.getpid()}.partial"
-        # Made anew, whatever has the name: the folder may be somebody else's too.
-        remove_path(self._temporary)
-        file = open(os.open(self._temporary, _NEW, 0o666), "wb")  # noqa: SIM115
-        if mode is not None:
-            os.chmod(self._temporary, stat.S_IMODE(mode))
-        return file
+        try:
+            self._new = NewFile(self._dest)
+        except IsADirectoryError:
+            raise DestinationRefused(self._dest, "it is a directory") from None
+        return open(self._new.fd, "wb")
 
 
 def copy_between(source: BinaryIO, target: BinaryIO) -> None:
@@ -104,9 +92,3 @@ def copy_between(source: BinaryIO, target: BinaryIO) -> None:
         while chunk := source.read(_CHUNK):
             target.write(chunk)
 
-
-def _mode_of(path: str) -> int | None:
-    try:
-        return os.stat(path).st_mode
-    except FileNotFoundError:
-        return None

@@ -22,6 +22,7 @@ from builder.layer import tarwrite
 from builder.layer.overlay import image_xattrs
 from builder.layer.tree import Entry, FileTree
 from builder.oci import Platform
+from builder.rooted.named import open_folder
 from builder.rooted.removing import remove
 from builder.rooted.root import Directory, Root
 
@@ -72,14 +73,14 @@ def write_folder(results: Sequence[PlatformFiles], dest: str, *, split: bool, de
 
     `delete` removes afterwards what no result has. `note` receives what could not be made (devices without root).
     """
-    if delete and os.path.realpath(dest) in {"/", os.path.expanduser("~")}:
-        raise DestinationRefused(dest, "mode=delete would empty it", hint="name a folder that holds only the result")
     try:
-        _make_private(dest)
+        folder = open_folder(dest, make=0o700)
     except OSError as error:
         raise DestinationRefused(dest, error.strerror or str(error)) from error
+    if delete and _is_precious(folder):
+        raise DestinationRefused(dest, "mode=delete would empty it", hint="name a folder that holds only the result")
     written: dict[str, Platform] = {}
-    top = Root(os.path.realpath(dest), hold=True)
+    top = Root(dest, top=folder)
     for result in results:
         prefix = platform_folder(result.platform) + "/" if split else ""
         if split:
@@ -194,16 +195,14 @@ def _claim(written: dict[str, Platform], path: str, entry: Entry, platform: Plat
     written[path] = platform
 
 
-def _make_private(folder: str) -> None:
-    """The folder and the missing ones above it with mode 0700; what exists keeps its mode, as with buildx."""
-    try:
-        os.mkdir(folder, 0o700)
-    except FileNotFoundError:
-        _make_private(os.path.dirname(folder.rstrip("/")))
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        if not os.path.isdir(folder):
-            raise
+def _is_precious(folder: Directory) -> bool:
+    """Whether it is the root of this machine, or the user's home."""
+    status = folder.lstat("")
+    for path in ("/", os.path.expanduser("~")):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(status, os.stat(path)):
+                return True
+    return False
 
 
 def _make_directory(parent: Directory, name: str) -> None:

@@ -22,8 +22,9 @@ from builder.export.documents import index_bytes
 from builder.layer import tarwrite
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, decode_manifest
 from builder.reference import Reference
+from builder.rooted.named import open_folder
 from builder.rooted.removing import remove
-from builder.rooted.root import Directory
+from builder.rooted.root import LIST, Directory
 
 if TYPE_CHECKING:
     from builder.store import Store
@@ -101,10 +102,9 @@ def write_folder(store: Store, entries: tuple[Descriptor, ...], path: str, *, fe
 
     Raises StoreError, ImageError, OSError and what `fetch` raises.
     """
-    os.makedirs(path, exist_ok=True)
     blobs = {blob.digest: blob for entry in _distinct(entries) for blob in collect(store, entry).blobs}
     names = {digest: digest.removeprefix("sha256:") for digest in blobs}
-    with _alone(path) as folder:
+    with _alone(path, make=True) as folder:
         blobs_folder = _blobs_folder(folder, make=True)
         there = set(blobs_folder.names())
         missing = [digest for digest, name in names.items() if name not in there]
@@ -150,9 +150,10 @@ def remove_unreachable(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _alone(path: str) -> Iterator[Directory]:
+def _alone(path: str, *, make: bool = False) -> Iterator[Directory]:
     """The folder, locked: of two that change it at once, one would lose what it wrote or relies on."""
-    folder = Directory(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    top = open_folder(path, make=0o777 if make else None)
+    folder = Directory(os.open(".", LIST, dir_fd=top.fd))
     fcntl.flock(folder.fd, fcntl.LOCK_EX)
     try:
         yield folder

@@ -62,7 +62,6 @@ def write_steps(place: ExportPlace, steps: Mapping[str, CachedLayer], explanatio
     if place.reference is None:
         tagged = msgspec.structs.replace(root, annotations={REF_NAME: place.tag})
         try:
-            os.makedirs(place.path, exist_ok=True)
             write_folder(store, (tagged,), place.path, fetch=fetch)
             remove_unreachable(place.path)
         except OSError as error:

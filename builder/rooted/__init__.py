@@ -10,5 +10,6 @@ Only the standard library is imported: the sandbox's own program uses this modul
 A walk of descriptors does what openat2(2) does with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS, on every kernel, and costs
 less: a directory is entered once for all the files that are looked at in it.
 
-`root` opens canonical paths, `resolving` follows links inside, `removing` removes trees.
+`root` opens canonical paths, `resolving` follows links inside, `removing` removes trees. `named` alone goes by the
+rules of this machine, for paths that the caller of builder named.
 """

@@ -105,10 +105,11 @@ class Root:
 
     __slots__ = ("_last", "_top", "path")
 
-    def __init__(self, path: str, *, hold: bool = False) -> None:
+    def __init__(self, path: str, *, hold: bool = False, top: Directory | None = None) -> None:
+        """`top` is the directory at `path`, if it is open already; it is held."""
         self.path = path
         """As people see it."""
-        self._top: Directory | None = Directory(os.open(path, DIRECTORY)) if hold else None
+        self._top = Directory(os.open(path, DIRECTORY)) if hold and top is None else top
         self._last: tuple[str, Directory] | None = None
 
     def __repr__(self) -> str:
