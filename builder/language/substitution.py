@@ -57,13 +57,15 @@ def replaced(value: str, pattern: str, text: str, *, every: bool, limit: int) ->
     if not every:
         match = next(found, None)
         return value if match is None else value[:match.start()] + text + value[match.end():]
+    parts = _around_matches(text)
+    constant = "".join(parts)
     out: list[str] = []
     end = size = 0
     previous = -1
     for match in found:
         if match.end() == match.start() == previous:
             continue  # an empty match right behind another one does not count
-        out += value[end:match.start()], _filled(text, match[0])
+        out += value[end:match.start()], match[0].join(parts) if match[0] else constant
         end = previous = match.end()
         size += len(out[-2]) + len(out[-1])
         if size > limit:
@@ -101,13 +103,16 @@ def _matches(value: str, compiled: _Compiled, pattern: str) -> Iterator[re.Match
         line = end + 1
 
 
-def _filled(template: str, whole: str) -> str:
-    def group(reference: re.Match[str]) -> str:
-        if reference[1]:
-            return "$"
-        return whole if (reference[2] or reference[3]) == "0" else ""
-
-    return re.sub(_TEMPLATE, group, template)
+def _around_matches(template: str) -> list[str]:
+    """What of `template` stays the same, parted where the match goes: read once, however many matches there are."""
+    parts, end = [""], 0
+    for reference in re.finditer(_TEMPLATE, template):
+        parts[-1] += template[end:reference.start()] + ("$" if reference[1] else "")
+        if (reference[2] or reference[3]) == "0":
+            parts.append("")
+        end = reference.end()
+    parts[-1] += template[end:]
+    return parts
 
 
 class _Compiled(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 
 import pytest
 
@@ -35,3 +36,10 @@ def test_what_would_take_long_is_refused() -> None:
     for pattern in ("a?" + "a" * 1_000 + "b", "*a\nb"):
         with pytest.raises(BadPattern, match="looked for in"):
             replaced("a" * (1 << 20), pattern, "x", every=True, limit=1 << 20)
+
+
+def test_a_template_of_references_is_read_once() -> None:
+    start = time.monotonic()
+    assert replaced("a" * 200_000, "a", "$1" * 200_000, every=True, limit=1 << 20) == ""
+    assert replaced("aba", "b", "<$0$0$1${0}$$x>", every=True, limit=99) == "a<bbb$x>a"
+    assert time.monotonic() - start < 10
