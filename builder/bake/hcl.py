@@ -155,7 +155,11 @@ class _Parser(Cursor):
             if self._skip("*"):
                 if token.kind == "[":
                     self._take("]")
+                    self._depth += 1
+                    if self._depth > _MAX_DEPTH:
+                        raise self._text.error("the expression is nested too deeply", token.start)
                     each = self._steps(Element(location=self._place(token)), start)
+                    self._depth -= 1
                 else:
                     each = self._attributes(Element(location=self._place(token)))
                 source = Splat(source=source, each=each, location=self._place(token))

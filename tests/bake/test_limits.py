@@ -42,6 +42,7 @@ BOMBS = {
     "many matches that look far": (LONG, 'jsonencode([for i in range(1000) : regexall(".*b|a", long)])'),
     "powers": ("", "pow(10, 10000)"),
     "products": ("", "999999 * " * 90 + "1e3900"),
+    "a thousand splats": ("", "jsonencode([1]" + "[*]" * 1000 + ")"),
     "arguments out of a list": (SHARED, "length(concat(a59...))"),
 }
 
