@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -108,6 +109,46 @@ def echoing(path: str, port: int) -> Iterator[None]:
         thread.join()
     for server in sockets:
         server.close()
+
+
+def heard(path: str, port: int) -> Callable[[], set[str]]:
+    """Listens for datagrams in the namespace; what is called later returns the texts of those that came."""
+    def listen() -> socket.socket:
+        made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        made.bind(("::", port))
+        made.settimeout(0.5)
+        return made
+
+    listener = in_namespace(path, listen)
+
+    def texts() -> set[str]:
+        found = set()
+        with listener, contextlib.suppress(TimeoutError):
+            while True:
+                found.add(listener.recv(1000).decode().strip())
+        return found
+
+    return texts
+
+
+def datagram(source: str, destination: str, port: int) -> bytes:
+    """A packet with a datagram that says where it was sent to."""
+    family = socket.AF_INET6 if ":" in destination else socket.AF_INET
+    here, there = (socket.inet_pton(family, address) for address in (source, destination))
+    text = destination.encode().ljust(40)
+    udp = struct.pack("!HHHH", 5000, port, 8 + len(text), 0) + text
+    if family == socket.AF_INET:
+        header = struct.pack("!BBHIBBH", 0x45, 0, 20 + len(udp), 0, 64, 17, 0) + here + there
+        return header[:10] + _checksum(header) + header[12:] + udp
+    udp = udp[:6] + _checksum(here + there + struct.pack("!II", len(udp), 17) + udp) + udp[8:]
+    return struct.pack("!IHBB", 6 << 28, len(udp), 17, 64) + here + there + udp
+
+
+def _checksum(data: bytes) -> bytes:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return struct.pack("!H", ~total & 0xffff)
 
 
 def drop_what_is_forwarded(machine: Machine) -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from builder.sandbox.networks.inside import in_namespace
 from builder.sandbox.networks.nat import Nat
+from builder.sandbox.networks.pasta import Pasta
 from tests.integration.conftest import Command
 from tests.integration.machine import (
     HERE,
@@ -28,8 +29,10 @@ from tests.integration.machine import (
     SECOND,
     USER,
     Machine,
+    datagram,
     drop_what_is_forwarded,
     echoing,
+    heard,
     run,
     settled,
 )
@@ -163,6 +166,47 @@ def test_pasta_leads_out_and_to_nothing_here(open_builder: Command, machine: Mac
     script += "busybox grep -c @builder /proc/net/unix >> /out || true\n"
     seen = result(open_builder, machine, script, user=user).splitlines()
     assert seen == [f"hello ::ffff:{HERE}", *[""] * len(CLOSED), "0"]
+
+
+@needs_pasta
+def test_no_packet_of_its_own_making_leads_a_step_to_the_host_through_pasta(machine: Machine) -> None:
+    """Routes are no obstacle to these: root in a step may write whole frames, and packets of IP; anybody may name the
+    interface with a link-local address.
+    """
+    run("ip", "-n", machine.name, "addr", "add", "fd00::77/64", "dev", "out0", "nodad")
+    run("ip", "-n", machine.name, "addr", "add", "fe80::77/64", "dev", "out0", "nodad")
+    run("ip", "-n", machine.name, "-6", "route", "add", "default", "via", "fd00::1", "dev", "out0")
+    closed = ("127.0.0.1", "127.1.2.3", "0.0.0.0", HERE, SECOND, "::1", "::", "fd00::77", "fe80::77", "ff02::1")
+    port = machine.port + 1
+    here, outside = heard(machine.path, port), heard(f"/run/netns/o{os.getpid()}", port)
+
+    def attack() -> None:
+        frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        frames.bind(("out0", 0x88b5))  # what the kernel is to take them for
+        for bypass in (0, 1):
+            frames.setsockopt(263, 20, bypass)  # SOL_PACKET, PACKET_QDISC_BYPASS
+            for address in (*closed, OUTSIDE):
+                is_ipv6 = ":" in address
+                kind = b"\x86\xdd" if is_ipv6 else b"\x08\0"
+                packet = datagram("fd00::78" if is_ipv6 else HERE, address, port)
+                with contextlib.suppress(OSError):
+                    frames.send(b"\xff" * 6 + b"\2\0\0\0\0\1" + kind + packet)
+        with frames, socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as packets:
+            for address in (HERE, SECOND, "127.0.0.1"):
+                with contextlib.suppress(OSError):
+                    packets.sendto(datagram(HERE, address, port), (OUTSIDE, 0))
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as plain:
+            for address in ("fe80::77", "ff02::1"):
+                with contextlib.suppress(OSError):
+                    plain.sendto(address.encode(), (address, port, 0, socket.if_nametoindex("out0")))
+
+    network = in_namespace(machine.path, lambda: Pasta(reaches_host=False))
+    try:
+        in_namespace(network.path, attack)
+        assert in_namespace(network.path, lambda: _ask(OUTSIDE, machine.port)) == b"hello\n"
+        assert (outside(), here()) == ({OUTSIDE}, set())
+    finally:
+        in_namespace(machine.path, network.close)
 
 
 @pytest.mark.parametrize("user", [False, True])

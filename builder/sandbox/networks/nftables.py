@@ -1,7 +1,7 @@
 """nftables over netlink: a table of rules that the kernel removes when its owner's socket closes, even by a kill.
 
-Only what `nat` needs: rules made of expressions, in the kernel's own terms. Reference: nftables(8), linux/netfilter/
-nf_tables.h. Numbers are in the network's byte order, but for what is compared in a register.
+Only what `nat` and `guard` need: rules made of expressions, in the kernel's own terms. Reference: nftables(8),
+linux/netfilter/nf_tables.h. Numbers are in the network's byte order, but for what is compared in a register.
 """
 
 from __future__ import annotations
@@ -12,15 +12,22 @@ from builder.sandbox.networks.netlink import ACK, CREATE, DUMP, NETFILTER, Netli
 
 INPUT, FORWARD, POSTROUTING = 1, 2, 4
 """Hooks that a chain can be at."""
+OUTPUT = 3
+EGRESS = 1
+"""The hook of an interface that everything leaves by, packets of packet sockets too. Linux 5.16, family DEVICE."""
+INET, DEVICE = 1, 5
+"""Families of tables: for packets of IPv4 and IPv6, for frames of interfaces."""
+LINK, NETWORK = 0, 1
+"""Where a packet's bytes are counted from: the frame's header, that of IP."""
 FILTER, SOURCE_NAT = 0, 100
 """Priorities."""
 
-_NFTABLES, _INET, _BATCH_BEGIN, _BATCH_END = 10 << 8, 1, 16, 17
+_NFTABLES, _BATCH_BEGIN, _BATCH_END = 10 << 8, 16, 17
 _NEWTABLE, _NEWCHAIN, _NEWRULE, _GETRULE = 0, 3, 6, 7
 _APPEND = 0x800
 _OWNER = 2
 _NESTED = 0x8000
-_EQUAL, _UNEQUAL = 0, 1
+_EQUAL, _UNEQUAL, _AT_LEAST = 0, 1, 5
 _REGISTER = 1
 _IIFNAME, _OIFNAME, _NFPROTO, _L4PROTO = 6, 7, 15, 16
 _STATE, _STATUS = 0, 2
@@ -31,14 +38,17 @@ STATE_NEW, STATUS_DNAT = 0x8, 0x20
 class Table:
     """Made by `apply`, with everything added before; gone after `close`."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, family: int = INET) -> None:
         self._name = _text(name)
+        self._family = family
         self._netlink = Netlink(NETFILTER)
         self._messages: list[bytes] = []
         self._add(_NEWTABLE, CREATE, attribute(1, self._name) + attribute(2, _number(_OWNER)))
 
-    def chain(self, name: str, kind: str, hook: int, priority: int) -> None:
+    def chain(self, name: str, kind: str, hook: int, priority: int, device: str = "") -> None:
         at = attribute(1, _number(hook)) + attribute(2, struct.pack("!i", priority))
+        if device:
+            at += attribute(3, _text(device))
         self._add(_NEWCHAIN, CREATE, attribute(1, self._name) + attribute(3, _text(name)) + _nest(4, at)
                   + attribute(7, _text(kind)))
 
@@ -55,7 +65,7 @@ class Table:
 
     def counted(self, chain: str) -> int:
         """How many packets the counters of a chain have seen."""
-        body = struct.pack("!BBH", _INET, 0, 0) + attribute(1, self._name) + attribute(2, _text(chain))
+        body = struct.pack("!BBH", self._family, 0, 0) + attribute(1, self._name) + attribute(2, _text(chain))
         packets = 0
         for _, answer in self._netlink.request("read a counter of nftables", _NFTABLES | _GETRULE, DUMP, body):
             rest = attributes(answer[4:]).get(4, b"")
@@ -71,7 +81,7 @@ class Table:
         self._netlink.close()
 
     def _add(self, kind: int, flags: int, body: bytes) -> None:
-        header = struct.pack("!BBH", _INET, 0, 0)
+        header = struct.pack("!BBH", self._family, 0, 0)
         self._messages.append(self._netlink.message(_NFTABLES | kind, flags | ACK, header + body))
 
 
@@ -111,6 +121,19 @@ def not_source(packed: bytes) -> bytes:
 
 def destination(packed: bytes) -> bytes:
     return _payload(1, 16, 4) + _compare(_EQUAL, packed)
+
+
+def has(base: int, offset: int, value: bytes) -> bytes:
+    """Packets with these bytes there; none that have no header to count from."""
+    return _payload(base, offset, len(value)) + _compare(_EQUAL, value)
+
+
+def has_not(base: int, offset: int, value: bytes) -> bytes:
+    return _payload(base, offset, len(value)) + _compare(_UNEQUAL, value)
+
+
+def has_at_least(base: int, offset: int, value: bytes) -> bytes:
+    return _payload(base, offset, len(value)) + _compare(_AT_LEAST, value)
 
 
 def udp_to_port(port: int) -> bytes:

@@ -1,7 +1,7 @@
 """A way out through pasta (https://passt.top), with or without root: it translates packets to sockets of this machine.
 
 The namespace has this machine's own address, so that nothing here can be reached by it; the others that this machine
-has when it starts are made unreachable.
+has when it starts are made unreachable. `guard` holds back what goes another way.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import subprocess
 import sys
 import threading
 
+from builder.sandbox.networks.guard import guard
 from builder.sandbox.networks.inside import in_namespace
 from builder.sandbox.networks.netlink import Links
+from builder.sandbox.networks.nftables import Table
 from builder.sandbox.resolver import FORWARDER, local_server
 
 _TUN = "/dev/net/tun"
@@ -41,7 +43,7 @@ class Pasta:
             namespace = os.open(f"/proc/{holder}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, namespace)
             self.path = f"/proc/{os.getpid()}/fd/{namespace}"
-            _close_ways_here(self.path, spared=_gateway() if reaches_host else "")
+            stack.callback(_close_ways_here(self.path, spared=_gateway() if reaches_host else "").close)
             self._resources = stack.pop_all()
 
     def close(self) -> None:
@@ -67,7 +69,8 @@ def obstacle() -> str:
     return ""
 
 
-def _close_ways_here(path: str, *, spared: str) -> None:
+def _close_ways_here(path: str, *, spared: str) -> Table:
+    """What is returned is to be closed in the end."""
     here = Links()
     try:
         addresses = {address.packed for address in here.addresses()}
@@ -76,17 +79,19 @@ def _close_ways_here(path: str, *, spared: str) -> None:
     if spared:
         addresses.discard(_socket.inet_aton(spared))
 
-    def close_them() -> None:
+    def close_them() -> Table:
         there = Links()
         try:
+            device = next(name for name in there.names().values() if name != "lo")
             own = {address.packed for address in there.addresses()}
             for packed in addresses - own:
                 if packed[0] != 127 or len(packed) != 4:
                     there.forbid(packed)
         finally:
             there.close()
+        return guard(device, addresses)
 
-    in_namespace(path, close_them)
+    return in_namespace(path, close_them)
 
 
 def _gateway() -> str:
