@@ -22,6 +22,10 @@ MAX_ID = (1 << 31) - 1
 MAX_FILE = 10 << 20
 
 _NUMBER = r"[+-]?[0-9]+\Z"
+_LONGEST = 100
+"""Digits of a number that are looked at."""
+_NO_ID = (1 << 32) - 1
+"""What chown(2) takes for no change; everything below is an id to the kernel."""
 
 
 class UnknownUser(ImageError):
@@ -43,8 +47,8 @@ class UnknownGroup(ImageError):
 class BadId(ImageError):
     code = "bad-id"
 
-    def __init__(self, text: str) -> None:
-        super().__init__(f"user or group id `{text}` is not in the range 0-{MAX_ID}")
+    def __init__(self, text: str, most: int = MAX_ID) -> None:
+        super().__init__(f"user or group id `{text}` is not in the range 0-{most}")
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +99,7 @@ def resolve_user(spec: str, tree: FileTree | None) -> Identity:
         groups = [group.gid for group in _groups(tree) if user.name in group.members]
     if gid not in groups:
         groups.insert(0, gid)
+    _check(uid, *groups)
     return Identity(uid=uid, gid=gid, groups=tuple(groups), home=_home(uid, tree))
 
 
@@ -112,6 +117,7 @@ def resolve_owner(spec: str, tree: FileTree | None, *, strict: bool = True) -> t
         if user is None and strict:
             raise UnknownUser(user_part)
         uid, gid = (user.uid, user.gid) if user is not None else (0, 0)
+        _check(uid, gid)
     if not colon:
         return uid, gid
     if not group_part or _is_fixed(group_part):
@@ -137,9 +143,9 @@ def _number(text: str) -> int | None:
     """`text` as an id, None if it is a name. Raises BadId."""
     if not re.match(_NUMBER, text):
         return None
-    value = int(text)
+    value = _lenient(text)
     if not 0 <= value <= MAX_ID:
-        raise BadId(text)
+        raise BadId(text if len(text) < _LONGEST else f"{text[:_LONGEST]}...")
     return value
 
 
@@ -151,7 +157,15 @@ def _group_id(text: str, tree: FileTree | None) -> int:
     gid = next((group.gid for group in _groups(tree) if group.name == text), None)
     if gid is None:
         raise UnknownGroup(text)
+    _check(gid)
     return gid
+
+
+def _check(*ids: int) -> None:
+    """Raises BadId for what passwd and group may say but no kernel takes."""
+    for one in ids:
+        if not 0 <= one < _NO_ID:
+            raise BadId(str(one), _NO_ID - 1)
 
 
 def _home(uid: int, tree: FileTree | None) -> str:
@@ -188,5 +202,9 @@ def _groups(tree: FileTree | None) -> Iterator[_Group]:
 
 
 def _lenient(text: str) -> int:
-    """A number of passwd or group; what is none counts as 0, as in every reader of these files."""
-    return int(text) if re.match(_NUMBER, text) else 0
+    """A number of passwd or group; what is none counts as 0, as in every reader of these files, and what no machine
+    word holds as one beyond all ids.
+    """
+    if not re.match(_NUMBER, text):
+        return 0
+    return int(text) if len(text) < _LONGEST else _NO_ID

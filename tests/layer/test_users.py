@@ -143,3 +143,22 @@ def test_a_linked_passwd_is_read(tmp_path: Path) -> None:
     (tmp_path / "lib/passwd").write_text(PASSWD)
     (tmp_path / "etc/passwd").symlink_to("/lib/passwd")
     assert resolve_owner("app", MergedView([str(tmp_path)])) == (1500, 60)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "5000000000", "4294967295", "-1", "-" + "9" * 5000])
+def test_ids_of_the_image_that_no_kernel_takes_are_refused(tmp_path: Path, number: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text(
+        f"root:x:0:0::/:\nbad:x:{number}:0::/:\nworse:x:1:{number}::/:\nok:x:2:2::/:\n")
+    (tmp_path / "etc/group").write_text(f"bad:x:{number}:\nother:x:{number}:ok\n")
+    image = MergedView([str(tmp_path)])
+    for spec in ("bad", "worse", "root:bad", "2:bad"):
+        with pytest.raises(BadId, match="range 0-4294967294"):
+            resolve_user(spec, image)
+        with pytest.raises(BadId, match="range 0-4294967294"):
+            resolve_owner(spec, image)
+    with pytest.raises(BadId):
+        resolve_user("ok", image)
+    assert resolve_owner("ok", image) == (2, 2)
+    with pytest.raises(BadId):
+        resolve_owner("9" * 5000, image)
