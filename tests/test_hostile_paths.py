@@ -97,7 +97,7 @@ HARMLESS = {
         "os.setxattr(path, f'{xattr_prefix}.overlay.opaque', b'y')": "a descriptor, but in tests",
         "os.setxattr(path, OWNER_XATTR, b'%d:%d' % (uid, gid))": "a descriptor, but in tests",
     },
-    "layer/rooted.py": {"os.open(root_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)": TOP},
+    "layer/memberpaths.py": {"os.open(root_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)": TOP},
     "layer/view.py": {"open('/proc/self/uid_map', encoding='ascii')": KERNEL},
     "layer/walk.py": {"os.open(layer_dir, DIRECTORY)": TOP},
     "sandbox/copying.py": {

@@ -14,9 +14,9 @@ import stat
 from builder.errors import ImageError
 from builder.layer.decompress import ByteSource, decompressor
 from builder.layer.extract import Extraction, MemberFailed, OnChownError
+from builder.layer.memberpaths import is_base
 from builder.layer.overlay import XattrPrefix
 from builder.layer.prefetch import Prefetch
-from builder.layer.rooted import is_base
 from builder.layer.tarread import TarReader
 from builder.layer.tree import Entry, FileTree
 

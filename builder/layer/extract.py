@@ -1,4 +1,4 @@
-"""Members of an archive becoming files, below one directory and nowhere else (see rooted.py).
+"""Members of an archive becoming files, below one directory and nowhere else (see memberpaths.py).
 
 New directories are mode 0700 while the archive is read; `finish` gives directories their attributes, so that nothing
 disturbs their times and no mode stands in the way.
@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from builder.errors import ImageError, UsageError
+from builder.layer.memberpaths import OPEN_DIRECTORY, Attributes, MemberRefused, Root
 from builder.layer.newfiles import NewFiles, new_files
 from builder.layer.overlay import CAPABILITY_XATTR, XattrPrefix, give, is_whiteout, make_whiteout, set_opaque
-from builder.layer.rooted import OPEN_DIRECTORY, Attributes, MemberRefused, Root
 from builder.layer.tarfields import shown_name
 from builder.layer.tarread import GLOBAL_HEADER, Member
 from builder.layer.tarsparse import SparseMap

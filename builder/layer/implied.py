@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterable, Sequence
 
 from builder.layer.extract import Extraction, OnChownError
+from builder.layer.memberpaths import attributes_of
 from builder.layer.resolution import TooManyLinks, canonical
-from builder.layer.rooted import attributes_of
 from builder.layer.tree import Entry
 from builder.layer.view import MergedView
 

@@ -1,6 +1,6 @@
 """A layer blob becomes a layer directory in overlayfs form.
 
-The blob is hostile: members land below the target directory whatever their names are (see rooted.py), and the target is
+The blob is hostile: members land below the target directory whatever their names are (see memberpaths.py), and the target is
 to be thrown away when this raises. As containerd does, a layer's entry for `/` is ignored, times outside 1970..2262
 become 1970, and of extended attributes `trusted.*` is dropped.
 """
@@ -14,9 +14,9 @@ import msgspec
 from builder.errors import ImageError
 from builder.layer.decompress import ByteSource, decompressor
 from builder.layer.extract import Extraction, OnChownError
+from builder.layer.memberpaths import MemberRefused, is_base
 from builder.layer.overlay import OPAQUE_MARKER, WHITEOUT_PREFIX, XattrPrefix
 from builder.layer.prefetch import Prefetch
-from builder.layer.rooted import MemberRefused, is_base
 from builder.layer.tarread import TarReader
 from builder.layer.view import has_one_owner_only
 from builder.oci import DiffID

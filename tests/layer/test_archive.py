@@ -21,7 +21,7 @@ from builder.errors import ImageError
 from builder.layer.archive import extract_archive, is_archive, unpack_context
 from builder.layer.decompress import ArchiveTooLarge
 from builder.layer.extract import MemberFailed
-from builder.layer.rooted import MemberRefused
+from builder.layer.memberpaths import MemberRefused
 from builder.layer.tree import Entry
 from builder.layer.view import MergedView
 from builder.rooted.root import Root

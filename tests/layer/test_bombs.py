@@ -10,7 +10,7 @@ import pytest
 
 from builder.errors import UsageError
 from builder.layer.extract import MemberFailed, TooManyHoles
-from builder.layer.rooted import MemberRefused
+from builder.layer.memberpaths import MemberRefused
 from builder.layer.unpack import unpack_layer
 from tests.layer.tars import listing, member, tar
 

@@ -15,8 +15,8 @@ import pytest
 from builder.errors import ImageError
 from builder.layer.decompress import ArchiveUnreadable
 from builder.layer.extract import MemberFailed
+from builder.layer.memberpaths import MemberRefused
 from builder.layer.pack import pack
-from builder.layer.rooted import MemberRefused
 from builder.layer.tarread import BadArchive
 from builder.layer.unpack import DiffIDMismatch, Unpacked, unpack_layer
 from tests.layer.tars import TIME, listing, member, tar
