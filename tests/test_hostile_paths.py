@@ -64,7 +64,9 @@ HARMLESS = {
         "os.unlink(self._path)": SCRATCH,
         "os.utime(self._path, (file.mtime, file.mtime))": SCRATCH,
     },
-    "context/local.py": {"os.open(path, os.O_RDONLY | os.O_CLOEXEC)": USER, "os.path.realpath(root)": USER},
+    "context/local.py": {
+        "os.open(path, os.O_RDONLY | os.O_CLOEXEC)": USER, "os.readlink(f'/proc/self/fd/{folder.fd}')": KERNEL,
+    },
     "context/objectstore.py": {"open(target_file, 'wb')": SCRATCH},
     "context/remote.py": {
         "open(path, 'rb')": SCRATCH, "open(path, 'wb')": SCRATCH, "os.path.exists(path)": SCRATCH,

@@ -171,7 +171,7 @@ class SeveralBuilds:
     def _open_context(self, context: LocalContext) -> LocalContext:
         rules = context.rules
         identity = (context.root, rules.rules if rules is not None else None)
-        return self._contexts.setdefault(identity, ListedContext.of(context))
+        return self._contexts.setdefault(identity, ListedContext(context))
 
     def _resources(self, build: BuildId, fingerprints: Fingerprints) -> Resources:
         options = BuildOptions(secrets=self._merged.secrets, ssh=self._merged.ssh)

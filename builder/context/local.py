@@ -15,6 +15,7 @@ from builder.language.ignore import IgnoreRules, MatchState
 from builder.layer.resolution import TooManyLinks, canonical, follow
 from builder.layer.tree import Entry
 from builder.layer.view import ABSENT
+from builder.rooted.named import open_folder
 from builder.rooted.root import Directory, Root
 
 IGNORE_FILES = (".dockerignore", ".containerignore")
@@ -39,16 +40,22 @@ class LocalContext:
     archive is not `root_owned`: its files keep their owners.
     """
 
-    def __init__(self, root: str, rules: IgnoreRules | None = None, *, root_owned: bool = True) -> None:
+    def __init__(self, root: str, rules: IgnoreRules | None = None, *, root_owned: bool = True,
+                 files: Root | None = None) -> None:
+        """`files` is what another context of the same root holds open."""
         self.root_owned = root_owned
         self.named: Sequence[str] | None = None
         """The paths and patterns by which a build takes files of it, where only those would be sent; see `sent.py`."""
-        self.root = os.path.realpath(root)
         self._rules = rules
         try:
-            self._files = Root(self.root, hold=True)
+            self._files = files or _opened(root)
         except OSError as error:
             raise Unreadable("", error) from error
+        self.root = self._files.path
+
+    def anew(self) -> LocalContext:
+        """The same folder as it is now, whatever was listed of it before."""
+        return LocalContext(self.root, self._rules, root_owned=self.root_owned, files=self._files)
 
     @property
     def rules(self) -> IgnoreRules | None:
@@ -197,20 +204,21 @@ class LocalContext:
 class ListedContext(LocalContext):
     """A context of which every directory is read once, however often and from however many sides it is asked for."""
 
-    def __init__(self, root: str, rules: IgnoreRules | None = None, *, root_owned: bool = True) -> None:
-        super().__init__(root, rules, root_owned=root_owned)
-        self._listings: dict[str, list[Entry]] = {}
-
-    @classmethod
-    def of(cls, context: LocalContext) -> ListedContext:
+    def __init__(self, of: LocalContext) -> None:
         """The same files under the same rules, with the same owners."""
-        return cls(context.root, context.rules, root_owned=context.root_owned)
+        super().__init__(of.root, of.rules, root_owned=of.root_owned, files=of._files)
+        self._listings: dict[str, list[Entry]] = {}
 
     def _list(self, path: str) -> list[Entry]:
         listing = self._listings.get(path)
         if listing is None:
             listing = self._listings[path] = super()._list(path)
         return listing.copy()  # whoever walks empties it
+
+
+def _opened(path: str) -> Root:
+    folder = open_folder(path)
+    return Root(os.readlink(f"/proc/self/fd/{folder.fd}"), top=folder)
 
 
 def _lstat(name: str, directory: Directory) -> os.stat_result | None:

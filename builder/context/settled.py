@@ -23,7 +23,7 @@ class SettledContext(ListedContext):
     """A moment of `of`, more or less: files whose status changed after `since_ns` are copied into `folder`."""
 
     def __init__(self, of: LocalContext, folder: str, since_ns: int) -> None:
-        super().__init__(of.root, of.rules, root_owned=of.root_owned)
+        super().__init__(of)
         self.named = of.named
         self._aside = Root(folder, hold=True)
         self._since_ns = since_ns

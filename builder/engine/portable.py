@@ -139,7 +139,7 @@ def _step(vertex: Vertex, inputs: Sequence[PortableStep | None], local: Mapping[
 
 def _anew(tree: FileTree) -> FileTree:
     """The tree as it is now, whatever was listed of it before."""
-    return LocalContext(tree.root, tree.rules, root_owned=tree.root_owned) if isinstance(tree, LocalContext) else tree
+    return tree.anew() if isinstance(tree, LocalContext) else tree
 
 
 def _taken(op: object, local: Mapping[int, FileTree]) -> dict[str, Taken]:

@@ -14,7 +14,7 @@ def test_a_directory_is_read_once(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "old").touch()
     (tmp_path / "hidden").touch()
-    context = ListedContext.of(LocalContext(str(tmp_path), IgnoreRules.parse("hidden\n")))
+    context = ListedContext(LocalContext(str(tmp_path), IgnoreRules.parse("hidden\n")))
     first = [entry.path for entry in context.walk("")]
     (tmp_path / "d" / "new").touch()
     assert first == ["d", "d/old"]
@@ -26,4 +26,4 @@ def test_a_directory_is_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("root_owned", [True, False])
 def test_owners_are_those_of_the_context(tmp_path: Path, root_owned: bool) -> None:
     """Of an archive the files keep their owners."""
-    assert ListedContext.of(LocalContext(str(tmp_path), root_owned=root_owned)).root_owned is root_owned
+    assert ListedContext(LocalContext(str(tmp_path), root_owned=root_owned)).root_owned is root_owned
