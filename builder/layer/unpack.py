@@ -1,8 +1,8 @@
 """A layer blob becomes a layer directory in overlayfs form.
 
 The blob is hostile: members land below the target directory whatever their names are (see memberpaths.py), and the
-target is to be thrown away when this raises. As containerd does, a layer's entry for `/` is ignored, times outside 1970..2262
-become 1970, and of extended attributes `trusted.*` is dropped.
+target is to be thrown away when this raises. As containerd does, a layer's entry for `/` is ignored, times outside
+1970..2262 become 1970, and of extended attributes `trusted.*` is dropped.
 """
 
 from __future__ import annotations
