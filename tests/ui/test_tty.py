@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from builder.engine import events
+from builder.golang.tabwriter import cell_width
 from builder.ui.colors import Palette
-from builder.ui.text import cell_width
 from builder.ui.trace import Trace
 from builder.ui.tty import frame
 

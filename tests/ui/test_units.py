@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from builder.ui.text import cell_width, clip, printable
+from builder.golang.tabwriter import cell_width
+from builder.ui.text import clip, printable
 from builder.ui.units import human_duration, human_size, progress_size
 
 
