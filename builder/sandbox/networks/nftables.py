@@ -90,10 +90,6 @@ def from_interface(name: str) -> bytes:
     return _meta(_IIFNAME) + _compare(_EQUAL, _interface(name))
 
 
-def not_from_interface(name: str) -> bytes:
-    return _meta(_IIFNAME) + _compare(_UNEQUAL, _interface(name))
-
-
 def to_interface(name: str) -> bytes:
     return _meta(_OIFNAME) + _compare(_EQUAL, _interface(name))
 
