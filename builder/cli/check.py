@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.cli.commands import Invocation
+from builder.cli.command import Invocation
 from builder.cli.values import fields_of
 from builder.errors import BuilderError, UsageError
 from builder.golang.bool import parse_bool

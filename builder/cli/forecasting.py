@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.cli.commands import Invocation
+from builder.cli.command import Invocation
 from builder.cli.table import align
 from builder.cli.values import InvalidValue
 from builder.ui.text import printable

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    from builder.cli import commands
+    from builder.cli import command as commands
     from builder.cli.flags import Flag, FlagError, Kind, parse
 
     own = (Flag("help", "", Kind.BOOL, "h"), Flag("version", "", Kind.BOOL, "v"))

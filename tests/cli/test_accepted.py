@@ -31,7 +31,7 @@ NOTHING_TO_CHOOSE = {
 def read_by_the_command() -> set[str]:
     """The constant strings in builder/cli outside of `Flag(...)`: the names by which values of flags are asked for."""
     found = set()
-    for path in Path(builder.cli.__path__[0]).glob("*.py"):
+    for path in Path(builder.cli.__path__[0]).rglob("*.py"):
         tree = ast.parse(path.read_text())
         declared = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Call)
                     and getattr(node.func, "id", "") == "Flag" for inner in ast.walk(node)}

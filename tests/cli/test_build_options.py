@@ -9,7 +9,7 @@ import pytest
 from builder.api import BuildOptions, SecretSource, SshSource
 from builder.cli.build_flags import FLAGS
 from builder.cli.build_options import NotSupported, build_options
-from builder.cli.commands import GLOBAL_FLAGS
+from builder.cli.command import GLOBAL_FLAGS
 from builder.cli.flags import parse
 from builder.cli.gitlabels import git_labels
 from builder.cli.refused_flags import BARE, REASONS

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli import builds, history, images, inspect
+from builder.cli.commands import builds, history, images, inspect
+from builder.cli.commands.prune import duration
+from builder.cli.commands.run import COMMAND as RUN
+from builder.cli.commands.run import run_options
+from builder.cli.commands.why import report
 from builder.cli.flags import parse
-from builder.cli.prune import duration
-from builder.cli.run import COMMAND as RUN
-from builder.cli.run import run_options
 from builder.cli.table import align, render_rows
 from builder.cli.values import InvalidValue
-from builder.cli.why import report
 from builder.containers.run import RunOptions
 from builder.errors import UsageError
 from builder.images.summary import HistoryRow, ImageSummary

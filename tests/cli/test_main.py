@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 import builder
-from builder.cli.commands import ALIASES, SUMMARIES, load
+from builder.cli.command import ALIASES, SUMMARIES, load
 from tests.cli.conftest import ROOT, Cli
 
 VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main", "builder.cli.streams",
                       "builder.version"}
 HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {
-    "builder.cli.commands", "builder.cli.flags", "builder.errors", "builder.golang", "builder.golang.bool",
+    "builder.cli.command", "builder.cli.flags", "builder.errors", "builder.golang", "builder.golang.bool",
     "builder.source"}
 BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
-    "builder.cli.build", "builder.cli.build_flags", "builder.cli.buildah_flags", "builder.cli.diagnostics",
+    "builder.cli.commands.build", "builder.cli.build_flags", "builder.cli.buildah_flags", "builder.cli.diagnostics",
     "builder.cli.kaniko_flags", "builder.cli.refused_flags", "builder.cli.registry_flags",
     "builder.cli.excerpt", "builder.cli.values", "builder.golang.csv", "builder.golang.tabwriter",
     "builder.engine", "builder.engine.events", "builder.oci",
@@ -41,7 +41,7 @@ def ours(modules: set[str]) -> set[str]:
 
 @pytest.mark.parametrize(("arguments", "allowed"), [
     (["--version"], VERSION_MAY_IMPORT), (["--help"], HELP_MAY_IMPORT),
-    (["tag", "--help"], HELP_MAY_IMPORT | {"builder.cli.tag"}),
+    (["tag", "--help"], HELP_MAY_IMPORT | {"builder.cli.commands.tag"}),
 ])
 def test_import_budget(arguments: list[str], allowed: set[str]) -> None:
     modules = imported_by(*arguments)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.commands import GLOBAL_FLAGS, find_command, load
+from builder.cli.command import GLOBAL_FLAGS, find_command, load
 from builder.cli.flags import Flag, Kind, parse
 from builder.errors import UsageError
 

@@ -1,0 +1,25 @@
+"""`builder fsck`."""
+
+from __future__ import annotations
+
+from builder.cli.command import Command, Invocation
+from builder.cli.flags import Flag, Kind
+from builder.ui.text import printable
+
+
+def run(invocation: Invocation) -> int:
+    """0 if nothing is damaged, or all damage was mended."""
+    with invocation.open() as builder:
+        findings = builder.fsck(repair=invocation.flags.on("repair"))
+    for finding in findings:
+        mended = " (repaired)" if finding.repaired else ""
+        print(f"{finding.kind.value}: {printable(finding.subject)}: {printable(finding.message)}{mended}")
+    damaged = [finding for finding in findings if finding.is_damage and not finding.repaired]
+    if not findings:
+        print("no damage found")
+    return 1 if damaged else 0
+
+
+COMMAND = Command(
+    usage="fsck [OPTIONS]", run=run,
+    flags=(Flag("repair", "Mend what can be mended; forget what cannot, so that it is made anew", Kind.BOOL),))

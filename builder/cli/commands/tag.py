@@ -1,0 +1,14 @@
+"""`builder tag`."""
+
+from __future__ import annotations
+
+from builder.cli.command import Command, Invocation
+
+
+def run(invocation: Invocation) -> int:
+    with invocation.open() as builder:
+        builder.tag(*invocation.arguments)
+    return 0
+
+
+COMMAND = Command(usage="tag SOURCE TARGET", run=run, arguments=(2, 2))
