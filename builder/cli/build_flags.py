@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from builder.cli.buildah_flags import BUILDAH_FLAGS
-from builder.cli.flags import Flag, Kind
 from builder.cli.kaniko_flags import KANIKO_FLAGS
+from builder.cli.pflag import Flag, Kind
 from builder.cli.refused_flags import REFUSED
 from builder.cli.registry_flags import REGISTRY_FLAGS
 

@@ -10,8 +10,8 @@ import msgspec
 from builder.api import BuildOptions, SecretSource, SshSource
 from builder.cli.build_flags import RESOURCES
 from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args, timestamp
-from builder.cli.flags import FlagError, Values
 from builder.cli.kaniko_flags import cache_repo, kaniko_context, kaniko_dockerfile, kaniko_outputs
+from builder.cli.pflag import FlagError, Values
 from builder.cli.refused_flags import BARE, ONLY, REASONS
 from builder.cli.values import (
     InvalidValue,

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.cli.flags import Values
+from builder.cli.pflag import Values
 from builder.cli.terminal import raw_terminal
 from builder.cli.values import InvalidValue
 from builder.engine.intervention import Decision, FailedStep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from builder.cli.flags import Flag, Kind, Values
+from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.values import InvalidValue
 from builder.errors import UsageError
 

@@ -65,25 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    from builder.cli import command as commands
-    from builder.cli.flags import Flag, FlagError, Kind, parse
+    from builder.cli.group import Group
 
-    own = (Flag("help", "", Kind.BOOL, "h"), Flag("version", "", Kind.BOOL, "v"))
-    values, rest = parse((*commands.GLOBAL_FLAGS, *own), words, interspersed=False)
-    if values.on("version"):
-        print(f"builder version {__version__}")
-        return 0
-    if not rest or values.on("help") or rest == ["help"]:
-        print(commands.overview(), file=sys.stdout if rest or values.on("help") else sys.stderr)
-        return 0
-    given = words[:len(words) - len(rest)]
-    if rest[0] == "help":
-        rest = [*rest[1:], "--help"]
-    name, following = commands.find_command(rest)
-    try:
-        return commands.invoke(name, given, following)
-    except FlagError as error:
-        raise error.of_command(name, commands.load(name).usage) from None
+    group = Group()
+    with group.make_context("builder", words) as ctx:
+        status: int = group.invoke(ctx)
+    return status
 
 
 class _Interruption:

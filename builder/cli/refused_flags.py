@@ -5,7 +5,7 @@ Each is known by name, so that the answer is a reason and not "unknown flag".
 
 from __future__ import annotations
 
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 
 _REASONS = {
     "annotation-file": "give each with --annotation",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.cli.flags import Flag, Kind, Values
+from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.values import InvalidValue, key_values
 from builder.errors import UsageError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from builder.cli.flags import Flag
+from builder.cli.pflag import Flag
 from builder.errors import UsageError
 from builder.ui.text import printable
 from builder.ui.units import human_duration

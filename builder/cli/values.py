@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from builder.cli.flags import FlagError
+from builder.cli.pflag import FlagError
 from builder.errors import UsageError
 from builder.golang.csv import CsvError, csv_fields
 

@@ -10,7 +10,7 @@ import pytest
 import builder.cli
 from builder.cli.build_flags import FLAGS
 from builder.cli.build_options import NotSupported
-from builder.cli.flags import Kind
+from builder.cli.pflag import Kind
 from builder.cli.refused_flags import ONLY, REASONS
 from builder.errors import UsageError
 from builder.export.outputs import OutputType, parse_output

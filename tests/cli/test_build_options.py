@@ -10,8 +10,8 @@ from builder.api import BuildOptions, SecretSource, SshSource
 from builder.cli.build_flags import FLAGS
 from builder.cli.build_options import NotSupported, build_options
 from builder.cli.command import GLOBAL_FLAGS
-from builder.cli.flags import parse
 from builder.cli.gitlabels import git_labels
+from builder.cli.pflag import parse
 from builder.cli.refused_flags import BARE, REASONS
 from builder.cli.registry_flags import registry_settings
 from builder.errors import UsageError

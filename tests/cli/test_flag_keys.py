@@ -9,7 +9,7 @@ import pytest
 from builder.api import Builder
 from builder.cli.build_flags import FLAGS
 from builder.cli.build_options import build_options
-from builder.cli.flags import parse
+from builder.cli.pflag import parse
 from builder.cli.refused_flags import REFUSED
 
 DOCKERFILE = 'FROM scratch\nARG A\nRUN ["/x"]\n'

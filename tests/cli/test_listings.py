@@ -13,7 +13,7 @@ from builder.cli.commands.prune import duration
 from builder.cli.commands.run import COMMAND as RUN
 from builder.cli.commands.run import run_options
 from builder.cli.commands.why import report
-from builder.cli.flags import parse
+from builder.cli.pflag import parse
 from builder.cli.table import align, render_rows
 from builder.cli.values import InvalidValue
 from builder.containers.run import RunOptions

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import builder
-from builder.cli.command import ALIASES, SUMMARIES, load
+from builder.cli.group import ALIASES, SUMMARIES, load
 from tests.cli.conftest import ROOT, Cli
 
 VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main", "builder.cli.streams",
                       "builder.version"}
 HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {
-    "builder.cli.command", "builder.cli.flags", "builder.errors", "builder.golang", "builder.golang.bool",
-    "builder.source"}
+    "builder.cli.command", "builder.cli.group", "builder.cli.pflag", "builder.errors", "builder.golang",
+    "builder.golang.bool", "builder.source"}
 BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
     "builder.cli.commands.build", "builder.cli.build_flags", "builder.cli.buildah_flags", "builder.cli.diagnostics",
     "builder.cli.kaniko_flags", "builder.cli.refused_flags", "builder.cli.registry_flags",
@@ -25,7 +25,7 @@ BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
     "builder.ui.units",
 }
 """Up to the point where the library takes over; what that imports is its own business (`builder.api`)."""
-NEVER_BEFORE_WORK = {"click", "lark", "urllib3", "pathspec", "tarfile", "zstandard", "isal", "asyncio", "logging",
+NEVER_BEFORE_WORK = {"lark", "urllib3", "pathspec", "tarfile", "zstandard", "isal", "asyncio", "logging",
                      "argparse", "dataclasses", "json", "http", "ssl", "email", "subprocess"}
 
 
@@ -82,8 +82,8 @@ def test_help_names_every_command(cli: Cli) -> None:
 def test_every_command_has_help(name: str) -> None:
     command = load(name)
     assert f"{command.usage} ".startswith(f"{name} ")
-    names = [flag.name for flag in command.flags]
-    assert len(names) == len(set(names))
+    names = [flag.name for flag in command.own_flags]
+    assert command.name == name and len(names) == len(set(names))
 
 
 def test_aliases_name_commands() -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.command import GLOBAL_FLAGS, find_command, load
-from builder.cli.flags import Flag, Kind, parse
+from builder.cli.group import find_command, load
 from builder.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -28,9 +27,7 @@ def mistake(line: str) -> str:
         return ""
     try:
         name, arguments = find_command(line.split())
-        command = load(name)
-        flags = (*command.flags, *GLOBAL_FLAGS, Flag("help", "", Kind.BOOL))
-        parse(flags, arguments, interspersed=command.interspersed)
+        load(name).make_context(name, arguments)
     except UsageError as error:
         return error.message
     return ""

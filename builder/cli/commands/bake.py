@@ -10,7 +10,7 @@ import msgspec
 
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.build import progress_mode, write_findings, write_metadata
-from builder.cli.flags import Flag, Kind, Values
+from builder.cli.pflag import Flag, Kind, Values, parse
 from builder.engine.events import AnyEvent, WarningRaised
 from builder.errors import BuilderError, UsageError
 from builder.ui.progress import open_progress
@@ -155,13 +155,11 @@ def _options(flags: Values, target: Target) -> BuildOptions:
     from builder.cli.build_flags import FLAGS as BUILD_FLAGS
     from builder.cli.build_options import build_options
 
-    known = {flag.name: flag for flag in BUILD_FLAGS}
-    values = Values(BUILD_FLAGS)
-    for name, value in flags_of(target):
-        values.add(known[name], value)
+    words = [f"--{name}={value}" for name, value in flags_of(target)]
     if flags.given("jobs"):
-        values.add(known["jobs"], flags.text("jobs"))
+        words.append(f"--jobs={flags.text('jobs')}")
     try:
+        values, _ = parse(BUILD_FLAGS, words)
         options = build_options(values, target.context or ".")
     except BuilderError as error:
         error.notes = (*error.notes, f"in target `{target.name}`")
@@ -246,4 +244,4 @@ def _captured(invocation: Invocation, options: BuildOptions, wanted: str) -> tup
     return code, json.loads(output.getvalue() or "null")
 
 
-COMMAND = Command(usage="bake [OPTIONS] [URL] [TARGET...]", run=run, flags=FLAGS, arguments=(0, None))
+COMMAND = Command("bake", "[OPTIONS] [URL] [TARGET...]", run, flags=FLAGS, arguments=(0, None))

@@ -12,8 +12,8 @@ import msgspec
 
 from builder.cli.build_flags import FLAGS
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Values, WrongArguments
 from builder.cli.kaniko_flags import digest_files, id_files
+from builder.cli.pflag import Values, WrongArguments
 from builder.cli.registry_flags import registry_settings
 from builder.cli.values import InvalidValue
 from builder.engine.events import AnyEvent, BuildStarted, WarningRaised
@@ -230,4 +230,4 @@ def _progress_mode(flags: Values) -> str:
     return mode
 
 
-COMMAND = Command(usage="build [OPTIONS] PATH | URL | -", run=run, flags=FLAGS, arguments=(0, None))
+COMMAND = Command("build", "[OPTIONS] PATH | URL | -", run, flags=FLAGS, arguments=(0, None))

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.table import FORMAT_FLAG, ago, render_rows, utc
 
 if TYPE_CHECKING:
@@ -41,6 +41,6 @@ def row_of(build: Build) -> dict[str, str]:
 
 
 COMMAND = Command(
-    usage="builds [OPTIONS]", run=run,
+    "builds", "[OPTIONS]", run,
     flags=(Flag("all", "All of them, not only the last twenty", Kind.BOOL, "a"), FORMAT_FLAG,
            Flag("quiet", "Only show ids", Kind.BOOL, "q")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 
 
 def run(invocation: Invocation) -> int:
@@ -21,6 +21,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="builds profile [OPTIONS] [BUILD]", run=run, arguments=(0, 1),
+    "builds profile", "[OPTIONS] [BUILD]", run, arguments=(0, 1),
     notes="Without a BUILD, the last one. `builder build --profile` prints the same at the end of a build.",
     flags=(Flag("json", "As JSON", Kind.BOOL),))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.table import ago, align
 from builder.ui.text import printable
 from builder.ui.units import human_size
@@ -57,6 +57,6 @@ def _log_size(path: str) -> int:
 
 
 COMMAND = Command(
-    usage="builds show [OPTIONS] [BUILD]", run=run, arguments=(0, 1),
+    "builds show", "[OPTIONS] [BUILD]", run, arguments=(0, 1),
     notes="Without a BUILD, the last one. `builder logs` prints what steps printed, `builder why` why they ran.",
     flags=(Flag("json", "The whole record as JSON", Kind.BOOL), Flag("no-trunc", "Don't shorten output", Kind.BOOL)))

@@ -7,7 +7,7 @@ import os
 
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.diff import PLACES
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.streams import write_output
 from builder.errors import ImageError, UsageError
 from builder.layer.tree import Entry
@@ -59,5 +59,5 @@ def _copy(entry: Entry) -> None:
 
 
 COMMAND = Command(
-    usage="cat [OPTIONS] STEP:/PATH | STEP PATH...", run=run, arguments=(1, None), notes=PLACES,
+    "cat", "[OPTIONS] STEP:/PATH | STEP PATH...", run, arguments=(1, None), notes=PLACES,
     flags=(BEFORE,))

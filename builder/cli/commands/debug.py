@@ -8,7 +8,7 @@ import sys
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.cat import BEFORE
 from builder.cli.commands.diff import PLACES
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.terminal import raw_terminal, write_through
 from builder.ui.text import printable
 
@@ -43,7 +43,7 @@ def _say(text: str) -> None:
 
 
 COMMAND = Command(
-    usage="debug [OPTIONS] [STEP [COMMAND...]]", run=run, arguments=(0, None), interspersed=False,
+    "debug", "[OPTIONS] [STEP [COMMAND...]]", run, arguments=(0, None), interspersed=False,
     notes=f"Without a STEP it is the last one that failed, and that one is entered as it was then.\n{PLACES}",
     flags=(BEFORE,
            Flag("secret", "A secret for the step's mounts, as with `builder build`", Kind.LIST, metavar="stringArray"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.ui.text import printable
 from builder.ui.units import human_size
 
@@ -29,6 +29,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="diff [OPTIONS] STEP [STEP]", run=run, arguments=(1, 2), notes=PLACES,
+    "diff", "[OPTIONS] STEP [STEP]", run, arguments=(1, 2), notes=PLACES,
     flags=(Flag("json", "One JSON object a line", Kind.BOOL),
            Flag("size", "Show the sizes of files", Kind.BOOL, "s")))

@@ -13,4 +13,4 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-COMMAND = Command(usage="doctor", run=run)
+COMMAND = Command("doctor", "", run)

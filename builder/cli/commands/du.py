@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.table import FORMAT_FLAG, ago, align, render_rows, utc
 from builder.ui.units import human_size
 
@@ -35,7 +35,7 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="du [OPTIONS]", run=run,
+    "du", "[OPTIONS]", run,
     flags=(Flag("filter", 'Show only what matches ("type=regular", "inuse", "id~=PATTERN", ...)', Kind.LIST,
                 metavar="filter"),
            FORMAT_FLAG, Flag("verbose", "Whole ids, and what each item is", Kind.BOOL)))

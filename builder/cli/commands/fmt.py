@@ -14,7 +14,7 @@ from builder.cli.dockerfiles import (
     read_dockerfile,
     write_dockerfile,
 )
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.errors import BuilderError
 
 
@@ -66,7 +66,7 @@ def _format(path: str, invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="fmt [OPTIONS] [PATH...]", run=run, arguments=(0, None),
+    "fmt", "[OPTIONS] [PATH...]", run, arguments=(0, None),
     flags=(
         Flag("check", "Change nothing; list the files that are not formatted and exit with status 1", Kind.BOOL),
         Flag("diff", "Change nothing; print what would change and exit with status 1 if anything would", Kind.BOOL)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.ui.text import printable
 
 
@@ -21,5 +21,5 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="fsck [OPTIONS]", run=run,
+    "fsck", "[OPTIONS]", run,
     flags=(Flag("repair", "Mend what can be mended; forget what cannot, so that it is made anew", Kind.BOOL),))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.table import FORMAT_FLAG, ago, render_rows, short_id, utc
 from builder.cli.values import InvalidValue
 from builder.golang.glob import BadPattern, compile_pattern
@@ -104,7 +104,7 @@ def _find(text: str, images: Sequence[ImageSummary]) -> ImageSummary:
 
 
 COMMAND = Command(
-    usage="images [OPTIONS] [REPOSITORY[:TAG]]", run=run, arguments=(0, 1),
+    "images", "[OPTIONS] [REPOSITORY[:TAG]]", run, arguments=(0, 1),
     flags=(
         Flag("all", "Show all images; intermediate ones do not exist here", Kind.BOOL, "a"),
         Flag("digests", "Show digests", Kind.BOOL),

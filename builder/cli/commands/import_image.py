@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.values import InvalidValue
 
 
@@ -23,7 +23,7 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="import [OPTIONS] file|- [REPOSITORY[:TAG]]", run=run, arguments=(1, 2),
+    "import", "[OPTIONS] file|- [REPOSITORY[:TAG]]", run, arguments=(1, 2),
     flags=(Flag("change", "Apply a Dockerfile instruction to the image (`CMD [\"sh\"]`)", Kind.LIST, "c",
                 metavar="list"),
            Flag("message", "Comment of the image", short="m"),

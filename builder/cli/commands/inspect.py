@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag
+from builder.cli.pflag import Flag
 from builder.cli.table import render_template
 from builder.cli.values import InvalidValue
 from builder.errors import ImageError
@@ -50,5 +50,5 @@ def _typed(value: Any, name: str = "") -> Any:
 
 
 COMMAND = Command(
-    usage="inspect [OPTIONS] IMAGE [IMAGE...]", run=run, arguments=(1, None),
+    "inspect", "[OPTIONS] IMAGE [IMAGE...]", run, arguments=(1, None),
     flags=(Flag("format", 'How to print: "json" or a Go template', short="f"), Flag("type", "Only `image` exists")))

@@ -10,7 +10,7 @@ import msgspec
 
 from builder.cli.command import Command, Invocation
 from builder.cli.dockerfiles import STDIN, NothingNamed, diff, find_dockerfiles, read_dockerfile, write_dockerfile
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.values import InvalidValue
 from builder.errors import BuilderError
 
@@ -147,7 +147,7 @@ def _show(reports: list[tuple[str, Report]], form: str, chosen: _Rules) -> None:
 
 
 COMMAND = Command(
-    usage="lint [OPTIONS] [PATH...]", run=run, arguments=(0, None),
+    "lint", "[OPTIONS] [PATH...]", run, arguments=(0, None),
     flags=(
         Flag("extra", "Also check what hadolint is run for: versions, caches, pipes, users, ...", Kind.BOOL),
         Flag("fix", "Mend what can be mended without changing the image", Kind.BOOL),

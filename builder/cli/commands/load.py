@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.errors import UsageError
 from builder.reference import Reference
 
@@ -27,6 +27,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="load [OPTIONS]", run=run,
+    "load", "[OPTIONS]", run,
     flags=(Flag("input", "Read from a file instead of standard input", short="i", metavar="file"),
            Flag("quiet", "", Kind.BOOL, "q", hidden=True)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.errors import UsageError
 
 DEFAULT_REGISTRY = "docker.io"
@@ -46,7 +46,7 @@ def _ask_secretly(prompt: str) -> str:
 
 
 COMMAND = Command(
-    usage="login [OPTIONS] [REGISTRY]", run=run, arguments=(0, 1),
+    "login", "[OPTIONS] [REGISTRY]", run, arguments=(0, 1),
     flags=(Flag("password", "Password or token; others may see it, so better use --password-stdin", short="p"),
            Flag("password-stdin", "Read the password from standard input", Kind.BOOL),
            Flag("username", "User name", short="u")))

@@ -14,4 +14,4 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-COMMAND = Command(usage="logout [REGISTRY]", run=run, arguments=(0, 1))
+COMMAND = Command("logout", "[REGISTRY]", run, arguments=(0, 1))

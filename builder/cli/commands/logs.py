@@ -20,4 +20,4 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-COMMAND = Command(usage="logs [OPTIONS] [STEP]", run=run, arguments=(0, 1), notes=STEPS, flags=(WHICH_BUILD,))
+COMMAND = Command("logs", "[OPTIONS] [STEP]", run, arguments=(0, 1), notes=STEPS, flags=(WHICH_BUILD,))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.cat import BEFORE, NoSuchFile
 from builder.cli.commands.diff import PLACES
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.layer.tree import Entry
 from builder.layer.view import MergedView
 from builder.ui.text import printable
@@ -65,6 +65,6 @@ def _is_device(entry: Entry) -> bool:
 
 
 COMMAND = Command(
-    usage="ls [OPTIONS] STEP[:/PATH] [PATH]", run=run, arguments=(1, 2), notes=PLACES,
+    "ls", "[OPTIONS] STEP[:/PATH] [PATH]", run, arguments=(1, 2), notes=PLACES,
     flags=(BEFORE, Flag("l", "Mode, owner, size and time (UTC) too", Kind.BOOL, "l"),
            Flag("recursive", "Everything below", Kind.BOOL, "R")))

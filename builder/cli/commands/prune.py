@@ -6,7 +6,7 @@ import re
 import sys
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.table import align
 from builder.cli.values import InvalidValue, size
 from builder.golang.duration import parse_duration
@@ -52,7 +52,7 @@ def duration(text: str) -> float:
 
 
 COMMAND = Command(
-    usage="prune [OPTIONS]", run=run,
+    "prune", "[OPTIONS]", run,
     flags=(
         Flag("all", "Also unpacked layers of images: they are unpacked again when needed", Kind.BOOL, "a"),
         Flag("filter", 'Remove only what matches ("until=24h", "type=exec.cachemount", ...)', Kind.LIST,

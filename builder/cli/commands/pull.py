@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.ui.progress import open_progress
 
 
@@ -23,6 +23,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="pull [OPTIONS] NAME[:TAG|@DIGEST]", run=run, arguments=(1, 1),
+    "pull", "[OPTIONS] NAME[:TAG|@DIGEST]", run, arguments=(1, 1),
     flags=(Flag("platform", "Platform of the image (os/arch[/variant])"),
            Flag("quiet", "Only print the image's name", Kind.BOOL, "q")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.ui.progress import open_progress
 
 
@@ -22,5 +22,5 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="push [OPTIONS] NAME[:TAG]", run=run, arguments=(1, 1),
+    "push", "[OPTIONS] NAME[:TAG]", run, arguments=(1, 1),
     flags=(Flag("quiet", "Only print the image's name", Kind.BOOL, "q"),))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.errors import ImageError
 
 
@@ -25,6 +25,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="rmi [OPTIONS] IMAGE [IMAGE...]", run=run, arguments=(1, None),
+    "rmi", "[OPTIONS] IMAGE [IMAGE...]", run, arguments=(1, None),
     flags=(Flag("force", "Also where an image has several names; a missing image is no error", Kind.BOOL, "f"),
            Flag("no-prune", "", Kind.BOOL, hidden=True)))

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag, Kind, Values
+from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.terminal import raw_terminal, write_through
 from builder.cli.values import InvalidValue, key_values, lines_of, number
 from builder.errors import BuilderError, Cancelled, UsageError
@@ -89,7 +89,7 @@ def _volume(text: str) -> tuple[str, str, bool]:
 
 
 COMMAND = Command(
-    usage="run [OPTIONS] IMAGE [COMMAND] [ARG...]", run=run, interspersed=False, arguments=(1, None),
+    "run", "[OPTIONS] IMAGE [COMMAND] [ARG...]", run, interspersed=False, arguments=(1, None),
     flags=(
         Flag("entrypoint", "Overwrite the ENTRYPOINT of the image"),
         Flag("env", "Set an environment variable (KEY=VALUE, or KEY to pass it on)", Kind.LIST, "e", metavar="list"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from builder.cli.command import Command, Invocation
-from builder.cli.flags import Flag
+from builder.cli.pflag import Flag
 from builder.errors import UsageError
 
 
@@ -26,6 +26,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    usage="save [OPTIONS] IMAGE [IMAGE...]", run=run, arguments=(1, None),
+    "save", "[OPTIONS] IMAGE [IMAGE...]", run, arguments=(1, None),
     flags=(Flag("output", "Write to a file instead of standard output", short="o", metavar="file"),
            Flag("platform", "Save only this platform (os/arch[/variant])")))

@@ -11,4 +11,4 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-COMMAND = Command(usage="tag SOURCE TARGET", run=run, arguments=(2, 2))
+COMMAND = Command("tag", "SOURCE TARGET", run, arguments=(2, 2))

@@ -9,7 +9,7 @@ from builder.cache.differences import PARENT_CHANGED
 from builder.cli.advice import advice
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.diff import PLACES
-from builder.cli.flags import Flag, Kind
+from builder.cli.pflag import Flag, Kind
 from builder.cli.table import ago
 from builder.ui.text import printable
 
@@ -99,5 +99,5 @@ def _changed_below(step: Step, build: Build) -> Step | None:
 
 
 COMMAND = Command(
-    usage="why [OPTIONS] [STEP]", run=run, arguments=(0, 1), notes=STEPS,
+    "why", "[OPTIONS] [STEP]", run, arguments=(0, 1), notes=STEPS,
     flags=(Flag("all", "Also the steps that came from the cache", Kind.BOOL, "a"), WHICH_BUILD))

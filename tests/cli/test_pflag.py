@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import click
 import pytest
 
-from builder.cli.flags import Flag, FlagError, Kind, Values, describe, parse
+from builder.cli.pflag import Flag, FlagError, Kind, Values, parse, write_flags
 
 FLAGS = (
     Flag("tag", "Name it", Kind.LIST, "t"),
@@ -77,9 +78,14 @@ def test_asking_for_a_flag_that_is_not_there_is_a_bug() -> None:
 
 
 def test_help_is_sorted_aligned_and_wrapped() -> None:
-    assert describe((Flag("zed", "Z", Kind.BOOL), Flag("file", "Read it, which takes many words to say", short="f"),
-                     Flag("pull", "P", Kind.OPTIONAL), Flag("rm", "", hidden=True)), 48) == """\
+    formatter = click.HelpFormatter(width=48)
+    write_flags(formatter, "Options", (
+        Flag("zed", "Z", Kind.BOOL), Flag("file", "Read it, which takes many words to say", short="f"),
+        Flag("pull", "P", Kind.OPTIONAL), Flag("rm", "", hidden=True)))
+    assert formatter.getvalue() == """\
+Options:
   -f, --file string     Read it, which takes
                         many words to say
       --pull[=string]   P
-      --zed             Z"""
+      --zed             Z
+"""
