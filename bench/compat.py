@@ -3,7 +3,7 @@
 
     bench/compat.py [--builder "builder"] [--docker "docker"] [-k TEXT] [-j N] [--registry HOST:PORT] [CASES...]
 
-A case is a folder of testdata/compat (or another folder given): a Dockerfile and what else belongs to the context,
+A case is a folder of testdata/compat/AREA (or another): a Dockerfile and what else belongs to the context,
 perhaps a `setup.sh` that is run there first, a folder `www` that is served, and a `compat.json`:
 
     args       flags of both builders
@@ -58,14 +58,14 @@ def main() -> int:
     parser.add_argument("-k", default="", help="only cases whose name holds this")
     parser.add_argument("-j", type=int, default=2)
     options = parser.parse_args()
-    cases = options.cases or [path for path in sorted((TESTDATA / "compat").iterdir()) if options.k in path.name]
+    cases = options.cases or [path for path in sorted((TESTDATA / "compat").glob("*/*")) if options.k in name_of(path)]
     failed = 0
     with tempfile.TemporaryDirectory(prefix="compat-", dir="/tmp") as scratch, \
             concurrent.futures.ThreadPoolExecutor(options.j) as pool, serve(Path(scratch)) as placeholders:
         placeholders |= {"@BASE@": f"{options.registry}/compat/base", "@IMAGES@": f"{options.registry}/compat"}
         push_bases(options, Path(scratch))
         start = int(time.time()) - LATELY
-        runs = {case.name: pool.submit(Comparison(case, options, Path(scratch), placeholders, start).run)
+        runs = {name_of(case): pool.submit(Comparison(case, options, Path(scratch), placeholders, start).run)
                 for case in cases}
         for name, run in runs.items():
             lines = run.result()
@@ -87,6 +87,10 @@ def push_bases(options: argparse.Namespace, scratch: Path) -> None:
         subprocess.run([*shlex.split(options.builder), "--root", str(scratch / "bases-state"), "build", "--quiet",
                         "--platform", PLATFORMS.get(name, "linux/amd64"), "--build-arg", "SOURCE_DATE_EPOCH=1000000000",
                         "--target", name, "--output", output, str(context)], check=True, stdout=subprocess.DEVNULL)
+
+
+def name_of(case: Path) -> str:
+    return f"{case.parent.name}/{case.name}"
 
 
 @contextlib.contextmanager
@@ -120,10 +124,10 @@ class Comparison:
         self.options = options
         self.start = start
         self.spec = json.loads((case / "compat.json").read_text()) if (case / "compat.json").exists() else {}
-        self.folder = scratch / case.name
+        self.folder = scratch / name_of(case)
         self.state = scratch / "state"
         self.context = self.folder / "context"
-        self.placeholders = {**placeholders, "@CONTEXT@": str(self.context), "@NAME@": case.name}
+        self.placeholders = {**placeholders, "@CONTEXT@": str(self.context), "@NAME@": name_of(case)}
 
     def run(self) -> list[str]:
         """The differences that nothing explains."""
