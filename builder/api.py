@@ -145,8 +145,8 @@ class Builder:
         Raises UsageError for what is no URL, and what fetching raises.
         """
         from builder.context.git import GitAccess
-        from builder.context.http import HttpAccess
-        from builder.context.remote import open_remote_context, remote_source
+        from builder.context.httpsource import HttpAccess
+        from builder.context.remotecontext import open_remote_context, remote_source
 
         source = remote_source(url)
         if source is None:

@@ -59,7 +59,7 @@ HARMLESS = {
         "os.unlink(os.path.join(self.path, name))": MIRROR,
         "tempfile.mkdtemp(prefix='new-', dir=self._cache_dir)": MIRROR,
     },
-    "context/http.py": {
+    "context/httpsource.py": {
         "os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)": SCRATCH,
         "os.unlink(self._path)": SCRATCH,
         "os.utime(self._path, (file.mtime, file.mtime))": SCRATCH,
@@ -68,7 +68,7 @@ HARMLESS = {
         "os.open(path, os.O_RDONLY | os.O_CLOEXEC)": USER, "os.readlink(f'/proc/self/fd/{folder.fd}')": KERNEL,
     },
     "context/objectstore.py": {"open(target_file, 'wb')": SCRATCH},
-    "context/remote.py": {
+    "context/remotecontext.py": {
         "open(path, 'rb')": SCRATCH, "open(path, 'wb')": SCRATCH, "os.path.exists(path)": SCRATCH,
         "os.unlink(path)": SCRATCH, "shutil.copyfileobj(stream, file)": "two open files",
     },

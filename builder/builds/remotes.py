@@ -14,10 +14,10 @@ import msgspec
 from builder.builds.options import BuildOptions
 from builder.builds.request import secret_reader, ssh_access
 from builder.context.git import GitAccess
-from builder.context.http import HttpAccess, HttpFile, fetch_http
+from builder.context.httpsource import HttpAccess, HttpFile, fetch_http
 from builder.context.local import LocalContext
 from builder.context.objectstore import ObjectLocation
-from builder.context.remote import HTTP_FILENAME, RemoteContext, RemoteSource, open_remote_context
+from builder.context.remotecontext import HTTP_FILENAME, RemoteContext, RemoteSource, open_remote_context
 from builder.oci import Digest
 from builder.plan.vertices import SourceHttp
 from builder.store import Store

@@ -35,7 +35,7 @@ from builder.platforms import host_platform, parse_platform
 from builder.store.builds import Origin
 
 if TYPE_CHECKING:
-    from builder.context.remote import RemoteSource
+    from builder.context.remotecontext import RemoteSource
 
 _MAX_SECRET = 500 << 10
 
@@ -186,7 +186,7 @@ def remote_context(options: BuildOptions) -> RemoteSource | None:
     if options.context == "-" or os.path.isdir(options.context):
         return None
     from builder.context.objectstore import object_location
-    from builder.context.remote import remote_source
+    from builder.context.remotecontext import remote_source
 
     args = options.build_args
     return object_location(options.context) or remote_source(

@@ -179,7 +179,7 @@ def _object(value: str) -> ObjectLocation | None:
 
 
 def _remote(value: str) -> NamedContext | None:
-    from builder.context.remote import remote_source
+    from builder.context.remotecontext import remote_source
 
     return remote_source(value)
 

@@ -35,7 +35,7 @@ from builder.oci import (
 )
 from builder.platforms import host_platform
 from builder.reference import Reference
-from builder.registry.layout import CONTAINERD_NAME, REF_NAME, OciLayout
+from builder.registry.ocilayout import CONTAINERD_NAME, REF_NAME, OciLayout
 
 if TYPE_CHECKING:
     from builder.store import Store

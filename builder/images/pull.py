@@ -84,7 +84,7 @@ class LayerSource:
             case FromLayout(path=path):
                 from pathlib import Path
 
-                from builder.registry.layout import OciLayout
+                from builder.registry.ocilayout import OciLayout
 
                 return OciLayout(Path(path)).open_blob(descriptor)
             case FromStore():

@@ -85,7 +85,7 @@ class Resolver:
         """The image in an OCI layout folder. Raises ImageError."""
         from pathlib import Path
 
-        from builder.registry.layout import OciLayout
+        from builder.registry.ocilayout import OciLayout
 
         layout = OciLayout(Path(path))
         name = path + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")

@@ -127,7 +127,7 @@ def read_steps(place: ImportPlace, store: Store, registries: RegistryAccess) -> 
     """Raises RegistryError, ImageError."""
     reference = place.reference
     if reference is None:
-        from builder.registry.layout import OciLayout
+        from builder.registry.ocilayout import OciLayout
 
         layout = OciLayout(Path(place.path))
         return RemoteSteps(place, FromLayout(place.path), LayerSource(store, registries),

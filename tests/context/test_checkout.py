@@ -11,8 +11,8 @@ import pytest
 from builder.context.checkout import InvalidSubdir
 from builder.context.git import GitAccess, fetch_git, resolve_git
 from builder.context.gitmirror import CommitGone
-from builder.context.http import HttpAccess
-from builder.context.remote import RemoteContext, open_remote_context, remote_source
+from builder.context.httpsource import HttpAccess
+from builder.context.remotecontext import RemoteContext, open_remote_context, remote_source
 from builder.plan.vertices import SourceGit
 
 from .gitsite import FILES, FIRST, Site, checkout, commit, listing, write

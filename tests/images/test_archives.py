@@ -27,7 +27,7 @@ from builder.oci import ContainerConfig
 from builder.plan.vertices import FromStore
 from builder.platforms import parse_platform
 from builder.reference import Reference
-from builder.registry.layout import OciLayout
+from builder.registry.ocilayout import OciLayout
 from builder.store import Store
 from images.material import INDEX, Made, index_of, layer_tar, serve_index, write_layout
 from images.test_pull import source_of

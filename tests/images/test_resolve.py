@@ -20,7 +20,7 @@ from builder.platforms import parse_platform
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
 from builder.registry.errors import NotFound, Unreachable
-from builder.registry.layout import NotALayout, NotInLayout, OciLayout
+from builder.registry.ocilayout import NotALayout, NotInLayout, OciLayout
 from builder.store import Store
 from images.material import CONFIG, INDEX, MANIFEST, Made, index_of, layer_tar, serve, serve_index, write_layout
 

@@ -18,7 +18,7 @@ from builder.oci import Descriptor, Digest, digest_of
 from builder.reference import Reference
 from builder.registry.client import RegistryClient
 from builder.registry.errors import Unauthorized
-from builder.registry.layout import BlobMissing, NotALayout, OciLayout
+from builder.registry.ocilayout import BlobMissing, NotALayout, OciLayout
 from builder.registry.quickhead import quick_head
 from builder.registry.settings import RegistrySettings
 from builder.registry.upload import push_blob

@@ -48,7 +48,7 @@ class HttpWork:
     """A file from a URL. The server is asked each time; without a change it sends nothing, and the layer serves on."""
 
     def __init__(self, op: SourceHttp, resources: Resources) -> None:
-        from builder.context.http import HttpAccess
+        from builder.context.httpsource import HttpAccess
 
         self._op = op
         self._resources = resources
@@ -58,7 +58,7 @@ class HttpWork:
         self._is_fresh = False
 
     def parts(self) -> Parts:
-        from builder.context.http import HttpFile, Status, fetch_http
+        from builder.context.httpsource import HttpFile, Status, fetch_http
 
         store = self._resources.store
         known = store.recall(self._memory)
@@ -74,7 +74,7 @@ class HttpWork:
         return {}
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
-        from builder.context.http import fetch_http
+        from builder.context.httpsource import fetch_http
 
         if self._staged is None or not self._is_fresh:  # the layer was pruned, though the server has nothing new
             fetch_http(self._op, layer.diff, self._access)

@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol, TypeAlias
 import msgspec
 
 from builder.context.git import GitAccess, fetch_git, resolve_git
-from builder.context.http import HttpAccess, HttpFile, Status, fetch_http
+from builder.context.httpsource import HttpAccess, HttpFile, Status, fetch_http
 from builder.context.local import LocalContext
 from builder.context.objectstore import ObjectLocation, fetch_object
 from builder.context.stdin import Replayed, is_archive_start

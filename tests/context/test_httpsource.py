@@ -15,9 +15,17 @@ import msgspec
 import pytest
 
 from builder.context.git import GitAccess
-from builder.context.http import BadStatus, ChecksumMismatch, HttpAccess, HttpFile, Status, fetch_http, safe_filename
 from builder.context.httprequest import DownloadFailed, shown_url
-from builder.context.remote import open_remote_context, remote_source
+from builder.context.httpsource import (
+    BadStatus,
+    ChecksumMismatch,
+    HttpAccess,
+    HttpFile,
+    Status,
+    fetch_http,
+    safe_filename,
+)
+from builder.context.remotecontext import open_remote_context, remote_source
 from builder.errors import Cancelled
 from builder.plan.gitref import InvalidGitRef
 from builder.plan.vertices import SourceGit, SourceHttp
