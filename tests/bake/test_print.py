@@ -1,4 +1,4 @@
-"""Bake files of testdata/bake/<case> against what `docker buildx bake --print` makes of them (see its README.md)."""
+"""Bake files of testdata/bake/<case>, and what `docker buildx bake --print` makes of them (see testdata/README.md)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +42,14 @@ LAYER = Descriptor(media_type=MediaType.OCI_LAYER, digest=Digest(A), size=1)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_golden(case: str) -> None:
+def test_golden(case: str, update_golden: bool) -> None:
     """From `op.json`, and `added.json`, the parts that solving adds, must come `parts.json` and `key.txt`."""
     op = msgspec.json.decode((GOLDEN / case / "op.json").read_bytes(), type=AnyOp)
     added = GOLDEN / case / "added.json"
     parts = op_parts(op) | (decode(added.read_bytes()) if added.exists() else {})
     shown = msgspec.json.format(encode(parts), indent=2).decode() + "\n"
     key = key_of(kind_of(op), parts) + "\n"
-    if os.environ.get("UPDATE_GOLDEN"):
+    if update_golden:
         (GOLDEN / case / "parts.json").write_text(shown)
         (GOLDEN / case / "key.txt").write_text(key)
     assert shown == (GOLDEN / case / "parts.json").read_text()

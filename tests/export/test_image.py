@@ -33,7 +33,7 @@ from builder.registry.errors import NotFound
 from builder.store import Store
 from builder.store.layers import LayerId
 
-GOLDEN = Path(__file__).parent / "testdata" / "buildkit"
+GOLDEN = Path(__file__).parents[2] / "testdata" / "export" / "buildkit"
 AMD64, ARM64 = parse_platform("linux/amd64"), parse_platform("linux/arm64")
 NOW = 1_700_000_000.0
 Export = Callable[..., Exported]
