@@ -13,7 +13,7 @@ from builder.version import __version__
 
 def parsed(store: Store, source: Source) -> Dockerfile:
     """What `parse` makes of the source. Raises DockerfileErrors, which are never remembered."""
-    name = f"dockerfile {__version__} {sha256(msgspec.msgpack.encode(source)).hexdigest()}"
+    name = f"dockerfile+words {__version__} {sha256(msgspec.msgpack.encode(source)).hexdigest()}"
     known = store.recall(name)
     if known is not None:
         try:

@@ -9,6 +9,7 @@ from builder.golang.quote import quote
 from builder.language.arguments import ArgumentsError, AtLeastOneArgument
 from builder.language.flags import FlagError, Flags, Kind, read_flags
 from builder.language.forms import Form
+from builder.language.heredocs import heredoc_or_word
 from builder.language.instructions import (
     Cmd,
     CommandForm,
@@ -119,7 +120,8 @@ def _command(form: Form, heredocs: tuple[Heredoc, ...]) -> CommandForm:
     """The exec form, or the rest of the line, which may be empty."""
     if form.is_json:
         return ExecForm(_texts(form))
-    return ShellForm(" ".join(_texts(form)), heredocs)
+    text = " ".join(_texts(form))
+    return ShellForm(text, heredocs, bool(heredocs) and heredoc_or_word(text) is not None)
 
 
 def _texts(form: Form) -> tuple[str, ...]:

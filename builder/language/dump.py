@@ -59,6 +59,8 @@ def _fields(struct: msgspec.Struct) -> list[Node]:
     fields: list[Node] = []
     for field in msgspec.structs.fields(struct):
         value = getattr(struct, field.name)
+        if field.name == "is_script":
+            continue  # follows from the text
         if value == field.default or (value in (None, False) and field.default is msgspec.NODEFAULT):
             continue
         if value is True:

@@ -14,7 +14,7 @@ import msgspec
 from builder.errors import DockerfileError
 from builder.golang.quote import quote
 from builder.golang.space import BLANK, SPACE
-from builder.language.grammar import instruction_parser
+from builder.language.grammar import reader_of
 from builder.language.instructions import Pair
 from builder.language.lines import LogicalLine
 from builder.source import Location
@@ -92,7 +92,7 @@ def read_form(line: LogicalLine, escape: str) -> Form:
         return Form(line=line, keyword="", start=0, end=0)
     from lark import Tree
 
-    tree = instruction_parser(escape).parse(text).children[0]
+    tree = reader_of("instruction", escape).read(text, "start").children[0]
     assert isinstance(tree, Tree)
     forms = [_bare_form(line, text, tree, escape)]
     while tree.data == "onbuild" and isinstance(tree.children[-1], Tree):

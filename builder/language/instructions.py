@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from builder.language.words import NO_WORDS, WordTable
 from builder.source import Source, Span
 
 
@@ -39,6 +40,8 @@ class ShellForm(msgspec.Struct, frozen=True, tag="shell"):
 
     text: str
     heredocs: tuple[Heredoc, ...] = ()
+    is_script: bool = False
+    """Whether the text is a here-document and nothing else: the first one is what runs."""
 
 
 class ExecForm(msgspec.Struct, frozen=True, tag="exec"):
@@ -274,6 +277,7 @@ class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
     """The ARG instructions before the first FROM."""
     stages: tuple[Stage, ...]
     empty_continuations: tuple[EmptyContinuation, ...] = ()
+    words: WordTable = NO_WORDS
 
     def directive(self, key: str) -> str | None:
         return next((d.value for d in self.directives if d.key == key), None)

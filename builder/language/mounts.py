@@ -78,6 +78,11 @@ def check_mount(text: str) -> None:
             raise InvalidMount(f"'{key.lower()}' doesn't support variable expansion, define alias stage instead")
 
 
+def mount_values(text: str) -> list[str]:
+    """The words in a mount that `check_mount` accepts."""
+    return [value for option in _fields(text) for _, equals, value in [option.partition("=")] if equals]
+
+
 def mount_from(text: str) -> str:
     """The stage, image or context that a mount takes its files from; "" if it names none. Raises InvalidMount."""
     check_mount(text)

@@ -7,6 +7,8 @@ Parsing is pure, and goes on after a mistake: all that are independent of each o
 
 from __future__ import annotations
 
+from itertools import chain
+
 import msgspec
 
 from builder.errors import DockerfileError, DockerfileErrors
@@ -17,6 +19,7 @@ from builder.language.instructions import Arg, Dockerfile, From, Heredoc, Stage,
 from builder.language.lines import LineReader, LineTooLong, LogicalLine
 from builder.language.syntaxline import foreign_syntax
 from builder.language.values import ForbiddenTrigger, documentation, instruction_of
+from builder.language.wordreader import word_table
 from builder.language.words import ExpansionError
 from builder.source import Location, Source, Span
 
@@ -81,7 +84,9 @@ def parse(source: Source) -> Dockerfile:
         errors.append(NoStages(reader.end) if stages.global_args else NoInstructions(reader.end))
     if errors:
         raise DockerfileErrors(tuple(sorted(errors, key=_line_of)))
+    statements = [*stages.global_args, *chain.from_iterable(stages.stages)]
     return Dockerfile(source=source, directives=reader.directives, escape=reader.escape,
+                      words=word_table(statements, reader.escape),
                       global_args=tuple(stages.global_args), stages=tuple(map(_stage, stages.stages)),
                       empty_continuations=tuple(reader.empty_continuations))
 

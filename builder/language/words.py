@@ -1,17 +1,11 @@
 """Words: what a Dockerfile's `$NAME`, `${NAME...}`, quotes and escapes mean.
 
-    word         := { plain | escape char | "'" raw "'" | '"' { plain | escape char | substitution } '"'
-                    | substitution }
-    substitution := "$" name | "${" name "}"
-                  | "${" name [":"] ("-" | "+" | "?") word "}"     default, alternative, mandatory
-                  | "${" name ("#" | "##" | "%" | "%%") word "}"   without the shortest or longest prefix or suffix
-                  | "${" name ("/" | "//") word "/" word "}"       first or every match replaced
-    name         := letters, digits, "_" | digits | one of @ * # ? - $ ! 0
+`grammar/word.lark` is the syntax. A word's parts do not depend on variables, for a value is never read again: so the
+words of a file are read once, when it is parsed, and kept with it in a WordTable. Here they are evaluated. All parts
+are, also those that the result does not need: a mandatory variable inside an unused default still fails. What is wrong
+with a word is a part of it too, and an error once it is evaluated, so words of unused stages do no harm.
 
-In patterns `*` and `?` are wildcards, `[` is an ordinary character. All parts are evaluated, also those that the result
-does not need, so a mandatory variable inside an unused default still fails. A scanner of our own rather than a Lark
-grammar: words are expanded on every build, also when the parse of an unchanged Dockerfile comes from the store and
-nothing else needs lark, and what is an error depends on where the scan has got to.
+In patterns `*` and `?` are wildcards, `[` is an ordinary character.
 """
 
 from __future__ import annotations
@@ -19,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from typing import TypeAlias
 
 import msgspec
 
@@ -26,14 +21,9 @@ from builder.errors import DockerfileError
 from builder.golang.space import SPACE
 from builder.language import substitution
 
-_MAX_NESTING = 100
 MAX_EXPANDED = 1 << 20
 """Characters that variables may add to one word: no process can get more of them as one argument or variable."""
 _SHOWN = 200
-_SPECIAL_PARAMETERS = frozenset("@*#?-$!0")
-_NO_RUNE = "\ufffd"
-"""What Go prints for the character after the last one."""
-_HEREDOC_BLANKS = re.compile(r"[\t\r ]*")
 
 
 class ExpansionError(DockerfileError):
@@ -56,8 +46,91 @@ class Expansion(msgspec.Struct, frozen=True):
     """Those that are not set, also where a default took their place."""
 
 
+class Escaped(msgspec.Struct, frozen=True, array_like=True, tag="e"):
+    """A character behind an escape character; in double quotes the escape character that escapes nothing."""
+
+    text: str
+
+
+class Single(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    text: str
+
+
+class HeredocMark(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """`<<` with the blanks behind it, so that a here-document's name belongs to its word."""
+
+    text: str
+
+
+class Double(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    parts: Parts
+    is_closed: bool
+
+
+class Variable(msgspec.Struct, frozen=True, array_like=True, tag="v"):
+    name: str
+    in_braces: bool
+
+
+class Conditional(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    name: str
+    operator: str
+    """One of - + ?, with or without a colon before it; behind a colon any other character, an error."""
+    word: Parts
+    at_end: bool
+    """Whether the text ends with it: then an error in it counts as one of the substitution around it, which is open."""
+
+
+class Trimmed(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+    name: str
+    operator: str
+    pattern: Parts
+    """`##` and `%%` are an operator, and a pattern that begins with it once more."""
+    at_end: bool
+
+
+class Replaced(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    name: str
+    every: bool
+    pattern: Parts
+    word: Parts
+    at_end: bool
+
+
+class OpenOperand(msgspec.Struct, frozen=True, array_like=True, tag="o"):
+    """A substitution that the text does not end."""
+
+    operands: tuple[Parts, ...]
+    raw_escapes: bool
+    reason: str
+
+
+class Broken(msgspec.Struct, frozen=True, array_like=True, tag="b"):
+    reason: str
+    at_end: bool
+
+
+Part: TypeAlias = ("str | Escaped | Single | HeredocMark | Double | Variable | Conditional | Trimmed | Replaced "
+                   "| OpenOperand | Broken")
+Parts: TypeAlias = "tuple[Part, ...]"
+
+
+class WordTable(msgspec.Struct, frozen=True):
+    """The parts of a file's words by their text, of those that are not plain text."""
+
+    words: dict[str, Parts] = {}
+    bodies: dict[str, Parts] = {}
+    """Of here-documents."""
+
+
+NO_WORDS = WordTable()
+
+
 class _Problem(Exception):
-    pass
+    def __init__(self, reason: str, at_end: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.at_end = at_end
 
 
 class _TooLong(Exception):
@@ -68,31 +141,47 @@ class Words:
     """The rules for one kind of text. Immutable, may be shared between threads.
 
     `raw_quotes` and `raw_escapes` keep quotes and escapes in the result, `skip_quotes` makes quotes ordinary characters
-    (here-document bodies), `skip_unset` leaves substitutions of unset variables as they are written.
+    (here-document bodies), `skip_unset` leaves substitutions of unset variables as they are written. Words that are not
+    in `table` are parsed first.
     """
 
-    def __init__(self, escape: str = "\\", *, raw_quotes: bool = False, raw_escapes: bool = False,
-                 skip_quotes: bool = False, skip_unset: bool = False) -> None:
+    def __init__(self, escape: str = "\\", table: WordTable = NO_WORDS, *, raw_quotes: bool = False,
+                 raw_escapes: bool = False, skip_quotes: bool = False, skip_unset: bool = False) -> None:
         self.escape = escape
         self.raw_quotes = raw_quotes
         self.raw_escapes = raw_escapes
         self.skip_quotes = skip_quotes
         self.skip_unset = skip_unset
-        self._special = f"[${'' if skip_quotes else chr(34) + chr(39)}{re.escape(escape)}]|\\A\ufeff"
+        self._known = table.bodies if skip_quotes else table.words
 
     def expand(self, word: str, env: Mapping[str, str]) -> Expansion:
         """The word with its variables replaced and its quotes and escapes removed. Raises ExpansionError."""
-        if re.search(self._special, word) is None:
+        if is_plain(word, self.escape):
             return Expansion(word)
-        scan = _Scan(self, word, env, None)
-        result = scan.run()
-        return Expansion(result, tuple(scan.matched), tuple(scan.unmatched))
+        evaluation = _Evaluation(self, env, None)
+        result = evaluation.run(word, self._parts(word))
+        return Expansion(result, tuple(evaluation.matched), tuple(evaluation.unmatched))
 
     def expand_many(self, word: str, env: Mapping[str, str]) -> list[str]:
         """The words that the expanded text falls into at unquoted blanks, also those inside values."""
         splitter = _Splitter()
-        _Scan(self, word, env, splitter).run()
+        if is_plain(word, self.escape) and "<<" not in word:
+            splitter.add(word)
+        else:
+            _Evaluation(self, env, splitter).run(word, self._parts(word))
         return splitter.finish()
+
+    def _parts(self, word: str) -> Parts:
+        if (known := self._known.get(word)) is not None:
+            return known
+        from builder.language.wordreader import read_body, read_word
+
+        return read_body(word) if self.skip_quotes else read_word(word, self.escape)
+
+
+def is_plain(text: str, escape: str) -> bool:
+    """Whether nothing in `text` has a meaning of its own."""
+    return not ("$" in text or '"' in text or "'" in text or escape in text or text.startswith("\ufeff"))
 
 
 class _Splitter:
@@ -127,233 +216,127 @@ class _Splitter:
             self._parts.clear()
 
 
-class _Scan:
-    def __init__(self, rules: Words, word: str, env: Mapping[str, str], splitter: _Splitter | None) -> None:
+class _Evaluation:
+    """One evaluation of one word."""
+
+    def __init__(self, rules: Words, env: Mapping[str, str], splitter: _Splitter | None) -> None:
         self._rules = rules
-        self._escape = rules.escape
-        self._word = word
-        self._text = word.removeprefix("\ufeff")
         self._env = env
         self._splitter = splitter
-        self._position = 0
-        self._raw_escapes = rules.raw_escapes
-        self._depth = 0
         self._size = 0
         self.matched: dict[str, None] = {}
         self.unmatched: dict[str, None] = {}
 
-    def run(self) -> str:
+    def run(self, word: str, parts: Parts) -> str:
         try:
-            return self._until("", self._raw_escapes)
+            return self._word(parts)
         except _Problem as problem:
-            raise ExpansionError(self._word, str(problem)) from None
+            raise ExpansionError(word, problem.reason) from None
         except (_TooLong, substitution.TooLong):
             reason = f"it comes to more than {MAX_EXPANDED >> 20} Mi characters once its variables are filled in"
-            raise ExpansionError(self._word, reason) from None
+            raise ExpansionError(word, reason) from None
 
-    def _peek(self) -> str:
-        return self._text[self._position:self._position + 1]
+    def _word(self, parts: Parts) -> str:
+        splitter, raw = self._splitter, self._rules.raw_escapes
+        if splitter is None:
+            return "".join([self._part(part, raw) for part in parts])
+        for part in parts:
+            piece = self._part(part, raw)
+            is_split = isinstance(part, str | Variable | Conditional | Trimmed | Replaced)
+            splitter.add(piece) if is_split else splitter.add_quoted(piece)
+        return ""
 
-    def _next(self) -> str:
-        char = self._peek()
-        self._position += len(char)
-        return char
-
-    def _until(self, stop: str, raw_escapes: bool) -> str:
-        """The expanded text up to `stop`, which is consumed; with an empty `stop`, up to the end."""
-        if self._depth > _MAX_NESTING:
-            raise _Problem(f"substitutions are nested more than {_MAX_NESTING} deep")
-        outer, self._raw_escapes = self._raw_escapes, raw_escapes
-        splitter = self._splitter if self._depth == 0 else None
-        if self._splitter is not None and splitter is None:
+    def _operand(self, parts: Parts, raw_escapes: bool) -> str:
+        if self._splitter is not None:
             self._splitter.restart()
-        self._depth += 1
-        plain = _plain(stop, self._escape, self._rules.skip_quotes)
-        out: list[str] = []
-        while char := self._peek():
-            if run := plain.match(self._text, self._position):
-                self._position = run.end()
-                piece, quoted = run[0], False
-            elif char == stop:
-                self._position += 1
-                break
-            else:
-                piece, quoted = self._special(char), char != "$"
-            out.append(piece)
-            if splitter is not None:
-                splitter.add_quoted(piece) if quoted else splitter.add(piece)
-        else:
-            if stop:
-                raise _Problem(f"unexpected end of statement while looking for matching {stop}")
-        self._depth -= 1
-        self._raw_escapes = outer
-        return "".join(out)
+        return "".join([self._part(part, raw_escapes) for part in parts])
 
-    def _special(self, char: str) -> str:
-        if char == "$":
-            return self._dollar()
-        self._position += 1
-        if char == "<":
-            return self._less_than()
-        if char == self._escape:
-            return (char if self._raw_escapes else "") + self._next()
-        return self._double_quoted() if char == '"' else self._single_quoted()
+    def _part(self, part: Part, raw_escapes: bool) -> str:
+        match part:
+            case str():
+                return part
+            case Variable():
+                return self._variable(part)
+            case Double():
+                return self._double(part, raw_escapes)
+            case Single(text=text):
+                return f"'{text}'" if self._rules.raw_quotes else text
+            case Escaped(text=text):
+                return self._rules.escape + text if raw_escapes else text
+            case Conditional():
+                return self._conditional(part)
+            case Trimmed():
+                return self._trimmed(part)
+            case Replaced():
+                return self._replaced(part)
+            case HeredocMark(text=text):
+                return text
+            case OpenOperand(operands=operands, reason=reason):
+                return self._open(operands, part.raw_escapes, reason)
+            case Broken(reason=reason, at_end=at_end):
+                raise _Problem(reason, at_end)
 
-    def _less_than(self) -> str:
-        """`<<` keeps the blanks after it, so that a here-document's name belongs to its word."""
-        if self._peek() != "<":
-            return "<"
-        blanks = _HEREDOC_BLANKS.match(self._text, self._position + 1)
-        assert blanks is not None
-        self._position = blanks.end()
-        return "<<" + blanks[0]
+    def _double(self, part: Double, raw_escapes: bool) -> str:
+        text = "".join([self._part(inner, raw_escapes) for inner in part.parts])
+        if not part.is_closed:
+            raise _Problem("unexpected end of statement while looking for matching double-quote", True)
+        return f'"{text}"' if self._rules.raw_quotes else text
 
-    def _single_quoted(self) -> str:
-        end = self._text.find("'", self._position)
-        if end < 0:
-            raise self._unterminated("single-quote")
-        body = self._text[self._position:end]
-        self._position = end + 1
-        return f"'{body}'" if self._rules.raw_quotes else body
-
-    def _double_quoted(self) -> str:
-        mark = '"' if self._rules.raw_quotes else ""
-        out = [mark]
-        plain = _plain_quoted(self._escape)
-        while char := self._peek():
-            if run := plain.match(self._text, self._position):
-                self._position = run.end()
-                out.append(run[0])
-            elif char == '"':
-                self._position += 1
-                out.append(mark)
-                return "".join(out)
-            elif char == "$":
-                out.append(self._dollar())
-            else:
-                out.append(self._escape_in_quotes())
-        raise self._unterminated("double-quote")
-
-    def _escape_in_quotes(self) -> str:
-        """Only the quote, `$` and the escape character itself can be escaped; any other escape is text."""
-        escape = self._next()
-        char = self._peek()
-        if not char:
-            return ""
-        if char in ('"', "$", escape):
-            self._position += 1
-        else:
-            char = escape
-        return escape + char if self._raw_escapes else char
-
-    def _unterminated(self, quote: str) -> _Problem:
-        self._position = len(self._text)
-        return _Problem(f"unexpected end of statement while looking for matching {quote}")
-
-    def _dollar(self) -> str:
-        self._position += 1
-        if self._peek() == "{":
-            self._position += 1
-            return self._braces()
-        name = self._name()
-        if not name:
-            return "$"
-        value = self._look_up(name)
-        if value is None:
-            return f"${name}" if self._rules.skip_unset else ""
-        return value
-
-    def _braces(self) -> str:
-        first = self._peek()
-        if not first:
-            raise _Problem("syntax error: missing '}'")
-        if first in "{}:":
-            raise _Problem("syntax error: bad substitution")
-        name = self._name()
-        operator = self._next() or _NO_RUNE
-        if operator == "}":
-            value = self._look_up(name)
-            if value is None:
-                return f"${{{name}}}" if self._rules.skip_unset else ""
-            return value
-        if operator == "/":
-            return self._replacement(name)
-        if operator == ":":
-            return self._conditional(name, ":", self._next() or _NO_RUNE)
-        if operator in "+-?":
-            return self._conditional(name, "", operator)
-        if operator in "#%":
-            return self._trimmed(name, operator)
-        raise _unsupported(operator)
-
-    def _conditional(self, name: str, colon: str, operator: str) -> str:
-        if operator in "#%":
-            raise _unsupported(colon + operator)
-        word = self._operand("}", False, "syntax error: missing '}'")
-        value = self._look_up(name)
+    def _variable(self, part: Variable) -> str:
+        value = self._look_up(part.name)
         if value is None and self._rules.skip_unset:
-            return f"${{{name}{colon}{operator}{word}}}"
-        absent = value is None or (colon != "" and value == "")
-        match operator:
+            return f"${{{part.name}}}" if part.in_braces else f"${part.name}"
+        return value or ""
+
+    def _conditional(self, part: Conditional) -> str:
+        word = self._operand(part.word, False)
+        value = self._look_up(part.name)
+        if value is None and self._rules.skip_unset:
+            return f"${{{part.name}{part.operator}{word}}}"
+        is_absent = value is None or (part.operator[0] == ":" and value == "")
+        match part.operator[-1]:
             case "-":
-                return word if absent else value or ""
+                return word if is_absent else value or ""
             case "+":
-                return "" if absent else word
+                return "" if is_absent else word
             case "?":
-                if absent:
+                if is_absent:
                     reason = "is not allowed to be " + ("unset" if value is None else "empty")
-                    raise _Problem(f"{name}: {word or reason}")
+                    raise _Problem(f"{part.name}: {word or reason}", part.at_end)
                 return value or ""
-        raise _unsupported(colon + operator)
+        raise _Problem(f"unsupported modifier ({part.operator}) in substitution", part.at_end)
 
-    def _trimmed(self, name: str, operator: str) -> str:
-        word = self._operand("}", True, "syntax error: missing '}'")
-        value = self._look_up(name)
+    def _trimmed(self, part: Trimmed) -> str:
+        word = self._operand(part.pattern, True)
+        value = self._look_up(part.name)
         if value is None and self._rules.skip_unset:
-            return f"${{{name}{operator}{word}}}"
-        longest = word.startswith(operator)
-        pattern = word[1:] if longest else word
-        trim = substitution.without_prefix if operator == "#" else substitution.without_suffix
+            return f"${{{part.name}{part.operator}{word}}}"
+        is_longest = word.startswith(part.operator)
+        trim = substitution.without_prefix if part.operator == "#" else substitution.without_suffix
         try:
-            return trim(value or "", pattern, longest=longest)
+            return trim(value or "", word[1:] if is_longest else word, longest=is_longest)
         except substitution.BadPattern as error:
-            raise _Problem(f"invalid pattern ({error.pattern}) in substitution: {error.reason}") from None
+            raise _Problem(f"invalid pattern ({error.pattern}) in substitution: {error.reason}", part.at_end) from None
 
-    def _replacement(self, name: str) -> str:
-        every = self._peek() == "/"
-        if every:
-            self._position += 1
-        pattern = self._operand("/", True, "syntax error: missing '/' in ${}")
-        replacement = self._operand("}", True, "syntax error: missing '}'")
-        value = self._look_up(name)
+    def _replaced(self, part: Replaced) -> str:
+        pattern = self._operand(part.pattern, True)
+        word = self._operand(part.word, True)
+        value = self._look_up(part.name)
         if value is None and self._rules.skip_unset:
-            return f"${{{name}/{pattern}/{replacement}}}"
+            return f"${{{part.name}/{pattern}/{word}}}"
         try:
-            return substitution.replaced(value or "", pattern, replacement, every=every, limit=MAX_EXPANDED)
+            return substitution.replaced(value or "", pattern, word, every=part.every, limit=MAX_EXPANDED)
         except substitution.BadPattern as error:
-            raise _Problem(f"invalid pattern ({pattern}) in substitution: {error.reason}") from None
+            raise _Problem(f"invalid pattern ({pattern}) in substitution: {error.reason}", part.at_end) from None
 
-    def _operand(self, stop: str, raw_escapes: bool, missing: str) -> str:
+    def _open(self, operands: tuple[Parts, ...], raw_escapes: bool, reason: str) -> str:
         try:
-            return self._until(stop, raw_escapes)
-        except _Problem:
-            if self._position >= len(self._text):
-                raise _Problem(missing) from None
-            raise
-
-    def _name(self) -> str:
-        text, start = self._text, self._position
-        end = start
-        if text[start:start + 1].isdecimal():
-            while text[end:end + 1].isdecimal():
-                end += 1
-        elif text[start:start + 1] in _SPECIAL_PARAMETERS:
-            end += 1
-        else:
-            while (char := text[end:end + 1]) == "_" or char.isalpha() or char.isdecimal():
-                end += 1
-        self._position = end
-        return text[start:end]
+            for operand in operands:
+                self._operand(operand, raw_escapes)
+        except _Problem as problem:
+            if not problem.at_end:
+                raise
+        raise _Problem(reason, True)
 
     def _look_up(self, name: str) -> str | None:
         value = self._env.get(name)
@@ -364,22 +347,6 @@ class _Scan:
         return value
 
 
-def _unsupported(modifier: str) -> _Problem:
-    return _Problem(f"unsupported modifier ({modifier}) in substitution")
-
-
 @cache
 def _spaces() -> re.Pattern[str]:
     return re.compile(f"[{SPACE}]+")
-
-
-@cache
-def _plain(stop: str, escape: str, skip_quotes: bool) -> re.Pattern[str]:
-    """A run of characters without meaning of their own."""
-    quotes = "" if skip_quotes else "\"'"
-    return re.compile(f"[^$<{quotes}{re.escape(stop + escape)}]+")
-
-
-@cache
-def _plain_quoted(escape: str) -> re.Pattern[str]:
-    return re.compile(f'[^$"{re.escape(escape)}]+')

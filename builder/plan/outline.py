@@ -71,7 +71,7 @@ class _Survey:
     def __init__(self, dockerfile: Dockerfile, options: PlanOptions, global_args: dict[str, str]) -> None:
         self._options = options
         self._values = global_args
-        self._words = Words(dockerfile.escape)
+        self._words = Words(dockerfile.escape, dockerfile.words)
         self._globals, self._defaults = self._read_globals(dockerfile)
         self._seen: set[int] = set()
         self.args: dict[str, Argument] = {}

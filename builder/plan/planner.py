@@ -56,7 +56,7 @@ class Planner:
         self._world = world
         self._linter = linter
         self._epoch = epoch
-        self._words = Words(dockerfile.escape)
+        self._words = Words(dockerfile.escape, dockerfile.words)
         self._stages = StageGraph(dockerfile, options.run.mounts)
         self._graph = GraphBuilder()
         self._budget = TextBudget()
@@ -340,7 +340,7 @@ class Planner:
             node.scope = base.scope.copy()
         else:
             self._layered_root(node)
-            node.scope = Scope(self._dockerfile.escape, self._linter, self._budget)
+            node.scope = Scope(self._dockerfile, self._linter, self._budget)
             start = node.included or node.image
             if start is not None:
                 node.config = inherited(start.config.config, self._options.image)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-import re
 
 from builder.golang.paths import clean_absolute
-from builder.language.heredocs import heredoc_or_word
+from builder.language.expanded import step_label
 from builder.language.instructions import ExecForm, Run, Statement
 from builder.language.mounts import MountSpec, parse_device, parse_mount
 from builder.oci import ContainerConfig
@@ -15,8 +14,6 @@ from builder.plan.errors import EntitlementNeeded, NoDevices, PlanError
 from builder.plan.scope import PROXY_ARGS
 from builder.plan.stage import StagePlanner
 from builder.plan.stages import Command, StageNode
-
-_CRLF = r"\r\n|\n"
 
 
 class RunPlanner:
@@ -28,7 +25,7 @@ class RunPlanner:
         self._statement: Statement = command.statement
         self._instruction = instruction
         self._files: tuple[v.InlineFile, ...] = ()
-        self._label = command.statement.text
+        self._label = step_label(command.statement)
 
     def plan(self) -> None:
         planner, instruction = self._planner, self._instruction
@@ -66,10 +63,9 @@ class RunPlanner:
             return command.argv
         if not command.heredocs:
             return (command.text,)
-        if heredoc_or_word(command.text) is None:
+        if not command.is_script:
             return (command.text + "".join(f"\n{h.content}{h.name}" for h in command.heredocs),)
         script = command.heredocs[0]
-        self._label += f" ({_summary(script.content)})"
         if not script.body.startswith("#!"):
             return (script.body,)
         self._files = (v.InlineFile(script.name, script.body, 0o755),)
@@ -181,11 +177,6 @@ def _position(inputs: list[int], vertex: int) -> int:
     if vertex not in inputs[1:]:
         inputs.append(vertex)
     return inputs.index(vertex, 1) if vertex in inputs[1:] else len(inputs) - 1
-
-
-def _summary(script: str) -> str:
-    lines = re.split(_CRLF, script.strip())
-    return lines[0] + ("..." if len(lines) > 1 else "")
 
 
 def _mode(spec: MountSpec, default: int) -> int:

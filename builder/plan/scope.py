@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from builder.errors import DockerfileError
-from builder.language.instructions import Statement
+from builder.language.instructions import Dockerfile, Statement
 from builder.language.words import Words
 from builder.lint import rules
 from builder.lint.linter import Linter
@@ -49,17 +49,17 @@ class TextBudget:
 class Scope:
     """The variables of one stage at one point; copied where a stage continues another."""
 
-    def __init__(self, escape: str, linter: Linter, budget: TextBudget) -> None:
+    def __init__(self, dockerfile: Dockerfile, linter: Linter, budget: TextBudget) -> None:
         self.env: dict[str, str] = {}
         self.args: list[tuple[str, str | None]] = []
         """Declared ARGs of the stage and its parents, in order, for RUN's history."""
-        self._escape = escape
-        self._words = Words(escape)
+        self._dockerfile = dockerfile
+        self._words = Words(dockerfile.escape, dockerfile.words)
         self._linter = linter
         self.budget = budget
 
     def copy(self) -> Scope:
-        other = Scope(self._escape, self._linter, self.budget)
+        other = Scope(self._dockerfile, self._linter, self.budget)
         other.env, other.args = dict(self.env), list(self.args)
         return other
 
@@ -83,16 +83,19 @@ class Scope:
 
     def expand_body(self, text: str, statement: Statement) -> str:
         """A here-document's body: variables only, quotes mean nothing."""
-        expansion = Words("\\", skip_quotes=True).expand(text, self.env)
+        expansion = Words("\\", self._dockerfile.words, skip_quotes=True).expand(text, self.env)
         self.budget.spend(len(expansion.result))
         self._report(expansion.unmatched, statement)
         return expansion.result
 
     def display(self, text: str, masked: tuple[str, ...] = ()) -> str:
         """`text` as progress shows it: known variables replaced, the rest as written."""
+        escape, table = self._dockerfile.escape, self._dockerfile.words
+        if "$" not in text and escape not in text:
+            return text
         env: Mapping[str, str] = {**self.env, **dict.fromkeys(masked, "****")} if masked else self.env
         try:
-            return Words(self._escape, raw_quotes=True, skip_unset=True).expand(text, env).result
+            return Words(escape, table, raw_quotes=True, skip_unset=True).expand(text, env).result
         except DockerfileError:
             return text
 
