@@ -58,7 +58,8 @@ def test_a_broken_from_is_not_also_a_missing_one() -> None:
 @pytest.mark.parametrize(("text", "instruction"), [
     ("RUN make", Run(command=ShellForm("make"))),
     ("COPY --from=x a /b", Copy(sources=("a",), destination="/b", from_="x")),
-    ("RUN <<A\nx\nA", Run(command=ShellForm("<<A", (Heredoc(name="A", content="x\n", expand=True, chomp=False),)))),
+    ("RUN <<A\nx\nA", Run(command=ShellForm("<<A", (Heredoc(name="A", content="x\n", expand=True, chomp=False),),
+                                          is_script=True))),
     ("# comment\nARG a", Arg(pairs=(ArgPair("a", None),))),
 ])
 def test_triggers(text: str, instruction: object) -> None:
