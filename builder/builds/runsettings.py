@@ -49,7 +49,7 @@ def run_settings(options: BuildOptions) -> RunSettings:
 
 def _check_mount(text: str) -> None:
     """What is wrong with it whatever its variables are: no RUN is to be blamed for that."""
-    from builder.language.mounts import InvalidMount, parse_mount
+    from builder.language.runmounts import InvalidMount, parse_mount
 
     if "$" not in text:
         try:

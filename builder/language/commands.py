@@ -22,7 +22,7 @@ from builder.language.instructions import (
     Shell,
     ShellForm,
 )
-from builder.language.mounts import check_mount, check_network, check_security, parse_device
+from builder.language.runmounts import check_mount, check_network, check_security, parse_device
 
 _RUN_FLAGS = {"device": Kind.TEXTS, "mount": Kind.TEXTS, "network": Kind.TEXT, "security": Kind.TEXT}
 _INTERVALS = ("interval", "timeout", "start-period", "start-interval")

@@ -22,7 +22,7 @@ from builder.language.instructions import (
     Volume,
     Workdir,
 )
-from builder.language.mounts import mount_values
+from builder.language.runmounts import mount_values
 
 _CRLF = r"\r\n|\n"
 

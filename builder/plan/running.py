@@ -7,7 +7,7 @@ import posixpath
 from builder.golang.paths import clean_absolute
 from builder.language.expanded import step_label
 from builder.language.instructions import ExecForm, Run, Statement
-from builder.language.mounts import MountSpec, parse_device, parse_mount
+from builder.language.runmounts import MountSpec, parse_device, parse_mount
 from builder.oci import ContainerConfig
 from builder.plan import vertices as v
 from builder.plan.errors import EntitlementNeeded, NoDevices, PlanError

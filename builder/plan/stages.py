@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from builder.golang.numbers import parse_integer
 from builder.language.instructions import Copy, Dockerfile, Onbuild, Run, Stage, Statement
-from builder.language.mounts import mount_from
+from builder.language.runmounts import mount_from
 from builder.oci import ContainerConfig, History, Platform
 from builder.plan.errors import CircularDependency, EndlessTriggers, InvalidStageIndex
 from builder.plan.options import NamedContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from builder.errors import DockerfileError
-from builder.language.mounts import (
+from builder.language.runmounts import (
     DeviceSpec,
     InvalidMount,
     MountSpec,
