@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "builder"
 
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("version", "golang", "hashing", "source", "errors", "oci", "reference", "platforms", "rooted"),
+    ("version", "golang", "hashing", "source", "errors", "oci", "reference", "platforms", "rooted",
+     "http"),
     ("language",),
     ("lint",),
     ("plan",),
@@ -29,7 +30,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
 SIDEWAYS = {
     ("errors", "golang"), ("errors", "source"), ("oci", "errors"), ("oci", "hashing"), ("reference", "errors"),
     ("reference", "oci"), ("platforms", "errors"), ("platforms", "oci"), ("store", "layer"), ("context", "layer"),
-    ("cache", "store"), ("registry", "store"), ("images", "export"), ("cli", "ui"),
+    ("cache", "store"), ("registry", "store"), ("http", "version"), ("images", "export"), ("cli", "ui"),
 }
 MOST_LINES = 400
 

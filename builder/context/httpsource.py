@@ -11,28 +11,37 @@ import enum
 import hashlib
 import os
 import threading
-import time
 import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 
-from builder.context.httprequest import BrokenConnection, DownloadFailed, broken, open_url, shown_url
 from builder.errors import Cancelled, ContextError
+from builder.http.failures import BadAnswer, Broken
+from builder.http.retry import Retry
 from builder.oci import Digest
 from builder.plan.url import split_url
 from builder.plan.vertices import SourceHttp
 
 if TYPE_CHECKING:
-    import urllib3
+    from builder.http.httpclient import Response
 
 _MODE = 0o600
 _CHUNK = 1 << 20
-_PAUSES = (0.2, 0.4, None)  # seconds after an attempt that failed
+_RETRY = Retry(retries=2, delay=0.2)
 _STRONG_AFTER = 60  # seconds from Last-Modified to Date (RFC 9110, section 8.8.2.2)
 _DEFAULT_NAME = "download"
+
+
+class DownloadFailed(ContextError):
+    """No answer, a wrong one, or it broke off."""
+
+    code = "download"
+
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(f"failed to download `{shown_url(url)}`: {cause}")
 
 
 class BadStatus(ContextError):
@@ -100,15 +109,10 @@ def fetch_http(op: SourceHttp, target_dir: str, access: HttpAccess, *, earlier: 
         if op.checksum in {earlier.checksum, earlier.digest}:
             return _unchanged(earlier, op)
         earlier = None
-    download = _Download(op, target_dir, access, earlier)
-    for pause in _PAUSES:
-        try:
-            return download.run()
-        except BrokenConnection as error:
-            if pause is None or not error.may_pass:
-                raise DownloadFailed(op.url, str(error)) from error
-            time.sleep(pause)
-    raise AssertionError("the loop returns or raises")
+    try:
+        return _RETRY.call(_Download(op, target_dir, access, earlier).run, Broken)
+    except (Broken, BadAnswer) as error:
+        raise DownloadFailed(op.url, str(error)) from error
 
 
 def safe_filename(name: str) -> str:
@@ -121,21 +125,22 @@ def safe_filename(name: str) -> str:
 
 class _Download:
     def __init__(self, op: SourceHttp, target_dir: str, access: HttpAccess, earlier: HttpFile | None) -> None:
+        from builder.http.httpclient import HttpClient
+
         self._op, self._access, self._earlier = op, access, earlier
         self._name = safe_filename(op.filename)
         self._path = os.path.join(target_dir, self._name)
+        self._client = HttpClient()
 
     def run(self) -> HttpFile:
         """One attempt."""
-        from urllib3.exceptions import HTTPError
+        from builder.http.httpclient import Request
 
-        with contextlib.closing(open_url(self._op.url, self._headers(), self._authorization())) as response:
-            try:
-                return self._take(response)
-            except HTTPError as error:
-                raise broken(error) from error
+        request = Request(url=self._op.url, headers=self._headers(), authorization=self._authorization())
+        with contextlib.closing(self._client.send(request)) as response:
+            return self._take(response)
 
-    def _take(self, response: urllib3.BaseHTTPResponse) -> HttpFile:
+    def _take(self, response: Response) -> HttpFile:
         if self._earlier is not None and _is_unchanged(self._earlier, response):
             return _unchanged(self._earlier, self._op)
         if not _is_success(response.status) and not self._op.checksum:
@@ -153,14 +158,14 @@ class _Download:
             raise
         return file
 
-    def _write(self, response: urllib3.BaseHTTPResponse, fd: int) -> tuple[Digest, int]:
+    def _write(self, response: Response, fd: int) -> tuple[Digest, int]:
         expected, size = self._op.checksum, 0
         sha256 = hashlib.sha256()
         algorithm = expected.partition(":")[0] or "sha256"
         pinned = sha256 if algorithm == "sha256" else hashlib.new(algorithm)
         with open(fd, "wb") as file:
             os.fchmod(fd, _MODE)
-            for chunk in response.stream(_CHUNK, decode_content=_is_gzip(response)):
+            for chunk in response.chunks(_CHUNK, decode=_is_gzip(response)):
                 if self._access.cancelled is not None and self._access.cancelled.is_set():
                     raise Cancelled("cancelled while downloading")
                 sha256.update(chunk)
@@ -174,9 +179,7 @@ class _Download:
         return Digest(f"sha256:{sha256.hexdigest()}"), size
 
     def _headers(self) -> dict[str, str]:
-        from builder.version import __version__
-
-        headers = {"User-Agent": f"builder/{__version__}", "Accept-Encoding": "gzip"}
+        headers = {"Accept-Encoding": "gzip"}
         if self._earlier is not None and self._earlier.etag:
             headers["If-None-Match"] = self._earlier.etag
         elif self._earlier is not None and _is_strong(self._earlier):
@@ -184,8 +187,12 @@ class _Download:
         return headers
 
     def _authorization(self) -> str:
-        """From the secrets that the source names, else from those named after the host; a token wins."""
-        op, host = self._op, urlsplit(self._op.url).hostname
+        """From the secrets that the source names, else from those named after the host, where a token wins; else from
+        the URL."""
+        from builder.http.httpclient import basic
+
+        op, parts = self._op, urlsplit(self._op.url)
+        host = parts.hostname
         named = bool(op.auth_header_secret or op.auth_token_secret)
         header = op.auth_header_secret if named else f"HTTP_AUTH_HEADER_{host}"
         token = op.auth_token_secret if named else f"HTTP_AUTH_TOKEN_{host}"
@@ -198,7 +205,18 @@ class _Download:
                 return scheme + text
         if named:
             raise DownloadFailed(op.url, f"there is no secret `{token or header}`")
-        return ""
+        return "" if parts.username is None else basic(unquote(parts.username), unquote(parts.password or ""))
+
+
+def shown_url(url: str) -> str:
+    """The URL without its password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:xxxxx@{parts.netloc.rpartition('@')[2]}"))
 
 
 def _unchanged(earlier: HttpFile, op: SourceHttp) -> HttpFile:
@@ -209,11 +227,11 @@ def _is_success(status: int) -> bool:
     return 200 <= status < 400 and status != 304
 
 
-def _is_gzip(response: urllib3.BaseHTTPResponse) -> bool:
+def _is_gzip(response: Response) -> bool:
     return response.headers.get("content-encoding", "").lower() == "gzip"
 
 
-def _is_unchanged(earlier: HttpFile, response: urllib3.BaseHTTPResponse) -> bool:
+def _is_unchanged(earlier: HttpFile, response: Response) -> bool:
     """Some servers do not look at If-None-Match and send the same ETag again with the whole body."""
     if response.status == 304:
         return True

@@ -6,7 +6,6 @@ and the token is kept until shortly before it expires, per registry and set of s
 
 from __future__ import annotations
 
-import base64
 import re
 import threading
 import time
@@ -16,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from builder.http.httpclient import basic
 from builder.oci import decode_json
 from builder.registry.credentials import Credentials, Keychain
 from builder.registry.errors import Unauthorized, UnexpectedAnswer
@@ -38,7 +38,8 @@ class Challenge(msgspec.Struct, frozen=True):
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     url: str
-    headers: dict[str, str]
+    headers: dict[str, str] = {}
+    authorization: str = ""
     body: bytes = b""
 
 
@@ -104,7 +105,7 @@ class Authorizer:
             if challenge.scheme == "bearer" and challenge.parameters.get("realm"):
                 header, lifetime = self._bearer(endpoint, challenge, scopes, credentials, what)
             elif challenge.scheme == "basic" and credentials is not None and credentials.user:
-                header, lifetime = basic(credentials), float("inf")
+                header, lifetime = basic(credentials.user, credentials.password), float("inf")
             else:
                 continue
             with self._lock:
@@ -137,10 +138,6 @@ class Authorizer:
         return _read_token(endpoint, answer.body)
 
 
-def basic(credentials: Credentials) -> str:
-    return "Basic " + base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
-
-
 def _oauth(realm: str, service: str, scopes: list[str], refresh_token: str) -> TokenRequest:
     form = {"grant_type": "refresh_token", "service": service, "scope": " ".join(scopes), "client_id": _CLIENT_ID,
             "refresh_token": refresh_token}
@@ -152,9 +149,9 @@ def _token_get(realm: str, service: str, scopes: list[str], credentials: Credent
     query = [("scope", scope) for scope in scopes]
     if service:
         query.insert(0, ("service", service))
-    headers = {"Authorization": basic(credentials)} if credentials and credentials.user else {}
+    header = basic(credentials.user, credentials.password) if credentials and credentials.user else ""
     joint = "&" if "?" in realm else "?"
-    return TokenRequest(method="GET", url=realm + joint + urlencode(query), headers=headers)
+    return TokenRequest(method="GET", url=realm + joint + urlencode(query), authorization=header)
 
 
 def _read_token(endpoint: Endpoint, body: bytes) -> tuple[str, float]:

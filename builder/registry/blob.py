@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO, cast
 
-from urllib3.exceptions import HTTPError
-
+from builder.http.failures import Broken
+from builder.http.httpclient import Response
 from builder.oci import Descriptor
 from builder.registry.errors import DownloadBroken, UnexpectedAnswer
-from builder.registry.transport import Response, drain
 from builder.registry.verified import VerifiedStream
 
 _CHUNK = 256 << 10
@@ -31,20 +30,20 @@ class BlobStream(VerifiedStream):
                 chunk = self._response.read(size)
                 if chunk or self.offset == self.descriptor.size:
                     return chunk
-                cause: Exception = EOFError(f"the connection ended after {self.offset} bytes")
-            except (HTTPError, OSError) as error:
-                cause = error
+                cause = f"the connection ended after {self.offset} bytes"
+            except Broken as error:
+                cause = str(error)
             self._reopen(cause)
 
     def close(self) -> None:
         if self.offset == self.descriptor.size:
-            drain(self._response)
+            self._response.drain()
         self._response.close()
 
-    def _reopen(self, cause: Exception) -> None:
+    def _reopen(self, cause: str) -> None:
         self._response.close()
         if self._retries <= 0:
-            raise DownloadBroken(self.what, str(cause)) from cause
+            raise DownloadBroken(self.what, cause)
         self._retries -= 1
         self._response = self._open_at(self.offset)
         if self.offset and self._response.status != 206:
@@ -58,7 +57,7 @@ class BlobStream(VerifiedStream):
         while left:
             try:
                 chunk = self._response.read(min(left, _CHUNK))
-            except (HTTPError, OSError) as error:
+            except Broken as error:
                 raise DownloadBroken(self.what, str(error)) from error
             if not chunk:
                 raise DownloadBroken(self.what, "the connection ended again, before the place where it broke")

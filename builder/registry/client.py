@@ -13,11 +13,13 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from urllib3.exceptions import HTTPError
 
 from builder.errors import ImageError
+from builder.http.failures import BadAnswer, Broken
+from builder.http.httpclient import Response
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_json, digest_of, parse_digest
 from builder.reference import Reference
+from builder.registry.authorized import AuthorizedClient, RegistryRequest, error_detail, request_for
 from builder.registry.blob import BlobStream
 from builder.registry.errors import (
     DigestMismatch,
@@ -30,7 +32,6 @@ from builder.registry.errors import (
     Unreachable,
 )
 from builder.registry.settings import Endpoint, RegistrySettings
-from builder.registry.transport import Request, Response, Transport, drain, error_detail, read_limited
 
 ACCEPT = ", ".join([*sorted(MANIFEST_TYPES), *sorted(INDEX_TYPES), "*/*"])
 MAX_MANIFEST = 4 << 20
@@ -59,7 +60,7 @@ class FetchedManifest(msgspec.Struct, frozen=True):
 class RegistryClient:
     def __init__(self, settings: RegistrySettings | None = None) -> None:
         self.settings = settings or RegistrySettings()
-        self._transport = Transport(self.settings)
+        self._sender = AuthorizedClient(self.settings)
         self._lock = threading.Lock()
         self._settled: dict[tuple[Endpoint, ...], Endpoint] = {}
         self.refused_mounts: set[str] = set()
@@ -69,7 +70,7 @@ class RegistryClient:
         """What the reference names now, without fetching it. Raises RegistryError."""
         def ask(alternatives: tuple[Endpoint, ...]) -> Descriptor:
             response = self._send(alternatives, _manifest_request(reference, "HEAD", retry=retry))
-            drain(response)
+            response.drain()
             self._refuse(response, str(reference), reference.domain, reference.repository)
             return _described(response, reference)
 
@@ -94,9 +95,8 @@ class RegistryClient:
         def opener(alternatives: tuple[Endpoint, ...]) -> Callable[[int], Response]:
             def open_at(offset: int) -> Response:
                 headers = {"Range": f"bytes={offset}-"} if offset else {}
-                response = self._send(alternatives, Request(
-                    method="GET", path=f"/v2/{reference.repository}/blobs/{descriptor.digest}", what=what,
-                    repository=reference.repository, scopes=pull_scope(reference), headers=headers))
+                response = self._send(alternatives, request_for(
+                    reference, "GET", f"blobs/{descriptor.digest}", what=what, headers=headers))
                 self._refuse(response, what, reference.domain, reference.repository)
                 return response
 
@@ -110,12 +110,11 @@ class RegistryClient:
     def list_tags(self, reference: Reference) -> Iterator[str]:
         """All tags of the repository, page by page. Raises RegistryError."""
         alternatives = self.settings.endpoints(reference.domain)
-        path, asked = f"/v2/{reference.repository}/tags/list", set[str]()
+        path, asked = "tags/list", set[str]()
         while path not in asked and len(asked) < _MAX_TAG_PAGES:
             asked.add(path)
-            response, page = self._get(alternatives, reference, Request(
-                method="GET", path=path, what=reference.name, repository=reference.repository,
-                scopes=pull_scope(reference)), _MAX_TAG_PAGE)
+            response, page = self._get(
+                alternatives, reference, request_for(reference, "GET", path, what=reference.name), _MAX_TAG_PAGE)
             try:
                 yield from decode_json(page, _TagPage).tags or ()
             except msgspec.DecodeError as error:
@@ -123,57 +122,56 @@ class RegistryClient:
             following = _LINK_NEXT.search(response.headers.get("link", ""))
             if following is None:
                 return
-            path = following[1] if following[1].startswith("/v2/") else f"{path.partition('?')[0]}?" + (
-                following[1].partition("?")[2] or urlencode({"n": 1000}))
+            path = "tags/list?" + (following[1].partition("?")[2] or urlencode({"n": 1000}))
 
     def delete_manifest(self, reference: Reference) -> None:
         """Removes the tag or digest from the registry. Raises RegistryError."""
-        response = self.write(reference, Request(
-            method="DELETE", path=f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag}",
-            what=str(reference), repository=reference.repository,
-            scopes=frozenset({f"repository:{reference.repository}:delete"})))
+        path = f"manifests/{reference.digest or reference.tag}"
+        response = self.write(reference, request_for(reference, "DELETE", path, actions="delete"))
         self.expect(response, {202, 200}, reference)
 
     def check_login(self, domain: str) -> None:
         """Asks for `/v2/` with the stored credentials. Raises Unauthorized when they are refused."""
-        response = self._send(self.settings.endpoints(domain), Request(method="GET", path="/v2/", what=domain))
+        response = self._send(self.settings.endpoints(domain), RegistryRequest(method="GET", path="/v2/", what=domain))
         self._refuse(response, domain, domain)
-        drain(response)
+        response.drain()
 
-    def write(self, reference: Reference, request: Request) -> Response:
+    def write(self, reference: Reference, request: RegistryRequest) -> Response:
         """Sends a request to the registry itself, never to a mirror; the caller judges the answer."""
         return self._send(self.settings.endpoints(reference.domain), request)
 
     def expect(self, response: Response, statuses: set[int], reference: Reference) -> None:
         """Drains an answer. Raises RegistryError unless its status is one of `statuses`."""
         if response.status in statuses:
-            drain(response)
+            response.drain()
             return
         self._refuse(response, str(reference), reference.domain, reference.repository)
         raise UnexpectedAnswer(str(reference), f"status {response.status}")
 
-    def _get(self, alternatives: tuple[Endpoint, ...], reference: Reference, request: Request,
+    def _get(self, alternatives: tuple[Endpoint, ...], reference: Reference, request: RegistryRequest,
              limit: int) -> tuple[Response, bytes]:
         """A document of at most `limit` bytes, asked for again when it breaks off."""
-        for left in range(self.settings.retries, -1, -1):
+        def ask() -> tuple[Response, bytes]:
             response = self._send(alternatives, request)
             self._refuse(response, request.what, reference.domain, reference.repository)
             try:
-                return response, read_limited(response, limit, request.what)
-            except (HTTPError, OSError) as error:
+                return response, response.read_all(limit)
+            except Broken as error:
                 response.close()
-                if not left:
-                    raise DownloadBroken(request.what, str(error)) from error
-        raise AssertionError("the loop returns or raises")
+                raise DownloadBroken(request.what, str(error)) from error
+            except BadAnswer as error:
+                raise UnexpectedAnswer(request.what, str(error)) from error
+
+        return self.settings.retry.call(ask, DownloadBroken)
 
     def _refuse(self, response: Response, what: str, domain: str, repository: str = "") -> None:
         """Raises the error that a status stands for; returns on success, the body unread."""
         status = response.status
         if status < 300:
             return
-        detail = error_detail(response)
+        detail = error_detail(response.excerpt())
         if status in {401, 403}:
-            known = self._transport.has_credentials(domain, repository)
+            known = self._sender.has_credentials(domain, repository)
             raise Unauthorized(what, domain, detail=detail, with_credentials=known)
         if status == 404:
             raise NotFound(what, detail)
@@ -188,35 +186,35 @@ class RegistryClient:
                 continue
         return ask(last)
 
-    def _send(self, alternatives: tuple[Endpoint, ...], request: Request) -> Response:
+    def _send(self, alternatives: tuple[Endpoint, ...], request: RegistryRequest) -> Response:
         with self._lock:
             settled = self._settled.get(alternatives)
         if settled is None and len(alternatives) == 1:
             settled = alternatives[0]
         if settled is not None:
-            return self._transport.send(settled, request)
+            return self._sender.send(settled, request)
         return self._first_contact(alternatives, request)
 
-    def _first_contact(self, alternatives: tuple[Endpoint, ...], request: Request) -> Response:
+    def _first_contact(self, alternatives: tuple[Endpoint, ...], request: RegistryRequest) -> Response:
         """Tries the endpoints in turn and stays with the first that speaks HTTP."""
         first_error: Unreachable | None = None
         for endpoint in alternatives:
             try:
-                response = self._transport.send(endpoint, msgspec.structs.replace(request, retry=False))
+                response = self._sender.send(endpoint, msgspec.structs.replace(request, retry=False))
             except Unreachable as error:
                 first_error = first_error or error
                 continue
             except (ServerFailed, RateLimited):
                 self._settle(alternatives, endpoint)
-                return self._transport.send(endpoint, request)
-            if response.status == 400 and _HTTP_TO_HTTPS in error_detail(response):
+                return self._sender.send(endpoint, request)
+            if response.status == 400 and _HTTP_TO_HTTPS in error_detail(response.excerpt()):
                 continue
             self._settle(alternatives, endpoint)
             return response
         if first_error is None:
             raise UnexpectedAnswer(request.what, "it speaks neither http nor https")
         if first_error.transient and request.retry:
-            return self._transport.send(alternatives[0], request)
+            return self._sender.send(alternatives[0], request)
         raise first_error
 
     def _settle(self, alternatives: tuple[Endpoint, ...], endpoint: Endpoint) -> None:
@@ -228,14 +226,9 @@ class _TagPage(msgspec.Struct):
     tags: list[str] | None = None
 
 
-def pull_scope(reference: Reference) -> frozenset[str]:
-    return frozenset({f"repository:{reference.repository}:pull"})
-
-
-def _manifest_request(reference: Reference, method: str, *, retry: bool = True) -> Request:
-    return Request(method=method, path=f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag}",
-                   what=str(reference), repository=reference.repository, scopes=pull_scope(reference),
-                   headers={"Accept": ACCEPT}, retry=retry)
+def _manifest_request(reference: Reference, method: str, *, retry: bool = True) -> RegistryRequest:
+    path = f"manifests/{reference.digest or reference.tag}"
+    return request_for(reference, method, path, headers={"Accept": ACCEPT}, retry=retry)
 
 
 def _described(response: Response, reference: Reference) -> Descriptor:

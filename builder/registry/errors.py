@@ -7,10 +7,11 @@ copy may serve), `Unauthorized` needs credentials. Everything else is final.
 from __future__ import annotations
 
 from builder.errors import RegistryError
+from builder.http.failures import Temporary
 from builder.oci import Digest
 
 
-class Unreachable(RegistryError):
+class Unreachable(RegistryError, Temporary):
     """No connection, or it broke, after all retries."""
 
     code = "registry-unreachable"
@@ -52,7 +53,7 @@ class NotFound(RegistryError):
         super().__init__(f"`{what}`: not found", cause=detail or None)
 
 
-class RateLimited(RegistryError):
+class RateLimited(RegistryError, Temporary):
     """Status 429 beyond what we are willing to wait."""
 
     code = "registry-rate-limited"
@@ -71,7 +72,7 @@ class UnexpectedAnswer(RegistryError):
         super().__init__(f"unexpected answer from the registry for `{what}`: {why}")
 
 
-class ServerFailed(RegistryError):
+class ServerFailed(RegistryError, Temporary):
     """Status 5xx after all retries."""
 
     code = "registry-failed"
@@ -97,7 +98,7 @@ class SizeMismatch(RegistryError):
         super().__init__(f"`{what}` should have {expected} bytes, the registry sent {actual}")
 
 
-class DownloadBroken(RegistryError):
+class DownloadBroken(RegistryError, Temporary):
     """The connection broke more often than we try again."""
 
     code = "download-broken"

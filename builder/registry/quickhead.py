@@ -9,9 +9,10 @@ from __future__ import annotations
 import _socket
 
 from builder.errors import ImageError
+from builder.http.redirects import is_loopback
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_digest
 from builder.reference import Reference
-from builder.registry.settings import RegistrySettings, is_loopback
+from builder.registry.settings import RegistrySettings
 
 _SECONDS = 5.0
 _MAX_HEAD = 16 << 10

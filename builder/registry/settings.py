@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from builder.http.redirects import is_loopback
+from builder.http.retry import Retry
+
 DOCKER_HUB = "docker.io"
 _HUB_HOST = "registry-1.docker.io"
 
@@ -49,8 +52,10 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds before the first of them; doubled each time."""
     max_wait: float = 60.0
     """Longest wait, in seconds, that a Retry-After may ask for."""
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
+
+    @property
+    def retry(self) -> Retry:
+        return Retry(retries=self.retries, delay=self.retry_delay, max_wait=self.max_wait)
 
     def is_insecure(self, domain: str) -> bool:
         return "*" in self.insecure or domain in self.insecure or domain.partition(":")[0] in self.insecure
@@ -76,10 +81,3 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
         if separator:
             return (Endpoint(scheme, host, host, not self.is_insecure(host), prefix),)
         return tuple(msgspec.structs.replace(e, prefix=prefix) for e in self.endpoints(host))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `name[:port]` is this machine: such registries speak plain http, as Docker has it."""
-    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
-    name = name.strip("[]")
-    return name in {"localhost", "::1"} or (name.startswith("127.") and name.replace(".", "").isdecimal())

@@ -15,15 +15,16 @@ import msgspec
 import pytest
 
 from builder.context.git import GitAccess
-from builder.context.httprequest import DownloadFailed, shown_url
 from builder.context.httpsource import (
     BadStatus,
     ChecksumMismatch,
+    DownloadFailed,
     HttpAccess,
     HttpFile,
     Status,
     fetch_http,
     safe_filename,
+    shown_url,
 )
 from builder.context.remotecontext import open_remote_context, remote_source
 from builder.errors import Cancelled

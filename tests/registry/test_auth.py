@@ -147,7 +147,7 @@ def test_a_redirect_takes_no_identity_token_to_another_host(no_credentials: Path
             return True
 
         server.faults.append(away)
-        with pytest.raises(UnexpectedAnswer, match="redirects to another host"):
+        with pytest.raises(UnexpectedAnswer, match="a redirect to another host"):
             fetch(server)
         assert other.requests == []
 

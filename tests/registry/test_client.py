@@ -22,7 +22,7 @@ from builder.registry.errors import (
     Unreachable,
 )
 from builder.registry.quickhead import quick_head
-from builder.registry.settings import RegistrySettings, is_loopback
+from builder.registry.settings import RegistrySettings
 from registry.content import QUICK, blob, push, read_all
 from registry.servers import OCI_MANIFEST, Handler, MiniRegistry
 
@@ -241,14 +241,6 @@ def test_a_mirror_is_asked_first_and_the_registry_when_it_has_nothing(mini: Mini
         strict = RegistryClient(msgspec.structs.replace(settings, mirrors_only=True))
         with pytest.raises(NotFound):
             strict.get_manifest(Reference(mini.domain, "a", "only-here"))
-
-
-@pytest.mark.parametrize(("host", "loopback"), [
-    ("localhost", True), ("localhost:5000", True), ("127.0.0.1:80", True), ("127.8.9.1", True), ("[::1]:5000", True),
-    ("127.example.org", False), ("localhost.example.org", False), ("example.org:5000", False), ("10.0.0.1", False),
-])
-def test_only_this_machine_is_loopback(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
 
 
 def test_docker_hub_and_insecure_registries_have_their_endpoints() -> None:

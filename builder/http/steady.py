@@ -1,0 +1,68 @@
+"""Connections whose answers have to keep coming.
+
+A read timeout alone ends with the first byte, so a server that sends one byte a minute holds a build for days. As git
+(http.lowSpeedTime), curl (--speed-time) and containerd's CRI (image_pull_progress_timeout, 5 minutes) do, an answer is
+given up that brings less than a byte a second. Only the time spent waiting counts, not what is done with the bytes.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import time
+from typing import Any
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+
+class TooSlow(OSError):
+    """Not a TimeoutError, whose words urllib3 replaces by its own."""
+
+
+def pool_classes(seconds: float) -> dict[str, type[HTTPConnectionPool]]:
+    """For urllib3's pool_classes_by_scheme; `seconds` is how long an answer may be slower than a byte a second."""
+    class Answer(http.client.HTTPResponse):
+        def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+            super().__init__(sock, *args, **options)
+            self.fp = io.BufferedReader(_Steady(self.fp.detach(), seconds))
+
+    class Plain(HTTPConnection):
+        response_class = Answer
+
+    class Tls(HTTPSConnection):
+        response_class = Answer
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = Tls
+
+    return {"http": PlainPool, "https": TlsPool}
+
+
+class _Steady(io.RawIOBase):
+    """The bytes of `raw`. Raises TooSlow."""
+
+    def __init__(self, raw: io.RawIOBase, seconds: float) -> None:
+        self._raw, self._seconds = raw, seconds
+        self._waited, self._received = 0.0, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        begin = time.monotonic()
+        count: int | None = self._raw.readinto(buffer)
+        self._waited += time.monotonic() - begin
+        self._received += count or 0
+        if self._waited >= self._seconds:
+            if count and self._received < self._waited:
+                raise TooSlow(f"{self._received} bytes in {self._waited:.0f} s are too slow")
+            self._waited, self._received = 0.0, 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

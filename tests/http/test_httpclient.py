@@ -1,0 +1,225 @@
+"""The client against servers that redirect, break off, drip, and against a proxy."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from context.servers import Answer, FileServer
+from registry.conftest import certificate as certificate
+
+from builder.http.failures import BadAnswer, Broken, Busy
+from builder.http.httpclient import HttpClient, Request, Timeouts
+from builder.http.tls import Trust
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+Serve = Callable[[socket.socket], None]
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with FileServer() as server:
+        yield server
+
+
+@contextmanager
+def answering(serve: Serve, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """The URL of a server that reads the head of each request, answers as `serve` does, and hangs up."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        while True:
+            try:
+                connection = listener.accept()[0]
+            except OSError:
+                return
+            try:
+                with context.wrap_socket(connection, server_side=True) if context else connection as opened:
+                    while b"\r\n\r\n" not in opened.recv(65536):
+                        pass
+                    serve(opened)
+            except OSError:
+                continue
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield f"http{'s' if context else ''}://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+def body(url: str, client: HttpClient | None = None) -> bytes:
+    return (client or HttpClient()).send(Request(url=url)).read_all(10_000)
+
+
+# -- redirects -----------------------------------------------------------------------------------------------------
+
+
+def test_ten_requests_are_enough(server: FileServer) -> None:
+    for n in range(9):
+        server.routes[f"/{n}"] = Answer(status=302, headers=(("Location", f"/{n + 1}"),))
+    server.routes["/9"] = Answer(b"found")
+    assert body(f"{server.url}/0") == b"found"
+    server.routes["/9"] = Answer(status=302, headers=(("Location", "/"),))
+    with pytest.raises(BadAnswer, match=r"^stopped after 10 redirects$"):
+        body(f"{server.url}/0")
+
+
+def test_a_redirect_keeps_the_method_and_303_asks_for_another_page(server: FileServer) -> None:
+    seen: list[str] = []
+
+    def note(headers: Mapping[str, str]) -> Answer:
+        seen.append(str(headers.get("content-length")))
+        return Answer(b"done")
+
+    server.routes["/there"] = note
+    for status in (307, 303):
+        server.routes["/here"] = Answer(status=status, headers=(("Location", "/there"),))
+        HttpClient().send(Request(method="POST", url=f"{server.url}/here", body=b"", body_size=0)).drain()
+    assert seen == ["0", "None"]
+
+
+def test_credentials_stay_with_their_origin_and_come_back_to_it(server: FileServer) -> None:
+    with FileServer() as other:
+        server.routes["/a"] = Answer(status=302, headers=(("Location", f"{other.url}/b"),))
+        other.routes["/b"] = Answer(status=302, headers=(("Location", f"{server.url}/c"),))
+        server.routes["/c"] = Answer(b"found")
+        request = Request(url=f"{server.url}/a", authorization="Bearer x")
+        assert HttpClient().send(request).read_all(100) == b"found"
+        assert [headers.get("authorization") for _, headers in server.requests] == ["Bearer x", "Bearer x"]
+        assert [headers.get("authorization") for _, headers in other.requests] == [None]
+        with pytest.raises(BadAnswer, match="another host"):
+            HttpClient().send(Request(url=f"{server.url}/a", authorization="Bearer x", stay_home=True))
+
+
+# -- proxies -------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_begins_like_an_address_of_this_machine_goes_through_the_proxy(
+        server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.routes["http://127.files.invalid/f"] = Answer(b"through the proxy")
+    monkeypatch.setenv("http_proxy", server.url)
+    assert body("http://127.files.invalid/f") == b"through the proxy"
+
+
+def test_this_machine_needs_no_proxy(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.routes["/f"] = Answer(b"direct")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert body(f"{server.url}/f") == b"direct"
+
+
+def test_a_proxy_learns_no_password(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    HttpClient().send(Request(url="http://me:secret@files.invalid/f#part")).drain()
+    assert [path for path, _ in server.requests] == ["http://files.invalid/f"]
+
+
+# -- failures ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("serve", "reason"), [
+    (lambda s: None, "Connection aborted: Remote end closed connection without response"),
+    (lambda s: s.sendall(b"SSH-2.0-x\r\n"), "Connection aborted: SSH-2.0-x"),
+    (lambda s: s.sendall(HEAD + b"x" * 100), "unexpected EOF after 100 of 1000 bytes"),
+])
+def test_a_connection_that_breaks_may_pass(serve: Serve, reason: str) -> None:
+    with answering(serve) as url, pytest.raises(Broken) as failure:
+        body(url)
+    assert str(failure.value).strip() == reason
+    assert failure.value.transient
+
+
+@pytest.mark.parametrize(("url", "reason"), [
+    ("http://127.0.0.1:1/", "Connection refused"), ("http://127.0.0.1:99999/", "Port out of range 0-65535"),
+    ("http://[::1/", "Invalid IPv6 URL"), ("ftp://127.0.0.1/", "ftp"), ("http:///x", "No host specified"),
+])
+def test_what_cannot_be_reached_is_no_matter_of_time(url: str, reason: str) -> None:
+    with pytest.raises(Broken, match=reason) as failure:
+        body(url)
+    assert not failure.value.transient
+    assert " object at 0x" not in str(failure.value)
+
+
+def test_a_proxy_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with pytest.raises(Broken, match=r"^Unable to connect to proxy: .*Connection refused$"):
+        body("http://files.invalid/")
+
+
+def test_tls(certificate: tuple[Path, Path]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    whole = HEAD + b"x" * 1000
+    with answering(lambda s: s.sendall(whole), context) as url:
+        with pytest.raises(Broken) as failure:
+            body(url)
+        assert (failure.value.certificate, failure.value.transient) == (True, False)
+        assert body(url, HttpClient(Trust(authorities=(str(certificate[0]),)))) == b"x" * 1000
+        assert body(url, HttpClient(Trust(verify=False))) == b"x" * 1000
+        assert HttpClient().send(Request(url=url, trust=Trust(verify=False))).read_all(1000) == b"x" * 1000
+    with answering(lambda s: s.sendall(HEAD + b"x"), context) as url, pytest.raises(Broken) as failure:
+        body(url, HttpClient(Trust(verify=False)))
+    assert failure.value.transient
+
+
+def test_a_busy_server_says_when_to_come_back(server: FileServer) -> None:
+    server.routes["/f"] = Answer(b"later", 503, (("Retry-After", "7"),))
+    with pytest.raises(Busy) as failure:
+        HttpClient().send_patiently(Request(url=f"{server.url}/f"))
+    assert (failure.value.status, failure.value.retry_after, failure.value.body) == (503, 7, b"later")
+    assert HttpClient().send(Request(url=f"{server.url}/f")).status == 503
+
+
+def test_a_body_has_a_limit(server: FileServer) -> None:
+    server.routes["/f"] = Answer(b"x" * 10_001)
+    with pytest.raises(BadAnswer, match="more than 10000 bytes"):
+        body(f"{server.url}/f")
+
+
+# -- servers that drip ---------------------------------------------------------------------------------------------
+
+
+def dripping(text: bytes, pause: float, at_once: bytes = b"") -> Serve:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(at_once)
+        for byte in text:
+            time.sleep(pause)
+            connection.sendall(bytes([byte]))
+
+    return serve
+
+
+@pytest.mark.parametrize("serve", [dripping(HEAD, 1.2), dripping(b"x" * 1000, 1.2, HEAD)], ids=["head", "body"])
+def test_an_answer_that_drips_is_given_up(serve: Serve) -> None:
+    with answering(serve) as url, pytest.raises(Broken, match=r"\d+ bytes? in \d+ s are too slow$") as failure:
+        body(url, HttpClient(timeouts=Timeouts(slow=1)))
+    assert failure.value.transient
+
+
+def test_a_slow_but_steady_answer_is_not() -> None:
+    short = HEAD.replace(b"1000", b"12")
+    with answering(dripping(b"x" * 12, 0.2, short)) as url:
+        assert body(url, HttpClient(timeouts=Timeouts(slow=1))) == b"x" * 12
+
+
+def test_a_slow_reader_is_not() -> None:
+    with answering(lambda s: s.sendall(HEAD + b"x" * 1000)) as url:
+        response = HttpClient(timeouts=Timeouts(slow=0.1)).send(Request(url=url))
+        first = response.read(1)
+        time.sleep(0.3)
+        assert first + response.read(10_000) == b"x" * 1000
+
+
+def test_a_server_that_sends_nothing_is_given_up(server: FileServer) -> None:
+    with answering(lambda s: time.sleep(1)) as url, pytest.raises(Broken, match="timed out") as failure:
+        body(url, HttpClient(timeouts=Timeouts(read=0.2)))
+    assert failure.value.transient
