@@ -15,26 +15,26 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from builder.builds.options import BuildOptions, BuildResult, SecretSource, SshSource
-from builder.engine.events import AnyEvent, Emit
+from builder.build.options import BuildOptions, BuildResult, SecretSource, SshSource
 from builder.errors import BuilderError, UsageError
 from builder.platforms import host_platform, parse_platform
 from builder.reference import Reference
+from builder.solver.events import AnyEvent, Emit
 
 if TYPE_CHECKING:
-    from builder.builds.session import BuildSession, Tools
+    from builder.build.run import BuildSession, Tools
     from builder.containers.run import RunOptions
-    from builder.engine.intervention import Intervene
     from builder.images.catalog import Catalog
     from builder.images.pull import LayerSource
     from builder.images.summary import HistoryRow, ImageSummary, RemovedImage
-    from builder.inspecting.inspector import Inspector
+    from builder.inspection.inspector import Inspector
     from builder.lint.report import Report
     from builder.plan.outline import Outline
     from builder.plan.targets import Targets
     from builder.registry.access import RegistryAccess
     from builder.registry.settings import RegistrySettings
     from builder.sandbox.container import Output, Sandbox
+    from builder.solver.intervention import Intervene
     from builder.store import Store
     from builder.store.builds import Build
     from builder.store.fsck import Finding
@@ -104,19 +104,19 @@ class Builder:
 
     def _session(self, options: BuildOptions, on_event: Emit | None = None,
                  on_failure: Intervene | None = None) -> BuildSession:
-        from builder.builds.session import BuildSession
+        from builder.build.run import BuildSession
 
         return BuildSession(self._tools(), options, on_event, on_failure)
 
     def _tools(self) -> Tools:
-        from builder.builds.session import Tools
+        from builder.build.run import Tools
 
         return Tools(self.store, self._open_sandbox, self.registries, self._layers())
 
     @property
     def inspector(self) -> Inspector:
         """Looks into steps of recorded builds, and forecasts builds."""
-        from builder.inspecting.inspector import Inspector
+        from builder.inspection.inspector import Inspector
 
         return Inspector(self._tools())
 
@@ -135,7 +135,7 @@ class Builder:
 
         What targets share is read, run and kept once. Raises BuilderError; what had been built stays in the cache.
         """
-        from builder.builds.several import SeveralBuilds
+        from builder.build.several import SeveralBuilds
 
         return SeveralBuilds(self._tools(), targets, on_event).run()
 
@@ -160,7 +160,7 @@ class Builder:
     def print_build(self, options: BuildOptions, what: str) -> str:
         """The value between two rooms as text: `ast`, `plan` or `keys`. Nothing is run."""
         if what == "keys":
-            from builder.inspecting.forecast import key_lines
+            from builder.inspection.forecast import key_lines
 
             return "".join(key_lines(forecast) for forecast in self.inspector.forecast(options))
         session = self._session(options)
@@ -225,7 +225,7 @@ class Builder:
     def import_image(self, archive: BinaryIO, *, tag: str = "", changes: tuple[str, ...] = (), message: str = "",
                      platform: str = "") -> str:
         """An image of one layer from the (packed) tar of a file system; its id. `changes` are instructions."""
-        from builder.builds.changes import apply_changes
+        from builder.build.configchanges import apply_changes
         from builder.images.importing import import_rootfs
 
         name = str(Reference.parse(tag).with_default_tag()) if tag else ""
@@ -235,14 +235,14 @@ class Builder:
 
     def pull(self, image: str, *, platform: str = "", on_event: Emit | None = None) -> ImageSummary:
         """Brings an image into the store. Raises RegistryError, ImageError."""
-        from builder.builds.transfers import pull
+        from builder.images.byname import pull
 
         return pull(self.store, self.registries, self._layers(), self.catalog, image,
                     parse_platform(platform) if platform else host_platform(), on_event)
 
     def push(self, image: str, on_event: Emit | None = None) -> str:
         """Sends an image to the registry in its name; the manifest's digest. Raises RegistryError, ImageError."""
-        from builder.builds.transfers import push
+        from builder.images.byname import push
 
         return push(self.store, self.registries, self._layers(), self.catalog, image, on_event)
 
@@ -252,10 +252,10 @@ class Builder:
 
         `note` receives a remark for people: why the container has no network.
         """
-        from builder.builds.transfers import layers_of
         from builder.containers.run import run_image
-        from builder.engine.networks import Networks
+        from builder.images.byname import layers_of
         from builder.plan.vertices import Network
+        from builder.solver.networkmodes import Networks
 
         networks = Networks(note)
         wanted = parse_platform(platform) if platform else host_platform()

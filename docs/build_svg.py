@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from builder.engine.events import (
+from builder.solver.events import (
     AnyEvent,
     VertexCached,
     VertexDone,
@@ -18,8 +18,8 @@ from builder.engine.events import (
     VertexProgress,
     VertexStarted,
 )
+from builder.ui.buildstate import Trace
 from builder.ui.colors import Palette
-from builder.ui.trace import Trace
 from builder.ui.tty import frame
 
 COLUMNS, CHARACTER, LINE, MARGIN = 96, 8.4, 19, 14

@@ -14,7 +14,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "builder"
 ROOMS = ("layer", "context", "export", "inspecting", "engine", "images", "remotecache", "containers",
-         "sandbox/copying.py")
+         "sandbox/nooverlay.py")
 
 BY_PATH = frozenset({
     "access", "chdir", "chmod", "chown", "fwalk", "getxattr", "lchmod", "lchown", "link", "listdir", "listxattr",
@@ -72,25 +72,25 @@ HARMLESS = {
         "open(path, 'rb')": SCRATCH, "open(path, 'wb')": SCRATCH, "os.path.exists(path)": SCRATCH,
         "os.unlink(path)": SCRATCH, "shutil.copyfileobj(stream, file)": "two open files",
     },
-    "engine/busyfiles.py": {"os.mkdir(folder)": SCRATCH},
-    "engine/logs.py": {"open(path, 'ab', buffering=0)": OWN},
-    "engine/ops/mounts.py": {
+    "solver/busyfiles.py": {"os.mkdir(folder)": SCRATCH},
+    "solver/steplogs.py": {"open(path, 'ab', buffering=0)": OWN},
+    "solver/ops/execmounts.py": {
         "os.chmod(path, mode)": TOP, "os.chown(path, uid, gid)": TOP, "os.path.exists(socket)": USER,
     },
-    "export/destination.py": {
+    "images/outfile.py": {
         "os.path.exists(dest)": USER, "os.path.isdir(dest)": USER,
         "os.path.isdir((parent := os.path.dirname(os.path.realpath(dest))))": USER, "os.path.realpath(dest)": USER,
     },
-    "export/files.py": {"os.stat(path)": TOP},
-    "export/layout.py": {
+    "images/rootfs.py": {"os.stat(path)": TOP},
+    "images/tarball.py": {
         "open(self._store.blob_path(digest), 'rb', buffering=0)": OWN,
     },
-    "export/packing.py": {"open(staged.path, 'wb')": OWN},
-    "export/push.py": {"open(store.blob_path(blob.digest), 'rb', buffering=0)": OWN},
+    "images/layerblobs.py": {"open(staged.path, 'wb')": OWN},
+    "images/push.py": {"open(store.blob_path(blob.digest), 'rb', buffering=0)": OWN},
     "images/load.py": {"open(store.blob_path(digest), 'rb')": OWN},
-    "inspecting/shell.py": {"os.path.realpath(build.context)": USER},
+    "inspect/shell.py": {"os.path.realpath(build.context)": USER},
     "layer/comparing.py": {"os.open(one, DIRECTORY)": TOP, "os.open(other, DIRECTORY)": TOP},
-    "layer/copying.py": {
+    "layer/copylayer.py": {
         "os.makedirs(os.path.dirname(path), exist_ok=True)": SCRATCH,
         "open(path, 'x', encoding='utf-8', errors='surrogateescape', newline='')": SCRATCH,
     },
@@ -102,7 +102,7 @@ HARMLESS = {
     "layer/memberpaths.py": {"os.open(root_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)": TOP},
     "layer/view.py": {"open('/proc/self/uid_map', encoding='ascii')": KERNEL},
     "layer/walk.py": {"os.open(layer_dir, DIRECTORY)": TOP},
-    "sandbox/copying.py": {
+    "sandbox/nooverlay.py": {
         "os.mkdir(copies_dir, 448)": SCRATCH, "os.mkdir(top_dir, 493)": SCRATCH,
         "os.open(mount.source, os.O_PATH)": USER,
     },

@@ -32,7 +32,7 @@ from builder.bake.target import Group, Target
 from builder.golang.size import bytes_size, parse_size
 
 if TYPE_CHECKING:
-    from builder.bake.files import BakeFile
+    from builder.bake.bakefiles import BakeFile
 
 
 

@@ -18,7 +18,7 @@ import msgspec
 from builder.bake import variables
 from builder.bake.budget import MAX_TARGETS, Budget, LimitExceeded
 from builder.bake.errors import BakeError, ExpressionError, UnknownName
-from builder.bake.evaluate import LocalScope, Scope, evaluate
+from builder.bake.evaluator import LocalScope, Scope, evaluate
 from builder.bake.fields import GROUP_FIELDS, TARGET_FIELDS, Field
 from builder.bake.functions import standard_functions
 from builder.bake.syntax import Attribute, Block, Body, Call, TupleExpression, Variable

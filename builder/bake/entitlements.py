@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from builder.bake.buildflags import check_values, dockerfile_path
 from builder.bake.errors import BakeError
-from builder.bake.flags import check_values, dockerfile_path
 from builder.bake.overrides import Override
-from builder.bake.remote import LOCAL, is_remote
+from builder.bake.remotefiles import LOCAL, is_remote
 from builder.bake.target import Target
-from builder.builds.world import LAYOUT, LINK, layout_folder
+from builder.build.resolver import LAYOUT, LINK, layout_folder
 from builder.errors import UsageError
 
 _SPECIAL = (LINK, "docker-image://", "container-image://")

@@ -9,7 +9,7 @@ import msgspec
 
 from builder.bake.entries import fields_of
 from builder.bake.errors import BakeError, ExpressionError
-from builder.bake.evaluate import Scope, evaluate
+from builder.bake.evaluator import Scope, evaluate
 from builder.bake.real import parse
 from builder.bake.syntax import Block, Body, Expression
 from builder.bake.types import ANY, Type, convert, parse_type

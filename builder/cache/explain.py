@@ -1,6 +1,6 @@
 """Why a key was not found: how its parts differ from those of an earlier attempt at the same step, in words.
 
-Which attempts are at the same step is for others to say: `builder.engine.history` for builds on this machine.
+Which attempts are at the same step is for others to say: `builder.solver.pastbuilds` for builds on this machine.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from builder.cli.excerpt import docker_excerpt
-from builder.engine.events import WarningRaised
+from builder.solver.events import WarningRaised
+from builder.ui.buildstate import warning_text
 from builder.ui.colors import Palette, paint
 from builder.ui.text import printable
-from builder.ui.trace import warning_text
 
 
 def summary(warnings: Sequence[WarningRaised], palette: Palette, *, debug: bool) -> str:

@@ -16,7 +16,7 @@ from builder.ui.units import human_size
 
 if TYPE_CHECKING:
     from builder.api import BuildOptions
-    from builder.inspecting.forecast import Forecast, Prediction
+    from builder.inspection.forecast import Forecast, Prediction
 
 WOULD_RUN = 1
 """The exit status with --exit-code when something would run, be fetched, or may be."""

@@ -6,14 +6,14 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.engine.networks import StepNetwork
-from builder.engine.ops.etcfiles import etc_files
-from builder.engine.ops.run import DEFAULT_PATH
 from builder.errors import ImageError
 from builder.layer.users import resolve_user
 from builder.layer.view import MergedView
 from builder.oci import ImageConfig
 from builder.sandbox.container import Bind, Container, ContainerMount, Exit, Output, Overlay, Sandbox
+from builder.solver.networkmodes import StepNetwork
+from builder.solver.ops.etcfiles import etc_files
+from builder.solver.ops.exec import DEFAULT_PATH
 from builder.store import Store
 from builder.store.layers import LayerId
 

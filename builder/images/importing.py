@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from builder.export.image import Assembler, ImageSource
-from builder.export.outputs import ImageOptions
 from builder.golang.times import rfc3339
+from builder.images.assemble import Assembler, ImageSource
+from builder.images.outputs import ImageOptions
 from builder.images.pull import LayerSource
 from builder.layer.decompress import ByteSource
 from builder.layer.unpack import on_chown_error, unpack_layer

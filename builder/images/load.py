@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.errors import ImageError
-from builder.export.documents import manifest_bytes
-from builder.export.layout import blob_name
+from builder.images.documents import manifest_bytes
 from builder.images.errors import NotAnImage
 from builder.images.manifest import MAX_DEPTH, find_platform, is_attestation, manifest_type
+from builder.images.tarball import blob_name
 from builder.layer.decompress import ByteSource, decompressor
 from builder.layer.tarread import TarReader
 from builder.oci import (

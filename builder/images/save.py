@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from builder.export.layout import IMAGE_NAME, REF_NAME, write_archive
 from builder.images.errors import NotInStore
 from builder.images.manifest import find_platform
 from builder.images.origins import blob_fetcher
 from builder.images.pull import LayerSource
+from builder.images.tarball import IMAGE_NAME, REF_NAME, write_archive
 from builder.oci import INDEX_TYPES, Descriptor, Platform, decode_index
 from builder.platforms import host_platform
 from builder.reference import Reference

@@ -9,7 +9,7 @@ import msgspec
 
 from builder.lint import practices
 from builder.lint.rules import Rule
-from builder.lint.shell import ShellCommand
+from builder.lint.shellcommands import ShellCommand
 
 Problem = tuple[Rule, tuple[str, ...]]
 """A rule and the facts of its message."""

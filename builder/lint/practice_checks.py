@@ -13,7 +13,7 @@ from builder.lint import practices
 from builder.lint.linter import Linter
 from builder.lint.packages import Problem, RunContext, package_problems
 from builder.lint.rules import Rule
-from builder.lint.shell import ShellCommand, commands_in
+from builder.lint.shellcommands import ShellCommand, commands_in
 
 _POSIX_SHELLS = frozenset({"ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"})
 _ARCHIVE = re.compile(r"\.(?:tar|tar\.\w+|t[gbxz]z2?|tzst|gz|bz2|xz|zst)$", re.IGNORECASE)

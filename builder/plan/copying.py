@@ -92,7 +92,7 @@ class CopyPlanner:
     def _remote(self, path: str) -> v.SourceGit | v.SourceHttp | None:
         if "://" not in path and "@" not in path:
             return None
-        from builder.plan.remote import remote_source
+        from builder.plan.addremote import remote_source
 
         return remote_source(self._instruction, path, self._checksum)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.oci import ContainerConfig
-from builder.plan.options import ImageSettings
+from builder.plan.planoptions import ImageSettings
 
 
 def inherited(config: ContainerConfig, settings: ImageSettings) -> ContainerConfig:

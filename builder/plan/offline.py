@@ -18,8 +18,8 @@ from builder.lint.practice_checks import check_practices
 from builder.lint.report import Report
 from builder.lint.rules import Finding
 from builder.oci import ContainerConfig, Descriptor, DiffID, Digest, ImageConfig, MediaType, Platform, RootFS
-from builder.plan.options import NamedContext, PlanOptions
 from builder.plan.planner import plan
+from builder.plan.planoptions import NamedContext, PlanOptions
 from builder.plan.scope import DEFAULT_PATH
 from builder.plan.vertices import FromStore, ResolvedImage
 from builder.platforms import host_platform

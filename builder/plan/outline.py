@@ -14,8 +14,8 @@ from builder.language import instructions as i
 from builder.language.instructions import Dockerfile
 from builder.language.words import Words
 from builder.lint.linter import Linter
-from builder.plan.options import PlanOptions, World
 from builder.plan.planner import Planner
+from builder.plan.planoptions import PlanOptions, World
 from builder.plan.scope import TextBudget, platform_args
 from builder.plan.stages import StageNode
 from builder.plan.vertices import CacheMount, SecretMount, SshMount

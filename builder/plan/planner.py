@@ -20,10 +20,10 @@ from builder.oci import ContainerConfig, ImageConfig, Platform
 from builder.plan import vertices as v
 from builder.plan.copying import CopyPlanner
 from builder.plan.errors import BlankBaseName, NoStages, PlanError, UnknownTarget
-from builder.plan.graph import GraphBuilder, reached
+from builder.plan.graphbuilder import GraphBuilder, reached
 from builder.plan.imagesettings import inherited, with_settings
 from builder.plan.metadata import MetadataPlanner
-from builder.plan.options import ContextTree, EmptyTree, PlanOptions, World
+from builder.plan.planoptions import ContextTree, EmptyTree, PlanOptions, World
 from builder.plan.running import RunPlanner
 from builder.plan.scope import DEFAULT_PATH, Scope, TextBudget, platform_args
 from builder.plan.sourcenames import SourceNames

@@ -12,8 +12,8 @@ from builder.golang.times import rfc3339
 from builder.language.instructions import Statement
 from builder.lint.linter import Linter
 from builder.oci import ContainerConfig, History
-from builder.plan.graph import GraphBuilder
-from builder.plan.options import PlanOptions, World
+from builder.plan.graphbuilder import GraphBuilder
+from builder.plan.planoptions import PlanOptions, World
 from builder.plan.scope import Scope
 from builder.plan.stages import StageGraph, StageNode
 from builder.plan.vertices import AnyOp, SourceContext

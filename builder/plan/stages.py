@@ -14,7 +14,7 @@ from builder.language.instructions import Copy, Dockerfile, Onbuild, Run, Stage,
 from builder.language.runmounts import mount_from
 from builder.oci import ContainerConfig, History, Platform
 from builder.plan.errors import CircularDependency, EndlessTriggers, InvalidStageIndex
-from builder.plan.options import NamedContext
+from builder.plan.planoptions import NamedContext
 from builder.plan.scope import Scope
 from builder.plan.vertices import Mount, Plan, ResolvedImage
 from builder.source import Location, Span

@@ -13,9 +13,9 @@ from typing import BinaryIO
 import msgspec
 
 from builder.sandbox.apparmor import chosen_profile
+from builder.sandbox.attachment import Session, SetupFailed
 from builder.sandbox.container import Container, Exit, Output
 from builder.sandbox.launch import SpawnerProcess
-from builder.sandbox.session import Session, SetupFailed
 
 
 class BuiltinSandbox:
@@ -40,7 +40,7 @@ class BuiltinSandbox:
                 if not error.overlay_refused or not container.root.work:
                     raise
                 self._say_that_it_copies(error)
-        from builder.sandbox.copying import run_copied
+        from builder.sandbox.nooverlay import run_copied
 
         return run_copied(lambda plain: self._run(plain, output, stdin), container, userxattr=self._userxattr)
 

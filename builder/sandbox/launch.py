@@ -11,8 +11,8 @@ import os
 import sys
 import threading
 
+from builder.sandbox.attachment import RuntimeDied, Session
 from builder.sandbox.container import Exit
-from builder.sandbox.session import RuntimeDied, Session
 
 _SOCKET_FD = 3
 _CHUNK = 1 << 24

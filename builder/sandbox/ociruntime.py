@@ -15,11 +15,11 @@ from typing import BinaryIO
 import msgspec
 
 from builder.errors import SandboxError
+from builder.sandbox.attachment import LOG_STREAM, Session, SetupFailed
 from builder.sandbox.container import Container, Exit, Output
 from builder.sandbox.launch import SpawnerProcess
 from builder.sandbox.runtime import host
 from builder.sandbox.runtime.bundle import NETWORK
-from builder.sandbox.session import LOG_STREAM, Session, SetupFailed
 
 _MISSING = re.compile(r'exec: ".*": (executable file not found in \$PATH|stat .*: (no such file|not a dir))')
 _REFUSED = re.compile(r'exec: ".*": (permission denied|is a directory)')

@@ -16,7 +16,8 @@ import msgspec
 from builder.rooted.removing import remove_path
 from builder.sandbox import apparmor, rootless
 from builder.sandbox.ociruntime import is_hybrid
-from builder.sandbox.runtime import cgroups, host, kernel, landlock, overlay, seccomp
+from builder.sandbox.runtime import cgroups, host, kernel, landlock, seccomp
+from builder.sandbox.runtime import overlaymount as overlay
 from builder.sandbox.runtime.spawnergroup import usual_task_limit
 from builder.sandbox.runtime.system import can_limit_tasks
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from builder.sandbox.apparmor import chosen_profile
 from builder.sandbox.container import Container, Rlimit
-from builder.sandbox.runtime import facts, syscalls, system
+from builder.sandbox.runtime import allowed as syscalls
+from builder.sandbox.runtime import facts, system
 from builder.sandbox.runtime.spawnergroup import usual_task_limit
 
 _GUARDED = ["nosuid", "noexec", "nodev"]

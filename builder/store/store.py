@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from builder.hashing import blake2b
 from builder.store.builds import Builds
+from builder.store.cachemounts import Mounts
 from builder.store.images import Images
 from builder.store.layout import open_layout, write_file
 from builder.store.locks import Lock, named_lock
-from builder.store.mounts import Mounts
 from builder.store.records import Records
 from builder.store.state import reporting_full_disk
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from builder.engine.events import AnyEvent, VertexNamed, WarningRaised
+from builder.solver.events import AnyEvent, VertexNamed, WarningRaised
+from builder.ui.buildstate import Item, Trace, TracedVertex, error_tail, warning_text, without_escapes
 from builder.ui.progress import Output
-from builder.ui.trace import Item, Trace, TracedVertex, error_tail, warning_text, without_escapes
 from builder.ui.units import progress_size
 
 _FLOOR_SECONDS = 5.0

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Protocol, TextIO
 
-from builder.engine.events import AnyEvent
+from builder.solver.events import AnyEvent
 from builder.ui.text import visible
 
 MODES = ("auto", "none", "plain", "quiet", "rawjson", "tty")

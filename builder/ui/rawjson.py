@@ -7,10 +7,10 @@ from typing import TextIO
 
 import msgspec
 
-from builder.engine import events
 from builder.golang.times import rfc3339
+from builder.solver import events
+from builder.ui.buildstate import warning_text
 from builder.ui.progress import Output
-from builder.ui.trace import warning_text
 
 
 class _Vertex(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from builder.bake.bakefiles import BakeFile, parse_files
 from builder.bake.composeshape import InvalidCompose
-from builder.bake.files import BakeFile, parse_files
 
 
 @pytest.mark.parametrize(("text", "complaint"), [

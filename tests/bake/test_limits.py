@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from builder.bake.bakefiles import BakeFile, parse_files
 from builder.bake.budget import LimitExceeded
 from builder.bake.definition import resolve
 from builder.bake.errors import BakeError
-from builder.bake.files import BakeFile, parse_files
 from builder.bake.hcl import parse_hcl
-from builder.bake.selection import select
+from builder.bake.inheritance import select
 from builder.cli.main import main
 from builder.source import Source
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from builder.bake.bakefiles import BakeFile, parse_files
 from builder.bake.errors import BakeError
-from builder.bake.files import BakeFile, parse_files
-from builder.bake.selection import Selection, select
+from builder.bake.inheritance import Selection, select
 
 
 def selected(text: str, name: str) -> Selection:

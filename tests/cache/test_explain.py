@@ -8,7 +8,7 @@ import pytest
 
 from builder.cache.explain import Attempt, Earlier, explain, nearest
 from builder.cache.key import Parts, key_of
-from builder.cache.records import Cache
+from builder.cache.stepcache import Cache
 from builder.store import Store
 
 SHELL = ["/bin/sh", "-c"]

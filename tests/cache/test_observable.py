@@ -13,7 +13,7 @@ import pytest
 
 from builder.cache.key import key_of, kind_of, op_parts
 from builder.plan import vertices as v
-from builder.plan.options import RunSettings
+from builder.plan.planoptions import RunSettings
 from builder.sandbox.container import Container
 
 MOUNTS: tuple[v.Mount, ...] = (

@@ -13,7 +13,7 @@ from builder.cli.build_options import NotSupported
 from builder.cli.pflag import Kind
 from builder.cli.refused_flags import ONLY, REASONS
 from builder.errors import UsageError
-from builder.export.outputs import OutputType, parse_output
+from builder.images.outputs import OutputType, parse_output
 from tests.cli.test_build_options import options
 
 NOTHING_TO_CHOOSE = {

@@ -20,7 +20,7 @@ BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
     "builder.cli.commands.build", "builder.cli.build_flags", "builder.cli.buildah_flags", "builder.cli.diagnostics",
     "builder.cli.kaniko_flags", "builder.cli.refused_flags", "builder.cli.registry_flags",
     "builder.cli.excerpt", "builder.cli.values", "builder.golang.csv", "builder.golang.tabwriter",
-    "builder.engine", "builder.engine.events", "builder.oci",
+    "builder.solver", "builder.solver.events", "builder.oci",
     "builder.reference", "builder.ui", "builder.ui.colors", "builder.ui.progress", "builder.ui.text",
     "builder.ui.units",
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.engine import events
+from builder.solver import events
 from builder.ui.plain import Plain
 from builder.ui.text import visible
 from builder.ui.tty import Live

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry.conftest import mini, no_credentials, registry  # noqa: F401
+from registry.conftest import certificate, mini, no_credentials, registry  # noqa: F401
 
 from builder.images.pull import LayerSource
 from builder.images.resolve import Resolver

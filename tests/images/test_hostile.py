@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from registry.servers import Handler, MiniRegistry, sha
 
-from builder.builds.transfers import pull
 from builder.errors import BuilderError
+from builder.images.byname import pull
 from builder.images.catalog import Catalog
 from builder.images.origins import neighbours
 from builder.images.pull import LayerSource

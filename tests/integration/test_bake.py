@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from builder.api import Builder, BuildOptions
-from builder.engine.events import AnyEvent, VertexCached, VertexNamed, VertexStarted
 from builder.errors import UsageError
+from builder.solver.events import AnyEvent, VertexCached, VertexNamed, VertexStarted
 from tests.integration.conftest import Command
 
 

@@ -16,16 +16,16 @@ from typing import Any
 
 from builder.context.fingerprints import Sha256Digests
 from builder.context.local import LocalContext
-from builder.engine.lineage import selection_of
 from builder.errors import BuilderError
-from builder.layer.copying import plan_copy
+from builder.layer.copylayer import plan_copy
 from builder.layer.overlay import make_whiteout, set_opaque
 from builder.layer.resolution import TooManyLinks, canonical
 from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
 from builder.plan.vertices import BindMount, Copy, CopySource
 from builder.rooted import resolving
-from builder.sandbox.runtime.overlay import Mounter, appends_lowers
+from builder.sandbox.runtime.overlaymount import Mounter, appends_lowers
+from builder.solver.lineage import selection_of
 from tests.layer import link_model
 from tests.layer.trees import dump_tree
 

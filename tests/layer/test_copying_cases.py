@@ -10,7 +10,7 @@ import pytest
 
 from builder.context.local import LocalContext
 from builder.errors import BuilderError
-from builder.layer.copying import CopyPlan, MkdirPlan, plan_copy, plan_mkdir
+from builder.layer.copylayer import CopyPlan, MkdirPlan, plan_copy, plan_mkdir
 from builder.layer.view import MergedView
 from builder.plan.vertices import Copy
 from tests.layer.copy_cases import BASE, BASE_MTIME, CONTEXT, CONTEXT_MTIME, case_names, ops, read_case

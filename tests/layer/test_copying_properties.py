@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from builder.context.fingerprints import Sha256Digests
 from builder.context.local import LocalContext
 from builder.errors import ContextError
-from builder.layer.copying import CopyPlan, plan_copy
+from builder.layer.copylayer import CopyPlan, plan_copy
 from builder.layer.pack import pack
 from builder.layer.resolution import canonical
 from builder.layer.view import MergedView

@@ -14,13 +14,13 @@ import pytest
 
 from builder.context.fingerprints import Sha256Digests
 from builder.context.local import LocalContext
-from builder.engine.lineage import selection_of
 from builder.errors import BuilderError
 from builder.layer.copyfile import CHANGED, SourceChanged
-from builder.layer.copying import plan_copy
+from builder.layer.copylayer import plan_copy
 from builder.layer.view import MergedView
 from builder.oci import BlobForm, Compression
 from builder.plan.vertices import BindMount, Copy, CopySource
+from builder.solver.lineage import selection_of
 from tests.layer.link_fuzz import SECRET, Model, check_round, digest, fill
 from tests.layer.trees import dump_tree
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from builder.context.local import LocalContext
-from builder.engine.lineage import words_taken
 from builder.layer.selection import select
 from builder.layer.sent import NothingSent, is_sent
 from builder.oci import ImageConfig, Platform
 from builder.plan.vertices import BindMount, Copy, CopySource, Plan, Run, SourceContext, Vertex
+from builder.solver.lineage import words_taken
 from tests.layer.trees import make_tree
 
 CONTEXT = """

@@ -11,7 +11,7 @@ import pytest
 
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import LocalContext
-from builder.layer.copying import plan_copy
+from builder.layer.copylayer import plan_copy
 from builder.plan.vertices import Copy, CopySource
 from tests.context.test_fingerprints import Saved, later
 

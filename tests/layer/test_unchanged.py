@@ -10,7 +10,7 @@ import pytest
 
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import LocalContext
-from builder.layer.copying import CopyPlan, plan_copy
+from builder.layer.copylayer import CopyPlan, plan_copy
 from builder.layer.view import MergedView
 from builder.plan.vertices import Copy, CopySource
 from tests.layer.trees import dump_tree, make_tree

@@ -13,8 +13,8 @@ from builder.language.parser import parse
 from builder.lint.linter import LintConfig, Linter
 from builder.lint.report import Report
 from builder.oci import Descriptor, Digest, ImageConfig, MediaType, Platform
-from builder.plan.options import NamedContext, PlanOptions
 from builder.plan.planner import plan
+from builder.plan.planoptions import NamedContext, PlanOptions
 from builder.plan.vertices import FromStore, ResolvedImage
 from builder.reference import Reference
 from builder.source import Source, Span

@@ -15,8 +15,8 @@ import time
 import traceback
 from collections.abc import Callable
 
-from builder.bake.files import BakeFile, parse_files
-from builder.bake.selection import select
+from builder.bake.bakefiles import BakeFile, parse_files
+from builder.bake.inheritance import select
 from builder.errors import BuilderError
 from tests.plan.test_plan import DEBIAN, planned
 

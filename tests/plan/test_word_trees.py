@@ -48,7 +48,7 @@ import sys
 import msgspec
 from builder.language.instructions import Dockerfile
 from builder.lint.linter import LintConfig, Linter
-from builder.plan.options import PlanOptions
+from builder.plan.planoptions import PlanOptions
 from builder.plan.planner import plan
 from tests.plan.test_plan import AMD64, DEBIAN, OneImage, decode_config, json
 dockerfile = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Dockerfile)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from builder.api import Builder
-from builder.builds.options import BuildOptions
+from builder.build.options import BuildOptions
 from builder.context.fingerprints import Sha256Digests
 from builder.context.local import LocalContext
-from builder.engine.portable import portable_steps
 from builder.plan.vertices import SourceContext
+from builder.solver.portable import portable_steps
 
 DOCKERFILE = """\
 FROM scratch AS tools

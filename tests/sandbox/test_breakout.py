@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.sandbox.session import SetupFailed
+from builder.sandbox.attachment import SetupFailed
 from tests.sandbox.conftest import Runner
 from tests.sandbox.test_rootless import Rootless, open_folder, subordinate
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from builder.sandbox.apparmor import NoAppArmor, UnknownAppArmorProfile, check_profile, default_profile
-from builder.sandbox.session import SetupFailed
+from builder.sandbox.attachment import SetupFailed
 from builder.sandbox.spec import oci_config
 from tests.sandbox.conftest import Runner
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from builder.sandbox import open_sandbox
+from builder.sandbox.attachment import SetupFailed
 from builder.sandbox.container import Container, Overlay
 from builder.sandbox.runtime import kernel
 from builder.sandbox.runtime.host import permitted_capabilities
-from builder.sandbox.session import SetupFailed
 from tests.sandbox.conftest import Runner
 
 pytestmark = pytest.mark.root

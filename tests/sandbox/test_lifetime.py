@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from builder.sandbox import open_sandbox
-from builder.sandbox.session import RuntimeDied
+from builder.sandbox.attachment import RuntimeDied
 from tests.sandbox.conftest import Runner
 
 pytestmark = pytest.mark.root

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from builder.sandbox.attachment import SetupFailed
 from builder.sandbox.runtime.spawnergroup import usual_task_limit
-from builder.sandbox.session import SetupFailed
 from tests.sandbox.conftest import Runner
 
 pytestmark = pytest.mark.root

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.sandbox.attachment import SetupFailed
 from builder.sandbox.container import Bind, ContainerMount, File, Overlay, OverlayMount, Socket, Tmpfs
-from builder.sandbox.session import SetupFailed
 from tests.sandbox.conftest import Runner
 
 pytestmark = pytest.mark.root

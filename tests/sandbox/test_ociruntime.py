@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from builder.sandbox import open_sandbox
+from builder.sandbox.attachment import SetupFailed
 from builder.sandbox.container import Bind, Container, File, Overlay, OverlayMount, Rlimit, Sandbox, Tmpfs
 from builder.sandbox.ociruntime import RuntimeNotFound, RuntimeUnsuitable, is_hybrid
 from builder.sandbox.runtime import facts
-from builder.sandbox.session import SetupFailed
 from builder.sandbox.spec import oci_config
 from tests.sandbox.conftest import Ran, Runner
 

@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from builder.sandbox.runtime import seccomp, syscalls
+from builder.sandbox.runtime import allowed as syscalls
+from builder.sandbox.runtime import seccomp
 from tests.sandbox.bpf import run
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0

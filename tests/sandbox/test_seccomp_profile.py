@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builder.sandbox.seccomp.profile import InvalidProfile, load_profile
+from builder.sandbox.seccomp.userprofile import InvalidProfile, load_profile
 
 OWN = f"SCMP_ARCH_{os.uname().machine.upper()}"
 GO_NAME = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)

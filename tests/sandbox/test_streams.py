@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.sandbox.attachment import SetupFailed
 from builder.sandbox.container import Bind, File, Rlimit
-from builder.sandbox.session import SetupFailed
 from tests.sandbox.conftest import PATH, Runner
 
 pytestmark = pytest.mark.root

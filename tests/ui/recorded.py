@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from builder.engine import events
+from builder.solver import events
 
 CASES = sorted(path for path in (Path(__file__).parents[2] / "testdata" / "ui").iterdir() if path.is_dir())
 

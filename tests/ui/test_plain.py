@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.engine import events
+from builder.solver import events
 from builder.source import Location, Source, Span
 from builder.ui.plain import Plain
 from tests.ui.recorded import CASES, events_of

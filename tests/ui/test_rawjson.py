@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from builder.engine.events import BuildStarted, VertexNamed, WarningRaised
+from builder.solver.events import BuildStarted, VertexNamed, WarningRaised
 from builder.source import Location, Source, Span
 from builder.ui.rawjson import RawJson
 from tests.ui.recorded import CASES, events_of

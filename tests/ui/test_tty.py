@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.engine import events
 from builder.golang.tabwriter import cell_width
+from builder.solver import events
+from builder.ui.buildstate import Trace
 from builder.ui.colors import Palette
-from builder.ui.trace import Trace
 from builder.ui.tty import frame
 
 START = 1000.0

@@ -90,7 +90,9 @@ def _argument(value: Value, word: str) -> Value:
 
 @lru_cache
 def standard_functions() -> dict[str, Function]:
-    from builder.bake.functions import collections, encoding, network, numbers, regexes, sets, strings, times, versions
+    from builder.bake.functions import arithmetic as numbers
+    from builder.bake.functions import collections, encoding, network, regexes, sets, strings, versions
+    from builder.bake.functions import timestamps as times
 
     rooms = (numbers, strings, regexes, collections, sets, encoding, times, network, versions)
     return {name: function for room in rooms for name, function in room.FUNCTIONS.items()}

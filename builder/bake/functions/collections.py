@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 
 from builder.bake.errors import ExpressionError
-from builder.bake.evaluate import element, operate
+from builder.bake.evaluator import element, operate
 from builder.bake.functions import Function
 from builder.bake.real import Counted
 from builder.bake.types import ANY, STRING, ListValue, Type, common_type, convert

@@ -11,15 +11,15 @@ import msgspec
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.build import progress_mode, write_findings, write_metadata
 from builder.cli.pflag import Flag, Kind, Values, parse
-from builder.engine.events import AnyEvent, WarningRaised
 from builder.errors import BuilderError, UsageError
+from builder.solver.events import AnyEvent, WarningRaised
 from builder.ui.progress import open_progress
 
 if TYPE_CHECKING:
     from builder.api import BuildOptions
-    from builder.bake.files import BakeFile
-    from builder.bake.remote import Place
-    from builder.bake.selection import Selection
+    from builder.bake.bakefiles import BakeFile
+    from builder.bake.inheritance import Selection
+    from builder.bake.remotefiles import Place
     from builder.bake.target import Target
 
 FLAGS = (
@@ -49,9 +49,9 @@ _CALLS = {"check": "lint"}
 
 
 def run(invocation: Invocation) -> int:
-    from builder.bake.files import parse_files
-    from builder.bake.remote import split_arguments
-    from builder.bake.selection import select
+    from builder.bake.bakefiles import parse_files
+    from builder.bake.inheritance import select
+    from builder.bake.remotefiles import split_arguments
 
     flags = invocation.flags
     mode = progress_mode(flags)
@@ -85,7 +85,7 @@ def run(invocation: Invocation) -> int:
 
 
 def _read_files(invocation: Invocation, place: Place) -> tuple[BakeFile, ...]:
-    from builder.bake.files import read_files
+    from builder.bake.bakefiles import read_files
 
     names = invocation.flags.all("file") or _files_of_environment()
     if not place.url:
@@ -151,7 +151,7 @@ def _check_entitlements(flags: Values, selection: Selection) -> None:
 
 def _options(flags: Values, target: Target) -> BuildOptions:
     """The target as `builder build` would have it. Raises UsageError."""
-    from builder.bake.flags import flags_of
+    from builder.bake.buildflags import flags_of
     from builder.cli.build_flags import FLAGS as BUILD_FLAGS
     from builder.cli.build_options import build_options
 

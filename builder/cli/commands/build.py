@@ -16,8 +16,8 @@ from builder.cli.kaniko_flags import digest_files, id_files
 from builder.cli.pflag import Values, WrongArguments
 from builder.cli.registry_flags import registry_settings
 from builder.cli.values import InvalidValue
-from builder.engine.events import AnyEvent, BuildStarted, WarningRaised
 from builder.errors import BuilderError, UsageError
+from builder.solver.events import AnyEvent, BuildStarted, WarningRaised
 from builder.ui.progress import MODES, open_progress
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def write_findings(findings: list[WarningRaised], debug: bool) -> None:
 
 
 def _write_profile(invocation: Invocation, build: str) -> None:
-    from builder.ui.profile import render
+    from builder.ui.profiletext import render
     from builder.ui.progress import Output
 
     with invocation.open() as builder:

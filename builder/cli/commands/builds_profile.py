@@ -9,7 +9,7 @@ from builder.cli.pflag import Flag, Kind
 
 
 def run(invocation: Invocation) -> int:
-    from builder.ui.profile import render
+    from builder.ui.profiletext import render
 
     with invocation.open() as builder:
         profile = builder.inspector.profile(builder.find_build(*invocation.arguments))

@@ -26,7 +26,7 @@ class NoSuchFile(ImageError):
 
 
 def run(invocation: Invocation) -> int:
-    from builder.inspecting.places import split_path
+    from builder.inspection.steprefs import split_path
 
     first, *paths = invocation.arguments
     if not paths:

@@ -14,7 +14,7 @@ from builder.ui.text import printable
 from builder.ui.units import human_size
 
 if TYPE_CHECKING:
-    from builder.inspecting.takes import ContextFile, ContextListing
+    from builder.inspection.contextfiles import ContextFile, ContextListing
 
 
 def run(invocation: Invocation) -> int:

@@ -10,8 +10,8 @@ from builder.errors import UsageError
 
 
 def run(invocation: Invocation) -> int:
-    from builder.inspecting.graph import graph_of_build, graph_of_forecast
-    from builder.ui.graph import FORMATS, render
+    from builder.inspection.graph import graph_of_build, graph_of_forecast
+    from builder.ui.drawing import FORMATS, render
 
     flags = invocation.flags
     form = flags.text("type", "dot")

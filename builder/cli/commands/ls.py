@@ -18,7 +18,7 @@ from builder.ui.text import printable
 
 
 def run(invocation: Invocation) -> int:
-    from builder.inspecting.places import split_path
+    from builder.inspection.steprefs import split_path
 
     flags = invocation.flags
     first, path = split_path(invocation.arguments[0])

@@ -18,7 +18,7 @@ def run(invocation: Invocation) -> int:
         with invocation.open() as builder:
             builder.save(invocation.arguments, sys.stdout.buffer, platform=platform)
         return 0
-    from builder.export.destination import Destination
+    from builder.images.outfile import Destination
 
     with invocation.open() as builder, Destination(path) as file:
         builder.save(invocation.arguments, file, platform=platform)

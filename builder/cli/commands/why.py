@@ -43,7 +43,7 @@ def asked_for(builder: Builder, invocation: Invocation) -> tuple[Build, tuple[St
     An argument may also be what `builder debug` takes for one step.
     Raises NoSuchPlace, AmbiguousPlace, NoBuilds, BuildMissing.
     """
-    from builder.inspecting.places import find_step, find_steps
+    from builder.inspection.steprefs import find_step, find_steps
 
     wanted = invocation.flags.text("build")
     text = invocation.arguments[0] if invocation.arguments else ""

@@ -10,7 +10,7 @@ import threading
 import time
 
 from builder.sandbox.networks.inside import in_namespace
-from builder.sandbox.resolver import FORWARDER
+from builder.sandbox.resolvconf import FORWARDER
 
 _PORT, _LARGEST, _MOST, _SECONDS = 53, 1 << 16, 256, 10.0
 

@@ -18,7 +18,7 @@ import time
 from builder.sandbox.networks import nftables as nft
 from builder.sandbox.networks.inside import in_new_namespace
 from builder.sandbox.networks.netlink import Links, Route
-from builder.sandbox.resolver import FORWARDER, local_server
+from builder.sandbox.resolvconf import FORWARDER, local_server
 from builder.sandbox.runtime import forwarding
 
 _PREFIX = "builder-"

@@ -17,7 +17,7 @@ from builder.sandbox.networks.guard import guard
 from builder.sandbox.networks.inside import in_namespace
 from builder.sandbox.networks.netlink import Links
 from builder.sandbox.networks.nftables import Table
-from builder.sandbox.resolver import FORWARDER, local_server
+from builder.sandbox.resolvconf import FORWARDER, local_server
 
 _TUN = "/dev/net/tun"
 _START_SECONDS = 5.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from builder.sandbox.runtime import cgroups, facts, kernel, landlock, overlay, seccomp, system
+from builder.sandbox.runtime import cgroups, facts, kernel, landlock, seccomp, system
+from builder.sandbox.runtime import overlaymount as overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

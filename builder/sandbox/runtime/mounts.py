@@ -13,7 +13,7 @@ import os
 
 from builder.rooted import resolving
 from builder.sandbox.runtime import kernel, system
-from builder.sandbox.runtime.overlay import Mounter, StubLayer, lay_ground
+from builder.sandbox.runtime.overlaymount import Mounter, StubLayer, lay_ground
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Tree:
         self.root = root
 
     def _bind_root(self, path: str) -> None:
-        """A root that is a plain directory (see `builder.sandbox.copying`): mount points are made in it."""
+        """A root that is a plain directory (see `builder.sandbox.nooverlay`): mount points are made in it."""
         self.root = kernel.clone_mount(path, recursive=False)
         if self._nodev:
             kernel.set_attributes(self.root, self._nodev)

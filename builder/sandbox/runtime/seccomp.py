@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from builder.sandbox.runtime import syscalls
+from builder.sandbox.runtime import allowed as syscalls
 
 KILL, ERRNO, ALLOW = 0x00000000, 0x00050000, 0x7FFF0000
 _EPERM = ERRNO | 1

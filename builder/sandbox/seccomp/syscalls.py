@@ -1,12 +1,12 @@
 """All system calls by name, for profiles of people's own.
 
-Those that the default profile allows are in `builder.sandbox.runtime.syscalls`; this adds the rest. Source of the
+Those that the default profile allows are in `builder.sandbox.runtime.allowed`; this adds the rest. Source of the
 numbers, and of what x32 has: libseccomp, src/syscalls.csv, for Linux 7.1.
 """
 
 from __future__ import annotations
 
-from builder.sandbox.runtime import syscalls
+from builder.sandbox.runtime import allowed as syscalls
 
 _OTHERS = """
 acct:163,51,89,51 add_key:248,286,217,309 afs_syscall:183,137,, bdflush:,134,,134 bpf:321,357,280,386 break:,17,,
