@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.engine.solving import CONTEXT, Solving, copy, last_layer, layers, plan, run
+from tests.solver.solving import CONTEXT, Solving, copy, last_layer, layers, plan, run
 
 from builder.errors import BuilderError, RunFailed
 from builder.plan import vertices as v
