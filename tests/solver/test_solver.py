@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.solver.solving import CONTEXT, Solving, copy, last_layer, layers, plan, run
 
 from builder.errors import BuilderError, RunFailed
 from builder.plan import vertices as v
 from builder.solver import events
 from builder.store import Store
 from builder.store.builds import Origin, find_build
+from tests.solver.solving import CONTEXT, Solving, copy, last_layer, layers, plan, run
 
 UNKNOWN = "no earlier build of this step"
 
