@@ -110,7 +110,7 @@ def fetch_http(op: SourceHttp, target_dir: str, access: HttpAccess, *, earlier: 
             return _unchanged(earlier, op)
         earlier = None
     try:
-        return _RETRY.call(_Download(op, target_dir, access, earlier).run, Broken)
+        return _RETRY.call(_Download(op, target_dir, access, earlier).run)
     except (Broken, BadAnswer) as error:
         raise DownloadFailed(op.url, str(error)) from error
 
@@ -160,12 +160,13 @@ class _Download:
 
     def _write(self, response: Response, fd: int) -> tuple[Digest, int]:
         expected, size = self._op.checksum, 0
+        is_gzip = response.headers.get("content-encoding", "").lower() == "gzip"
         sha256 = hashlib.sha256()
         algorithm = expected.partition(":")[0] or "sha256"
         pinned = sha256 if algorithm == "sha256" else hashlib.new(algorithm)
         with open(fd, "wb") as file:
             os.fchmod(fd, _MODE)
-            for chunk in response.chunks(_CHUNK, decode=_is_gzip(response)):
+            while chunk := response.read(_CHUNK, decode=is_gzip):
                 if self._access.cancelled is not None and self._access.cancelled.is_set():
                     raise Cancelled("cancelled while downloading")
                 sha256.update(chunk)
@@ -225,10 +226,6 @@ def _unchanged(earlier: HttpFile, op: SourceHttp) -> HttpFile:
 
 def _is_success(status: int) -> bool:
     return 200 <= status < 400 and status != 304
-
-
-def _is_gzip(response: Response) -> bool:
-    return response.headers.get("content-encoding", "").lower() == "gzip"
 
 
 def _is_unchanged(earlier: HttpFile, response: Response) -> bool:

@@ -22,17 +22,6 @@ class Broken(Temporary):
         """Whether the server's certificate was refused."""
 
 
-class Busy(Temporary):
-    """An answer with a status that may pass."""
-
-    def __init__(self, status: int, retry_after: float | None, body: bytes) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
-        self.retry_after = retry_after
-        self.body = body
-        """The start of it."""
-
-
 class BadAnswer(Exception):
     """An answer that is not accepted: a redirect that leads nowhere or to the wrong server, too long a body."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -18,9 +18,8 @@ import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from builder.http.failures import BadAnswer, Broken, Busy, broken
+from builder.http.failures import BadAnswer, Broken, broken
 from builder.http.redirects import is_loopback, origin, redirected
-from builder.http.retry import TRANSIENT, retry_after
 from builder.http.steady import pool_classes
 from builder.http.tls import Trust, tls_options
 from builder.version import __version__
@@ -73,17 +72,11 @@ class Response:
         self.url = url
         """The one that answered, after redirects."""
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, *, decode: bool = False) -> bytes:
+        """The next bytes, "" at the end; with `decode`, always or never, without its Content-Encoding."""
         try:
-            return self._raw.read(size)
+            return self._raw.read(size, decode_content=decode)
         except (HTTPError, OSError) as error:
-            raise broken(error) from error
-
-    def chunks(self, size: int, *, decode: bool) -> Iterator[bytes]:
-        """The whole body; with `decode` without its Content-Encoding."""
-        try:
-            yield from self._raw.stream(size, decode_content=decode)
-        except HTTPError as error:
             raise broken(error) from error
 
     def read_all(self, limit: int) -> bytes:
@@ -149,13 +142,6 @@ class HttpClient:
         except (HTTPError, OSError, ValueError) as error:  # ValueError: an address, or a header with a line break
             raise broken(error) from error
         raise BadAnswer(f"stopped after {_MAX_REQUESTS} redirects")
-
-    def send_patiently(self, request: Request) -> Response:
-        """The same, but statuses that may pass are Busy."""
-        response = self.send(request)
-        if response.status in TRANSIENT:
-            raise Busy(response.status, retry_after(response.headers), response.excerpt())
-        return response
 
     def _once(self, request: Request, url: str, is_home: bool) -> Response:
         parts = urlsplit(url)

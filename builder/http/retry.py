@@ -24,17 +24,17 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     max_wait: float = 60.0
     """Longest wait, in seconds, that a Retry-After may ask for."""
 
-    def call(self, attempt: Callable[[], T], on: type[Temporary] | tuple[type[Temporary], ...]) -> T:
+    def call(self, attempt: Callable[[], T]) -> T:
         """What the first attempt that succeeds returns. Raises what the last one raised.
 
-        An error that is not transient, that is none of `on`, or whose server asks for too long a wait is the last.
+        An error that is not Temporary, not transient, or whose server asks for too long a wait is the last.
         """
         import random
 
         for number in range(self.retries):
             try:
                 return attempt()
-            except on as error:
+            except Temporary as error:
                 if not error.transient or (error.retry_after or 0) > self.max_wait:
                     raise
                 wait = error.retry_after

@@ -12,7 +12,6 @@ import io
 import time
 from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
@@ -27,19 +26,11 @@ def pool_classes(seconds: float) -> dict[str, type[HTTPConnectionPool]]:
             super().__init__(sock, *args, **options)
             self.fp = io.BufferedReader(_Steady(self.fp.detach(), seconds))
 
-    class Plain(HTTPConnection):
-        response_class = Answer
+    def watched(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+        connection = type("Connection", (pool.ConnectionCls,), {"response_class": Answer})
+        return type("Pool", (pool,), {"ConnectionCls": connection})
 
-    class Tls(HTTPSConnection):
-        response_class = Answer
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class TlsPool(HTTPSConnectionPool):
-        ConnectionCls = Tls
-
-    return {"http": PlainPool, "https": TlsPool}
+    return {"http": watched(HTTPConnectionPool), "https": watched(HTTPSConnectionPool)}
 
 
 class _Steady(io.RawIOBase):

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from builder.http.httpclient import basic
+from builder.http.httpclient import Request, basic
 from builder.oci import decode_json
 from builder.registry.credentials import Credentials, Keychain
 from builder.registry.errors import Unauthorized, UnexpectedAnswer
@@ -35,21 +35,8 @@ class Challenge(msgspec.Struct, frozen=True):
     parameters: dict[str, str] = {}
 
 
-class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
-    method: str
-    url: str
-    headers: dict[str, str] = {}
-    authorization: str = ""
-    body: bytes = b""
-
-
-class TokenAnswer(msgspec.Struct, frozen=True):
-    status: int
-    body: bytes
-
-
-Exchange = Callable[[Endpoint, TokenRequest], TokenAnswer]
-"""Performs one request to the token server; neither its header nor its body follows a redirect to another host."""
+Exchange = Callable[[Endpoint, Request], tuple[int, bytes]]
+"""Status and body of a token server's answer; neither header nor body follow a redirect to another host."""
 
 
 def parse_challenges(header: str) -> list[Challenge]:
@@ -125,33 +112,34 @@ class Authorizer:
             raise UnexpectedAnswer(endpoint.domain, f"its token server `{realm}` is not an https URL")
         service = challenge.parameters.get("service", "")
         wanted = sorted(scopes | set(challenge.parameters.get("scope", "").split()))
-        answer = None
+        status, body = 404, b""
         if credentials and credentials.identity_token:
-            answer = self._exchange(endpoint, _oauth(realm, service, wanted, credentials.identity_token))
-        if answer is None or answer.status in {404, 405}:
-            answer = self._exchange(endpoint, _token_get(realm, service, wanted, credentials))
-        if answer.status in {401, 403}:
-            raise Unauthorized(what, endpoint.domain, detail=f"the token server answered with status {answer.status}",
+            status, body = self._exchange(endpoint, _oauth(realm, service, wanted, credentials.identity_token))
+        if status in {404, 405}:
+            status, body = self._exchange(endpoint, _token_get(realm, service, wanted, credentials))
+        if status in {401, 403}:
+            raise Unauthorized(what, endpoint.domain, detail=f"the token server answered with status {status}",
                                with_credentials=credentials is not None)
-        if answer.status != 200:
-            raise UnexpectedAnswer(endpoint.domain, f"its token server answered with status {answer.status}")
-        return _read_token(endpoint, answer.body)
+        if status != 200:
+            raise UnexpectedAnswer(endpoint.domain, f"its token server answered with status {status}")
+        return _read_token(endpoint, body)
 
 
-def _oauth(realm: str, service: str, scopes: list[str], refresh_token: str) -> TokenRequest:
+def _oauth(realm: str, service: str, scopes: list[str], refresh_token: str) -> Request:
     form = {"grant_type": "refresh_token", "service": service, "scope": " ".join(scopes), "client_id": _CLIENT_ID,
             "refresh_token": refresh_token}
-    return TokenRequest(method="POST", url=realm, headers={"Content-Type": "application/x-www-form-urlencoded"},
-                        body=urlencode(form).encode())
+    body = urlencode(form).encode()
+    return Request(method="POST", url=realm, headers={"Content-Type": "application/x-www-form-urlencoded"}, body=body,
+                   body_size=len(body))
 
 
-def _token_get(realm: str, service: str, scopes: list[str], credentials: Credentials | None) -> TokenRequest:
+def _token_get(realm: str, service: str, scopes: list[str], credentials: Credentials | None) -> Request:
     query = [("scope", scope) for scope in scopes]
     if service:
         query.insert(0, ("service", service))
     header = basic(credentials.user, credentials.password) if credentials and credentials.user else ""
     joint = "&" if "?" in realm else "?"
-    return TokenRequest(method="GET", url=realm + joint + urlencode(query), authorization=header)
+    return Request(url=realm + joint + urlencode(query), authorization=header)
 
 
 def _read_token(endpoint: Endpoint, body: bytes) -> tuple[str, float]:

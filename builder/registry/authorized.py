@@ -10,14 +10,14 @@ from contextlib import contextmanager
 
 import msgspec
 
-from builder.http.failures import BadAnswer, Broken, Busy
-from builder.http.httpclient import Body, HttpClient, Request, Response
+from builder.http.failures import BadAnswer, Broken
+from builder.http.httpclient import HttpClient, Request, Response
 from builder.http.redirects import origin
-from builder.http.retry import Retry
+from builder.http.retry import TRANSIENT, Retry, retry_after
 from builder.http.tls import Trust
 from builder.oci import decode_json
 from builder.reference import Reference
-from builder.registry.auth import Authorizer, TokenAnswer, TokenRequest
+from builder.registry.auth import Authorizer
 from builder.registry.credentials import Keychain
 from builder.registry.errors import CertificateRefused, RateLimited, ServerFailed, UnexpectedAnswer, Unreachable
 from builder.registry.settings import Endpoint, RegistrySettings
@@ -25,21 +25,16 @@ from builder.registry.settings import Endpoint, RegistrySettings
 _MAX_TOKEN_ANSWER = 1 << 20
 _MAX_CHALLENGE = 8 << 10
 _CERT_DIRS = ("/etc/docker/certs.d", "/etc/containers/certs.d", "~/.docker/certs.d", "~/.config/containers/certs.d")
-_FAILURES = (Broken, Busy)
 _ONCE = Retry(retries=0)
 
 
-class RegistryRequest(msgspec.Struct, frozen=True, kw_only=True):
-    method: str
-    path: str
-    """Below the endpoint's base, or a whole URL (the upload location that a registry handed out)."""
+class RegistryRequest(Request, frozen=True, kw_only=True):
+    """Its URL begins with the path below an endpoint's base, or is whole (an upload location that a registry named)."""
+
     what: str
     """As messages name it."""
     repository: str = ""
     scopes: frozenset[str] = frozenset()
-    headers: dict[str, str] = {}
-    body: Body | None = None
-    body_size: int = 0
     retry: bool = True
 
 
@@ -49,7 +44,7 @@ def request_for(reference: Reference, method: str, path: str, *, actions: str = 
     repository = reference.repository
     scopes = {f"repository:{repository}:{actions}"} | ({f"repository:{mount_from}:pull"} if mount_from else set())
     return RegistryRequest(
-        method=method, path=path if "://" in path else f"/v2/{repository}/{path}", what=what or str(reference),
+        method=method, url=path if "://" in path else f"/v2/{repository}/{path}", what=what or str(reference),
         repository=repository, scopes=frozenset(scopes), **fields)  # type: ignore[arg-type]  # RegistryRequest's own
 
 
@@ -68,57 +63,49 @@ class AuthorizedClient:
         Raises Unreachable, CertificateRefused, Unauthorized, RateLimited, ServerFailed, UnexpectedAnswer.
         """
         retry = self.settings.retry if request.retry else _ONCE
-        try:
-            with _explained(endpoint, request.what):
-                return retry.call(lambda: self._authorized(endpoint, request), _FAILURES)
-        except Busy as busy:
-            if busy.status == 429:
-                known = self.has_credentials(endpoint.domain, request.repository)
-                raise RateLimited(endpoint.domain, busy.retry_after, with_credentials=known) from busy
-            raise ServerFailed(request.what, busy.status, error_detail(busy.body)) from busy
+        return retry.call(lambda: self._authorized(endpoint, request))
 
     def has_credentials(self, domain: str, repository: str) -> bool:
         return self._keychain.lookup(domain, repository) is not None
 
     def _authorized(self, endpoint: Endpoint, request: RegistryRequest) -> Response:
-        url = endpoint.base + request.path if request.path.startswith("/") else request.path
+        if request.url.startswith("/"):
+            request = msgspec.structs.replace(request, url=endpoint.base + request.url)
         header = self._authorizer.header(endpoint, request.scopes)
-        plain = Request(method=request.method, url=url, headers=request.headers, body=request.body,
-                        body_size=request.body_size, home=endpoint.base, authorization=header or "",
-                        trust=_trust(self.settings, endpoint.domain, verify=endpoint.verify), keep_tls=True)
-        response = self._http.send_patiently(plain)
+        response = self._once(endpoint, request, endpoint.base, header)
         if response.status != 401 or origin(response.url) != origin(endpoint.base):
             return response  # another host, that it redirected to, has no say in where credentials go
         challenge = ", ".join(response.headers.getlist("www-authenticate"))[:_MAX_CHALLENGE]
         response.drain()
         header = self._authorizer.answer(endpoint, request.repository, request.scopes, challenge,
                                          what=request.what, refused=header)
-        return self._http.send_patiently(msgspec.structs.replace(plain, authorization=header))
+        return self._once(endpoint, request, endpoint.base, header)
 
-    def _exchange(self, endpoint: Endpoint, request: TokenRequest) -> TokenAnswer:
-        """One request to a token server, with `send`'s patience; the origin of its URL alone sees its credentials."""
-        asked = Request(
-            method=request.method, url=request.url, body=request.body or None, body_size=len(request.body),
-            headers=request.headers, authorization=request.authorization,
-            trust=_trust(self.settings, endpoint.domain, verify=endpoint.verify), stay_home=True, keep_tls=True)
+    def _exchange(self, endpoint: Endpoint, request: Request) -> tuple[int, bytes]:
+        asked = RegistryRequest(method=request.method, url=request.url, headers=request.headers, body=request.body,
+                                body_size=request.body_size, what=f"{endpoint.domain} (token)", stay_home=True)
+        response = self._once(endpoint, asked, request.url, request.authorization)
+        with _explained(endpoint, asked.what):
+            return response.status, response.read_all(_MAX_TOKEN_ANSWER)
 
-        def ask() -> TokenAnswer:
-            response = self._http.send_patiently(asked)
-            return TokenAnswer(response.status, response.read_all(_MAX_TOKEN_ANSWER))
-
-        try:
-            with _explained(endpoint, f"{endpoint.domain} (token)"):
-                return self.settings.retry.call(ask, _FAILURES)
-        except Busy as busy:
-            if busy.status == 429:
-                known = bool(request.authorization)
-                raise RateLimited(endpoint.domain, busy.retry_after, with_credentials=known) from busy
-            return TokenAnswer(busy.status, busy.body)
+    def _once(self, endpoint: Endpoint, request: RegistryRequest, home: str, authorization: str | None) -> Response:
+        """One attempt; only the origin of `home` sees the authorization."""
+        trust = _trust(self.settings, endpoint.domain, verify=endpoint.verify)
+        with _explained(endpoint, request.what):
+            response = self._http.send(msgspec.structs.replace(
+                request, home=home, authorization=authorization or "", trust=trust, keep_tls=True))
+        if response.status not in TRANSIENT:
+            return response
+        wait, body = retry_after(response.headers), response.excerpt()
+        if response.status == 429:
+            known = self.has_credentials(endpoint.domain, request.repository)
+            raise RateLimited(endpoint.domain, wait, with_credentials=known)
+        raise ServerFailed(request.what, response.status, error_detail(body), wait)
 
 
 @contextmanager
 def _explained(endpoint: Endpoint, what: str) -> Iterator[None]:
-    """Raises what a failure of HTTP means for a registry; but for Busy, which its callers judge."""
+    """Raises what a failure of HTTP means for a registry."""
     try:
         yield
     except Broken as error:

@@ -24,6 +24,7 @@ from builder.registry.blob import BlobStream
 from builder.registry.errors import (
     DigestMismatch,
     DownloadBroken,
+    Missed,
     NotFound,
     RateLimited,
     ServerFailed,
@@ -41,7 +42,6 @@ _MAX_TAG_PAGES = 10_000
 _DIGITS = 18
 """Of a size that is believed."""
 _LINK_NEXT = re.compile(r"<([^>]+)>\s*;\s*rel=\"?next\"?")
-_MISSED = (NotFound, Unreachable, Unauthorized, ServerFailed, RateLimited, UnexpectedAnswer, DownloadBroken)
 _HTTP_TO_HTTPS = "HTTP request to an HTTPS server"
 
 T = TypeVar("T")
@@ -132,7 +132,7 @@ class RegistryClient:
 
     def check_login(self, domain: str) -> None:
         """Asks for `/v2/` with the stored credentials. Raises Unauthorized when they are refused."""
-        response = self._send(self.settings.endpoints(domain), RegistryRequest(method="GET", path="/v2/", what=domain))
+        response = self._send(self.settings.endpoints(domain), RegistryRequest(url="/v2/", what=domain))
         self._refuse(response, domain, domain)
         response.drain()
 
@@ -151,8 +151,10 @@ class RegistryClient:
     def _get(self, alternatives: tuple[Endpoint, ...], reference: Reference, request: RegistryRequest,
              limit: int) -> tuple[Response, bytes]:
         """A document of at most `limit` bytes, asked for again when it breaks off."""
+        once = msgspec.structs.replace(request, retry=False)
+
         def ask() -> tuple[Response, bytes]:
-            response = self._send(alternatives, request)
+            response = self._send(alternatives, once)
             self._refuse(response, request.what, reference.domain, reference.repository)
             try:
                 return response, response.read_all(limit)
@@ -162,7 +164,7 @@ class RegistryClient:
             except BadAnswer as error:
                 raise UnexpectedAnswer(request.what, str(error)) from error
 
-        return self.settings.retry.call(ask, DownloadBroken)
+        return self.settings.retry.call(ask)
 
     def _refuse(self, response: Response, what: str, domain: str, repository: str = "") -> None:
         """Raises the error that a status stands for; returns on success, the body unread."""
@@ -182,7 +184,7 @@ class RegistryClient:
         for alternatives in mirrors:
             try:
                 return ask(alternatives)
-            except _MISSED:
+            except Missed:
                 continue
         return ask(last)
 

@@ -11,7 +11,11 @@ from builder.http.failures import Temporary
 from builder.oci import Digest
 
 
-class Unreachable(RegistryError, Temporary):
+class Missed(RegistryError):
+    """The registry did not hand out what was asked for; another one may."""
+
+
+class Unreachable(Missed, Temporary):
     """No connection, or it broke, after all retries."""
 
     code = "registry-unreachable"
@@ -31,7 +35,7 @@ class CertificateRefused(Unreachable):
         )
 
 
-class Unauthorized(RegistryError):
+class Unauthorized(Missed):
     """Status 401 or 403, with or without credentials."""
 
     code = "registry-unauthorized"
@@ -44,7 +48,7 @@ class Unauthorized(RegistryError):
         )
 
 
-class NotFound(RegistryError):
+class NotFound(Missed):
     """Status 404: no such repository, tag, manifest or blob."""
 
     code = "registry-not-found"
@@ -53,7 +57,7 @@ class NotFound(RegistryError):
         super().__init__(f"`{what}`: not found", cause=detail or None)
 
 
-class RateLimited(RegistryError, Temporary):
+class RateLimited(Missed, Temporary):
     """Status 429 beyond what we are willing to wait."""
 
     code = "registry-rate-limited"
@@ -65,21 +69,22 @@ class RateLimited(RegistryError, Temporary):
         self.retry_after = retry_after
 
 
-class UnexpectedAnswer(RegistryError):
+class UnexpectedAnswer(Missed):
     code = "registry-answer"
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(f"unexpected answer from the registry for `{what}`: {why}")
 
 
-class ServerFailed(RegistryError, Temporary):
+class ServerFailed(Missed, Temporary):
     """Status 5xx after all retries."""
 
     code = "registry-failed"
 
-    def __init__(self, what: str, status: int, detail: str = "") -> None:
+    def __init__(self, what: str, status: int, detail: str = "", retry_after: float | None = None) -> None:
         super().__init__(f"the registry failed for `{what}` with status {status}", cause=detail or None)
         self.status = status
+        self.retry_after = retry_after
 
 
 class DigestMismatch(RegistryError):
@@ -98,7 +103,7 @@ class SizeMismatch(RegistryError):
         super().__init__(f"`{what}` should have {expected} bytes, the registry sent {actual}")
 
 
-class DownloadBroken(RegistryError, Temporary):
+class DownloadBroken(Missed, Temporary):
     """The connection broke more often than we try again."""
 
     code = "download-broken"

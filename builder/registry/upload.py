@@ -17,11 +17,9 @@ from builder.registry.client import RegistryClient
 from builder.registry.errors import (
     DigestMismatch,
     NotFound,
-    RateLimited,
     ServerFailed,
     Unauthorized,
     UnexpectedAnswer,
-    Unreachable,
 )
 
 _request = partial(request_for, actions="pull,push")
@@ -47,14 +45,14 @@ def push_blob(client: RegistryClient, reference: Reference, descriptor: Descript
     locations = [begun] if begun else []
 
     def upload() -> None:  # anew each time: what a failed upload left is gone or of unknown length
-        location = locations.pop() if locations else str(_start(client, reference, descriptor))
+        location = locations.pop() if locations else str(_start(client, reference, descriptor, retry=False))
         joint = "&" if "?" in location else "?"
         response = client.write(reference, _request(
             reference, "PUT", f"{location}{joint}digest={quote(descriptor.digest, safe='')}", retry=False,
             headers={"Content-Type": "application/octet-stream"}, body=open_blob, body_size=descriptor.size))
         client.expect(response, {201, 204}, reference)
 
-    client.settings.retry.call(upload, (Unreachable, ServerFailed, RateLimited))
+    client.settings.retry.call(upload)
     return True
 
 
@@ -93,11 +91,11 @@ def _try_to_mount(client: RegistryClient, reference: Reference, descriptor: Desc
 
 
 def _start(client: RegistryClient, reference: Reference, descriptor: Descriptor,
-           mount_from: str = "") -> str | None:
+           mount_from: str = "", *, retry: bool = True) -> str | None:
     """Where to upload to; None when `mount_from`'s blob was mounted instead."""
     query = f"?mount={quote(descriptor.digest, safe='')}&from={quote(mount_from, safe='')}" if mount_from else ""
     response = client.write(reference, _request(
-        reference, "POST", f"blobs/uploads/{query}", mount_from=mount_from, body=b""))
+        reference, "POST", f"blobs/uploads/{query}", mount_from=mount_from, body=b"", retry=retry))
     location = response.headers.get("location", "")
     mounted = response.status == 201
     client.expect(response, {202, 201} if mount_from else {202}, reference)

@@ -14,7 +14,7 @@ import pytest
 from context.servers import Answer, FileServer
 from registry.conftest import certificate as certificate
 
-from builder.http.failures import BadAnswer, Broken, Busy
+from builder.http.failures import BadAnswer, Broken
 from builder.http.httpclient import HttpClient, Request, Timeouts
 from builder.http.tls import Trust
 
@@ -169,14 +169,6 @@ def test_tls(certificate: tuple[Path, Path]) -> None:
     with answering(lambda s: s.sendall(HEAD + b"x"), context) as url, pytest.raises(Broken) as failure:
         body(url, HttpClient(Trust(verify=False)))
     assert failure.value.transient
-
-
-def test_a_busy_server_says_when_to_come_back(server: FileServer) -> None:
-    server.routes["/f"] = Answer(b"later", 503, (("Retry-After", "7"),))
-    with pytest.raises(Busy) as failure:
-        HttpClient().send_patiently(Request(url=f"{server.url}/f"))
-    assert (failure.value.status, failure.value.retry_after, failure.value.body) == (503, 7, b"later")
-    assert HttpClient().send(Request(url=f"{server.url}/f")).status == 503
 
 
 def test_a_body_has_a_limit(server: FileServer) -> None:

@@ -16,7 +16,7 @@ from builder.reference import Reference
 from builder.registry.auth import Challenge, parse_challenges
 from builder.registry.client import RegistryClient
 from builder.registry.credentials import BadAuthFile, Credentials, HelperFailed, Keychain, login, logout
-from builder.registry.errors import CertificateRefused, Unauthorized, UnexpectedAnswer
+from builder.registry.errors import CertificateRefused, ServerFailed, Unauthorized, UnexpectedAnswer
 from builder.registry.settings import RegistrySettings
 from registry.servers import Handler, MiniRegistry, over_tls
 
@@ -115,6 +115,24 @@ def test_given_credentials_win(no_credentials: Path) -> None:
         configure(no_credentials, auths={server.domain: {"auth": base64.b64encode(b"a:b").decode()}})
         settings = RegistrySettings(credentials={server.domain: ("tester", "secret")})
         assert fetch(server, settings) == b"{}"
+
+
+def test_a_token_server_that_fails_is_asked_again_and_named(no_credentials: Path) -> None:
+    with MiniRegistry("bearer") as server:
+        configure(no_credentials, auths={server.domain: {"auth": TESTER}})
+
+        def down(handler: Handler) -> bool:
+            if not handler.path.startswith("/token"):
+                return False
+            handler.error(503, "DOWN")
+            return True
+
+        server.faults.append(down)
+        assert fetch(server) == b"{}"
+        server.faults += [down] * 10
+        with pytest.raises(ServerFailed, match=rf"`{server.domain} \(token\)` with status 503"):
+            fetch(server)
+        assert len(server.asked("GET", "/token")) <= 2 + QUICK.retries + 2
 
 
 def test_a_redirect_to_another_host_carries_no_authorization(no_credentials: Path) -> None:

@@ -12,7 +12,7 @@ from builder.errors import RegistryError
 from builder.oci import Digest, digest_of
 from builder.reference import Reference
 from builder.registry.client import RegistryClient
-from builder.registry.errors import RateLimited, UnexpectedAnswer
+from builder.registry.errors import RateLimited, ServerFailed, UnexpectedAnswer
 from builder.registry.upload import has_blob, push_blob, push_manifest
 from registry.content import QUICK, blob, push, read_all
 from registry.servers import OCI_MANIFEST, Handler, MiniRegistry, over_tls
@@ -53,6 +53,20 @@ def test_what_a_registry_calls_too_many_is_sent_later(mini: MiniRegistry) -> Non
     mini.faults += [lambda h: h.command == "PUT" and (h.error(429, "TOOMANYREQUESTS", Retry_After="9"), True)[1]]
     with pytest.raises(RateLimited):
         push_blob(RegistryClient(QUICK), reference, blob(b"y"), lambda: io.BytesIO(b"y"))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_an_upload_is_begun_anew_and_given_up(mini: MiniRegistry, method: str) -> None:
+    failing = lambda h: h.command == method and (h.error(503, "DOWN"), True)[1]  # noqa: E731
+    reference = Reference(mini.domain, "a", "t")
+    mini.faults += [failing] * QUICK.retries
+    assert push_blob(RegistryClient(QUICK), reference, blob(b"x"), lambda: io.BytesIO(b"x")) is True
+    assert len(mini.asked("POST", "/uploads/")) == QUICK.retries + 1
+    mini.faults += [failing] * 50
+    mini.requests.clear()
+    with pytest.raises(ServerFailed):
+        push_blob(RegistryClient(QUICK), reference, blob(b"y"), lambda: io.BytesIO(b"y"))
+    assert len(mini.asked(method, "/uploads/")) == QUICK.retries + 1
 
 
 def test_a_registry_that_calls_itself_http_is_sent_to_over_tls(certificate: tuple[Path, Path]) -> None:
