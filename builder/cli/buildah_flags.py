@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from builder.cli.pflag import Flag, Kind, Values
+from builder.cli.value_types import CAPABILITY, FILE, IMAGE, choice
 from builder.cli.values import InvalidValue, duration, image_name, key_values, number
 from builder.errors import UsageError
 
@@ -12,9 +13,10 @@ BUILDAH_FLAGS = (
     Flag("all-platforms", "Build for every platform that all base images are there for", Kind.BOOL),
     Flag("arch", "Architecture of the image, instead of --platform"),
     Flag("cache-ttl", "Run steps again that ran longer ago than this (24h, 90m)", metavar="duration"),
-    Flag("cap-add", "Capability that RUN steps get beside the usual ones", Kind.COMMAS),
-    Flag("cap-drop", "Capability that RUN steps do without", Kind.COMMAS),
-    Flag("compression-format", 'Compression of new layers ("gzip", "zstd" or "uncompressed")', metavar="string"),
+    Flag("cap-add", "Capability that RUN steps get beside the usual ones", Kind.COMMAS, type=CAPABILITY),
+    Flag("cap-drop", "Capability that RUN steps do without", Kind.COMMAS, type=CAPABILITY),
+    Flag("compression-format", 'Compression of new layers ("gzip", "zstd" or "uncompressed")', metavar="string",
+         type=choice("gzip", "zstd", "uncompressed")),
     Flag("compression-level", "Level of that compression", metavar="int"),
     Flag("created-annotation", "Annotate the image with the time of the build", Kind.BOOL),
     Flag("disable-compression", "Leave new layers uncompressed", Kind.BOOL),
@@ -23,16 +25,18 @@ BUILDAH_FLAGS = (
     Flag("dns-search", "Search domain of the RUN steps", Kind.COMMAS),
     Flag("env", "Set an environment variable of the image (KEY=VALUE, or KEY from the environment)", Kind.LIST),
     Flag("force-compression", "Compress the layers of the base again, too", Kind.BOOL),
-    Flag("format", 'Format of the manifest and config ("oci" or "docker")', metavar="string"),
-    Flag("from", "Image to use instead of what the first FROM names", metavar="image"),
+    Flag("format", 'Format of the manifest and config ("oci" or "docker")', metavar="string",
+         type=choice("oci", "docker")),
+    Flag("from", "Image to use instead of what the first FROM names", metavar="image", type=IMAGE),
     Flag("http-proxy", "Pass the proxy variables of the environment to RUN steps", Kind.BOOL),
     Flag("identity-label", "Label the image with the version of this builder", Kind.BOOL),
-    Flag("iidfile-raw", "Write the image ID to a file, without `sha256:`"),
+    Flag("iidfile-raw", "Write the image ID to a file, without `sha256:`", type=FILE),
     Flag("inherit-annotations", "Keep the annotations of the base image", Kind.BOOL),
     Flag("inherit-labels", "Keep the labels of the base image (default true)", Kind.BOOL),
-    Flag("isolation", 'Accepted: what the machine allows is found out ("default", "oci" or "rootless")'),
+    Flag("isolation", 'Accepted: what the machine allows is found out ("default", "oci" or "rootless")',
+         type=choice("default", "oci", "rootless")),
     Flag("layer-label", "With --save-stages: set a label of the images of stages", Kind.LIST, metavar="stringArray"),
-    Flag("manifest", "List of images to add the image to; it is made if it does not exist", metavar="name"),
+    Flag("manifest", "List of images to add the image to; it is made if it does not exist", metavar="name", type=IMAGE),
     Flag("mount", "Mount for all RUN steps, as RUN's --mount has it", Kind.LIST, metavar="stringArray"),
     Flag("no-hosts", "Let RUN steps see the image's own /etc/hosts", Kind.BOOL),
     Flag("omit-history", "Leave the history out of the image", Kind.BOOL),
@@ -41,7 +45,8 @@ BUILDAH_FLAGS = (
     Flag("save-stages", "Keep an image of each stage that the target needs, without a name", Kind.BOOL),
     Flag("security-opt", "Security option of the RUN steps (seccomp=FILE or =unconfined, apparmor=NAME, "
                          "no-new-privileges, mask=, unmask=)",
-         Kind.LIST, metavar="stringArray"),
+         Kind.LIST, metavar="stringArray",
+         type=choice("seccomp=", "apparmor=", "no-new-privileges", "mask=", "unmask=")),
     Flag("skip-unused-stages", "Leave out stages that the target does not need (default true)", Kind.BOOL),
     Flag("stage-labels", "With --save-stages: label the images with the stage's name and base", Kind.BOOL),
     Flag("squash", "Make one layer of all new ones", Kind.BOOL),

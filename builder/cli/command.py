@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from builder.cli import pflag
-from builder.cli.pflag import Flag, Kind, Values, WrongArguments, write_flags
+from builder.cli.pflag import TEXT, Flag, Kind, Type, Values, WrongArguments, write_flags
+from builder.cli.value_types import DIRECTORY, choice
 
 if TYPE_CHECKING:
     from builder.api import Builder
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
 GLOBAL_FLAGS = (
     Flag("root", "State folder (default: $BUILDER_ROOT, /var/lib/builder for root, else ~/.local/share/builder)",
-         metavar="dir"),
-    Flag("runtime", 'What runs the steps: "builtin", "runc", "crun" or a path (default "builtin")', metavar="name"),
+         metavar="dir", type=DIRECTORY),
+    Flag("runtime", 'What runs the steps: "builtin", "runc", "crun" or a path (default "builtin")', metavar="name",
+         type=choice("builtin", "runc", "crun")),
     Flag("debug", "Show tracebacks, and warnings in full", Kind.BOOL, "D"),
 )
 
@@ -33,24 +35,27 @@ class Command(pflag.Command):
     """What a command's module defines as COMMAND.
 
     `usage` is what stands behind the name; `run` returns the exit status and raises BuilderError; `arguments` is how
-    many there are, at least and at most (None for any number); `notes` are more lines for --help.
+    many there are, at least and at most (None for any number); `takes` is what they are; `notes` are more lines for
+    --help.
     """
 
     def __init__(self, name: str, usage: str, run: Callable[[Invocation], int], *, flags: Sequence[Flag] = (),
-                 arguments: tuple[int, int | None] = (0, 0), interspersed: bool = True, notes: str = "") -> None:
-        super().__init__(name, flags=(_HELP, *flags, *GLOBAL_FLAGS), interspersed=interspersed)
+                 arguments: tuple[int, int | None] = (0, 0), takes: Type = TEXT,
+                 interspersed: bool = True, notes: str = "") -> None:
+        super().__init__(name, flags=(_HELP, *flags, *GLOBAL_FLAGS), interspersed=interspersed, takes=takes,
+                         most=arguments[1])
         self.usage = f"{name} {usage}".rstrip()
         self.own_flags = tuple(flags)
         self.notes = notes
         self._run = run
-        self._arguments = arguments
+        self.least = arguments[0]
 
     def invoke(self, ctx: click.Context) -> int:
         values: Values = ctx.obj
         if values.on("help"):
             print(self.get_help(ctx))
             return 0
-        given, (least, most) = len(values.arguments), self._arguments
+        given, least, most = len(values.arguments), self.least, self.most
         if given < least or (most is not None and given > most):
             wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
             plural = "" if wanted.endswith("1") else "s"

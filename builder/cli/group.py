@@ -17,13 +17,13 @@ from builder.version import __version__
 SUMMARIES = {
     "build": "Build an image from a Dockerfile",
     "bake": "Build the targets of a definition file together",
-    "lint": "Check Dockerfiles by their text, and mend what can be mended",
+    "lint": "Lint Dockerfiles; --fix applies safe fixes",
     "fmt": "Format Dockerfiles",
     "builds": "List builds",
     "builds show": "Show all that is recorded of a build",
     "builds profile": "Show where the time of a build went",
-    "why": "Say why the steps of a build ran",
-    "logs": "Print what the steps of a build printed",
+    "why": "Explain why build steps missed the cache",
+    "logs": "Show the logs of a build",
     "debug": "Open a shell in a step of a build, as it was",
     "diff": "Show which files a step changed",
     "ls": "List files at a step of a build or in an image",
@@ -36,17 +36,18 @@ SUMMARIES = {
     "tag": "Give an image another name",
     "rmi": "Remove images",
     "run": "Run a command in a new container of an image",
-    "pull": "Fetch images from a registry",
-    "push": "Send images to a registry",
+    "pull": "Pull images from a registry",
+    "push": "Push images to a registry",
     "login": "Log in to a registry",
     "logout": "Log out from a registry",
     "save": "Write images to an archive",
     "load": "Read images from an archive",
-    "import": "Make an image from the tar of a file system",
-    "du": "Show what takes space",
-    "prune": "Remove what no image needs: build cache and records of builds",
+    "import": "Import a root filesystem archive as an image",
+    "du": "Show disk usage",
+    "prune": "Remove unused build cache and build records",
     "fsck": "Check the state folder",
-    "doctor": "Show what this machine allows, and what is missing",
+    "doctor": "Check sandbox support and missing tools on this host",
+    "completion": "Print the completion script of a shell",
 }
 _MODULES = {"import": "import_image", "builds show": "builds_show", "builds profile": "builds_profile",
             "context ls": "context"}
@@ -81,7 +82,7 @@ class Group(pflag.Command, click.Group):
         words = [*args[1:], "--help"] if args[0] == "help" else args
         name, rest = find_command(words)
         values: Values = ctx.obj
-        return name, load(name), [*(f"--{flag}={text}" for flag in values.named for text in values.all(flag)), *rest]
+        return name, load(name), [*values.as_words(), *rest]
 
     def invoke(self, ctx: click.Context) -> Any:
         values: Values = ctx.obj

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from builder.cli.pflag import Flag, Kind, Values
+from builder.cli.value_types import DIRECTORY, FILE, IMAGE, PLATFORM
 from builder.cli.values import InvalidValue
 from builder.errors import UsageError
 
@@ -13,20 +14,21 @@ KANIKO_FLAGS = (
     Flag("cache-repo", "A registry's cache, read and written (as --cache-from and --cache-to with mode=max)",
          metavar="name", hidden=True),
     Flag("compression", "As --compression-format", hidden=True),
-    Flag("context", "The context, in place of the argument", hidden=True),
-    Flag("context-sub-path", "The folder of the context that is the context", metavar="dir", hidden=True),
-    Flag("custom-platform", "As --platform", Kind.COMMAS, hidden=True),
-    Flag("destination", "Name to build under and push to", Kind.LIST, "d", metavar="name", hidden=True),
-    Flag("digest-file", "Write the digest of the image to a file", metavar="file"),
-    Flag("dockerfile", "As --file", hidden=True),
+    Flag("context", "The context, in place of the argument", hidden=True, type=DIRECTORY),
+    Flag("context-sub-path", "The folder of the context that is the context", metavar="dir", hidden=True,
+         type=DIRECTORY),
+    Flag("custom-platform", "As --platform", Kind.COMMAS, hidden=True, type=PLATFORM),
+    Flag("destination", "Name to build under and push to", Kind.LIST, "d", metavar="name", hidden=True, type=IMAGE),
+    Flag("digest-file", "Write the digest of the image to a file", metavar="file", type=FILE),
+    Flag("dockerfile", "As --file", hidden=True, type=FILE),
     Flag("git", "Of a git context: branch=NAME", Kind.COMMAS, hidden=True),
-    Flag("image-name-tag-with-digest-file", "Write NAME:TAG@DIGEST of each tag to a file", metavar="file"),
-    Flag("image-name-with-digest-file", "Write NAME@DIGEST of each tag to a file", metavar="file"),
+    Flag("image-name-tag-with-digest-file", "Write NAME:TAG@DIGEST of each tag to a file", metavar="file", type=FILE),
+    Flag("image-name-with-digest-file", "Write NAME@DIGEST of each tag to a file", metavar="file", type=FILE),
     Flag("no-push", "Push to no --destination", Kind.BOOL, hidden=True),
     Flag("no-push-cache", "Only read the --cache-repo", Kind.BOOL, hidden=True),
-    Flag("oci-layout-path", "As --output type=oci,tar=false,dest=...", metavar="dir", hidden=True),
+    Flag("oci-layout-path", "As --output type=oci,tar=false,dest=...", metavar="dir", hidden=True, type=DIRECTORY),
     Flag("reproducible", "As --timestamp 0", Kind.BOOL, hidden=True),
-    Flag("tar-path", "As --output type=docker,dest=...", metavar="file", hidden=True),
+    Flag("tar-path", "As --output type=docker,dest=...", metavar="file", hidden=True, type=FILE),
     *(Flag(name, "", Kind.OPTIONAL, hidden=True) for name in (
         "cleanup", "force", "kaniko-dir", "ignore-var-run", "snapshot-mode", "use-new-run", "compressed-caching",
         "cache-copy-layers", "cache-run-layers", "skip-push-permission-check", "log-timestamp")),

@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words in (["--version"], ["-v"]):
         print(f"builder version {__version__}")
         return 0
+    if "_BUILDER_COMPLETE" in os.environ:
+        from builder.cli.shells import complete
+
+        return complete(os.environ["_BUILDER_COMPLETE"])
     gc.set_threshold(100_000)  # of what starting up makes nothing is garbage: looking for it costs a tenth of a no-op
     interruption = _Interruption()
     try:

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
 from builder.errors import UsageError
 from builder.golang.bool import parse_bool
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _T = TypeVar("_T")
 
@@ -40,23 +43,36 @@ class WrongArguments(FlagError):
     exit_code = 1
 
 
-class Parsed(click.ParamType[Any]):
-    """What `parse` makes of a text; its ValueError becomes pflag's complaint."""
+class Type(click.ParamType[Any]):
+    """What `parse` makes of a text, whose ValueError becomes pflag's complaint; without one, the text.
 
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+    `suggest` gives a shell the values that may be meant: of the whole command line so far, and the beginning of one.
+    """
+
+    def __init__(self, name: str, parse: Callable[[str], Any] | None = None,
+                 suggest: Callable[[Values, str], Iterable[CompletionItem[str]]] | None = None,
+                 known: tuple[str, ...] = ()) -> None:
         self.name = name
+        self.known = known
+        """All values, where they are a few words."""
         self._parse = parse
+        self._suggest = suggest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if self._parse is None:
+            return value
         try:
             return self._parse(value)
         except ValueError as error:
             label = ", ".join(param.opts if param else ())
             raise FlagError(f'invalid argument "{value}" for "{label}" flag: {error}') from None
 
+    def suggestions(self, values: Values, incomplete: str) -> Iterable[CompletionItem[str]]:
+        return self._suggest(values, incomplete) if self._suggest is not None else ()
 
-_TEXT = click.UNPROCESSED
-_BOOL = Parsed("bool", parse_bool)
+
+TEXT = Type("string")
+BOOL = Type("bool", parse_bool)
 
 
 class Kind(enum.Enum):
@@ -82,8 +98,8 @@ class Flag(msgspec.Struct, frozen=True):
     """What an OPTIONAL flag without a value means."""
     hidden: bool = False
     """Accepted, but left out of --help: what peers have and what means nothing here."""
-    type: click.ParamType[Any] | None = None
-    """Parses the value, and completes it in a shell; None for text."""
+    type: Type = TEXT
+    """Parses the value, and completes it in a shell."""
 
     @property
     def takes_next(self) -> bool:
@@ -97,7 +113,7 @@ class Option(click.Option):
     def __init__(self, flag: Flag) -> None:
         names = (f"-{flag.short}", f"--{flag.name}") if flag.short else (f"--{flag.name}",)
         super().__init__(names, multiple=True, help=flag.help, hidden=flag.hidden, metavar=flag.metavar,
-                         type=flag.type or (_BOOL if flag.kind is Kind.BOOL else _TEXT))
+                         type=BOOL if flag.kind is Kind.BOOL else flag.type)
         self.flag = flag
 
 
@@ -116,6 +132,13 @@ class Values:
     def parsed_as(self, params: dict[str, Any]) -> None:
         """Keeps what click made of the texts."""
         self._parsed = {name: params[name.replace("-", "_")] for name in self.named}
+
+    def as_words(self) -> list[str]:
+        """The flags as a command line."""
+        return [f"--{name}={text}" for name in self.named for text in self._texts[name]]
+
+    def knows(self, name: str) -> bool:
+        return name in self._texts
 
     def given(self, name: str) -> bool:
         return bool(self._texts[name])
@@ -149,10 +172,14 @@ class Command(click.Command):
     """
 
     def __init__(self, name: str, *, flags: Sequence[Flag] = (), interspersed: bool = True,
-                 **attributes: Any) -> None:
+                 takes: Type = TEXT, most: int | None = None, **attributes: Any) -> None:
         super().__init__(name, add_help_option=False, context_settings={
             "allow_interspersed_args": interspersed, "allow_extra_args": True}, **attributes)
         self.flags = tuple(flags)
+        self.takes = takes
+        """What the arguments are."""
+        self.most = most
+        """How many arguments there can be; None for any number."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given, arguments = Reader(self.flags).read(args, ctx.allow_interspersed_args)

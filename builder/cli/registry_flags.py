@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from builder.cli.pflag import Flag, Kind, Values
+from builder.cli.value_types import DIRECTORY, FILE
 from builder.cli.values import InvalidValue, key_values
 from builder.errors import UsageError
 
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from builder.registry.settings import RegistrySettings
 
 REGISTRY_FLAGS = (
-    Flag("authfile", "File with registry credentials, instead of the usual ones"),
-    Flag("cert-dir", "Directory with ca.crt, client.cert and client.key for all registries", metavar="dir"),
+    Flag("authfile", "File with registry credentials, instead of the usual ones", type=FILE),
+    Flag("cert-dir", "Directory with ca.crt, client.cert and client.key for all registries", metavar="dir",
+         type=DIRECTORY),
     Flag("creds", "Credentials for all registries (USER:PASSWORD)"),
     Flag("insecure-registry", "Registry that may speak plain http or have an unknown certificate", Kind.LIST),
     Flag("registry-certificate", "CA file of a registry (HOST=FILE)", Kind.LIST, metavar="stringArray"),

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from builder.cli.pflag import Flag
+from builder.cli.value_types import choice
 from builder.errors import UsageError
 from builder.ui.text import printable
 from builder.ui.units import human_duration
 
-FORMAT_FLAG = Flag("format", 'How to print: "table", "table TEMPLATE", "json" or a Go template')
+FORMAT_FLAG = Flag("format", 'How to print: "table", "table TEMPLATE", "json" or a Go template',
+                   type=choice("table", "json"))
 
 
 class BadTemplate(UsageError):

@@ -9,8 +9,6 @@ from typing import Protocol, TextIO
 from builder.solver.events import AnyEvent
 from builder.ui.text import visible
 
-MODES = ("auto", "none", "plain", "quiet", "rawjson", "tty")
-
 
 class Progress(Protocol):
     kind: str
@@ -48,7 +46,7 @@ class Silence:
 
 
 def open_progress(mode: str, *, runtime: str = "", stream: TextIO | None = None) -> Progress:
-    """The view for `mode`, one of MODES, of a build whose steps `runtime` runs.
+    """The view for `mode`, as --progress names it, of a build whose steps `runtime` runs.
 
     `auto` and `tty` are the live view on a terminal, and plain progress elsewhere.
     """

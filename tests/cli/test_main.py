@@ -14,8 +14,8 @@ from tests.cli.conftest import ROOT, Cli
 VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main", "builder.cli.streams",
                       "builder.version"}
 HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {
-    "builder.cli.command", "builder.cli.group", "builder.cli.pflag", "builder.errors", "builder.golang",
-    "builder.golang.bool", "builder.source"}
+    "builder.cli.command", "builder.cli.group", "builder.cli.pflag", "builder.cli.value_types",
+    "builder.errors", "builder.golang", "builder.golang.bool", "builder.source"}
 BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
     "builder.cli.commands.build", "builder.cli.build_flags", "builder.cli.buildah_flags", "builder.cli.diagnostics",
     "builder.cli.kaniko_flags", "builder.cli.refused_flags", "builder.cli.registry_flags",

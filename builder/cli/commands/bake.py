@@ -11,6 +11,7 @@ import msgspec
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.build import progress_mode, write_findings, write_metadata
 from builder.cli.pflag import Flag, Kind, Values, parse
+from builder.cli.value_types import BAKE_TARGET, FILE, PROGRESS, choice
 from builder.errors import BuilderError, UsageError
 from builder.solver.events import AnyEvent, WarningRaised
 from builder.ui.progress import open_progress
@@ -24,17 +25,18 @@ if TYPE_CHECKING:
 
 FLAGS = (
     Flag("allow", "Allow the build to access specified resources", Kind.LIST, metavar="stringArray"),
-    Flag("builder", 'Accepted for docker\'s scripts: there is only the builder "default"'),
-    Flag("call", 'What to do with the Dockerfiles: "build", "check", "outline" or "targets"'),
+    Flag("builder", 'Accepted for docker\'s scripts: there is only the builder "default"', type=choice("default")),
+    Flag("call", 'What to do with the Dockerfiles: "build", "check", "outline" or "targets"',
+         type=choice("build", "check", "outline", "targets")),
     Flag("check", 'Shorthand for "--call=check"', Kind.BOOL),
-    Flag("file", "Build definition file", Kind.LIST, "f", metavar="stringArray"),
+    Flag("file", "Build definition file", Kind.LIST, "f", metavar="stringArray", type=FILE),
     Flag("jobs", "How many steps run at the same time", metavar="int"),
-    Flag("list", "List targets or variables"),
+    Flag("list", "List targets or variables", type=choice("targets", "variables")),
     Flag("load", 'Shorthand for "--set=*.output=type=docker"', Kind.BOOL),
-    Flag("metadata-file", "Write build result metadata to a file"),
+    Flag("metadata-file", "Write build result metadata to a file", type=FILE),
     Flag("no-cache", "Run every step", Kind.BOOL),
     Flag("print", "Print the options without building", Kind.BOOL),
-    Flag("progress", 'Type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty")'),
+    Flag("progress", 'Type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty")', type=PROGRESS),
     Flag("provenance", 'Shorthand for "--set=*.attest=type=provenance"'),
     Flag("pull", "Always look for newer images", Kind.BOOL),
     Flag("push", 'Shorthand for "--set=*.output=type=registry"', Kind.BOOL),
@@ -244,4 +246,4 @@ def _captured(invocation: Invocation, options: BuildOptions, wanted: str) -> tup
     return code, json.loads(output.getvalue() or "null")
 
 
-COMMAND = Command("bake", "[OPTIONS] [URL] [TARGET...]", run, flags=FLAGS, arguments=(0, None))
+COMMAND = Command("bake", "[OPTIONS] [URL] [TARGET...]", run, flags=FLAGS, arguments=(0, None), takes=BAKE_TARGET)

@@ -15,16 +15,15 @@ from builder.cli.command import Command, Invocation
 from builder.cli.kaniko_flags import digest_files, id_files
 from builder.cli.pflag import Values, WrongArguments
 from builder.cli.registry_flags import registry_settings
+from builder.cli.value_types import DIRECTORY, PRINTED, PROGRESS
 from builder.cli.values import InvalidValue
 from builder.errors import BuilderError, UsageError
 from builder.solver.events import AnyEvent, BuildStarted, WarningRaised
-from builder.ui.progress import MODES, open_progress
+from builder.ui.progress import open_progress
 
 if TYPE_CHECKING:
     from builder.api import BuildOptions, BuildResult
     from builder.cli.debugger import DebugPlan
-
-PRINTS = ("ast", "plan", "keys")
 
 
 class CannotWrite(BuilderError):
@@ -205,8 +204,8 @@ def _write_profile(invocation: Invocation, build: str) -> None:
 
 def _print(invocation: Invocation, options: BuildOptions) -> int:
     what = invocation.flags.text("print")
-    if what not in PRINTS:
-        raise InvalidValue(f"`{what}` cannot be printed", hint=f"--print takes {', '.join(PRINTS)}")
+    if what not in PRINTED.known:
+        raise InvalidValue(f"`{what}` cannot be printed", hint=f"--print takes {', '.join(PRINTED.known)}")
     with invocation.open() as builder:
         text = builder.print_build(options, what)
     print(text, end="" if text.endswith("\n") else "\n")
@@ -216,8 +215,8 @@ def _print(invocation: Invocation, options: BuildOptions) -> int:
 def progress_mode(flags: Values) -> str:
     """What --progress, or the environment, says. Raises InvalidValue."""
     mode = flags.text("progress") or os.environ.get("BUILDKIT_PROGRESS", "") or "auto"
-    if mode not in MODES:
-        raise InvalidValue(f"invalid progress mode {mode}", hint=f"there are {', '.join(MODES)}")
+    if mode not in PROGRESS.known:
+        raise InvalidValue(f"invalid progress mode {mode}", hint=f"there are {', '.join(PROGRESS.known)}")
     return mode
 
 
@@ -230,4 +229,4 @@ def _progress_mode(flags: Values) -> str:
     return mode
 
 
-COMMAND = Command("build", "[OPTIONS] PATH | URL | -", run, flags=FLAGS, arguments=(0, None))
+COMMAND = Command("build", "[OPTIONS] PATH | URL | -", run, flags=FLAGS, arguments=(0, None), takes=DIRECTORY)

@@ -6,6 +6,7 @@ import msgspec
 
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import BUILD
 
 
 def run(invocation: Invocation) -> int:
@@ -21,6 +22,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    "builds profile", "[OPTIONS] [BUILD]", run, arguments=(0, 1),
+    "builds profile", "[OPTIONS] [BUILD]", run, arguments=(0, 1), takes=BUILD,
     notes="Without a BUILD, the last one. `builder build --profile` prints the same at the end of a build.",
     flags=(Flag("json", "As JSON", Kind.BOOL),))

@@ -10,6 +10,7 @@ import msgspec
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
 from builder.cli.table import ago, align
+from builder.cli.value_types import BUILD
 from builder.ui.text import printable
 from builder.ui.units import human_size
 
@@ -57,6 +58,6 @@ def _log_size(path: str) -> int:
 
 
 COMMAND = Command(
-    "builds show", "[OPTIONS] [BUILD]", run, arguments=(0, 1),
+    "builds show", "[OPTIONS] [BUILD]", run, arguments=(0, 1), takes=BUILD,
     notes="Without a BUILD, the last one. `builder logs` prints what steps printed, `builder why` why they ran.",
     flags=(Flag("json", "The whole record as JSON", Kind.BOOL), Flag("no-trunc", "Don't shorten output", Kind.BOOL)))

@@ -9,6 +9,7 @@ from builder.cli.command import Command, Invocation
 from builder.cli.commands.diff import PLACES
 from builder.cli.pflag import Flag, Kind
 from builder.cli.streams import write_output
+from builder.cli.value_types import STEP
 from builder.errors import ImageError, UsageError
 from builder.layer.tree import Entry
 from builder.layer.view import MergedView
@@ -59,5 +60,5 @@ def _copy(entry: Entry) -> None:
 
 
 COMMAND = Command(
-    "cat", "[OPTIONS] STEP:/PATH | STEP PATH...", run, arguments=(1, None), notes=PLACES,
+    "cat", "[OPTIONS] STEP:/PATH | STEP PATH...", run, arguments=(1, None), takes=STEP, notes=PLACES,
     flags=(BEFORE,))

@@ -10,6 +10,7 @@ import msgspec
 from builder.cli.build_flags import DESCRIBING
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, FlagError, Kind
+from builder.cli.value_types import DIRECTORY
 from builder.ui.text import printable
 from builder.ui.units import human_size
 
@@ -89,7 +90,7 @@ def _count(number: int) -> str:
 
 
 COMMAND = Command(
-    "context ls", "[OPTIONS] [PATH]", run, arguments=(0, 1),
+    "context ls", "[OPTIONS] [PATH]", run, arguments=(0, 1), takes=DIRECTORY,
     notes="A build reads only what a COPY, an ADD or a mount of the chosen stages names.",
     flags=(Flag("depth", "Show directories at this depth as one line", metavar="n"),
            Flag("ignored", "Also what an ignore file leaves out, and by which rule", Kind.BOOL, "i"),

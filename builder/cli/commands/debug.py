@@ -10,6 +10,7 @@ from builder.cli.commands.cat import BEFORE
 from builder.cli.commands.diff import PLACES
 from builder.cli.pflag import Flag, Kind
 from builder.cli.terminal import raw_terminal, write_through
+from builder.cli.value_types import SECRET, STEP
 from builder.ui.text import printable
 
 
@@ -43,9 +44,10 @@ def _say(text: str) -> None:
 
 
 COMMAND = Command(
-    "debug", "[OPTIONS] [STEP [COMMAND...]]", run, arguments=(0, None), interspersed=False,
+    "debug", "[OPTIONS] [STEP [COMMAND...]]", run, arguments=(0, None), takes=STEP, interspersed=False,
     notes=f"Without a STEP it is the last one that failed, and that one is entered as it was then.\n{PLACES}",
     flags=(BEFORE,
-           Flag("secret", "A secret for the step's mounts, as with `builder build`", Kind.LIST, metavar="stringArray"),
+           Flag("secret", "A secret for the step's mounts, as with `builder build`", Kind.LIST, metavar="stringArray",
+                type=SECRET),
            Flag("ssh", "An SSH agent for the step's mounts, as with `builder build`", Kind.LIST, metavar="stringArray"),
            Flag("tty", "Give the command a terminal (default: if there is one here)", Kind.BOOL, "t")))

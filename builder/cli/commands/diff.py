@@ -6,6 +6,7 @@ import msgspec
 
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import STEP
 from builder.ui.text import printable
 from builder.ui.units import human_size
 
@@ -29,6 +30,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    "diff", "[OPTIONS] STEP [STEP]", run, arguments=(1, 2), notes=PLACES,
+    "diff", "[OPTIONS] STEP [STEP]", run, arguments=(1, 2), takes=STEP, notes=PLACES,
     flags=(Flag("json", "One JSON object a line", Kind.BOOL),
            Flag("size", "Show the sizes of files", Kind.BOOL, "s")))

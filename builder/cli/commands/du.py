@@ -5,6 +5,7 @@ from __future__ import annotations
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
 from builder.cli.table import FORMAT_FLAG, ago, align, render_rows, utc
+from builder.cli.value_types import choice
 from builder.ui.units import human_size
 
 HEADERS = {"ID": "ID", "Type": "TYPE", "Reclaimable": "RECLAIMABLE", "Size": "SIZE", "LastUsed": "LAST ACCESSED",
@@ -37,5 +38,5 @@ def run(invocation: Invocation) -> int:
 COMMAND = Command(
     "du", "[OPTIONS]", run,
     flags=(Flag("filter", 'Show only what matches ("type=regular", "inuse", "id~=PATTERN", ...)', Kind.LIST,
-                metavar="filter"),
+                metavar="filter", type=choice("type=", "inuse", "id~=")),
            FORMAT_FLAG, Flag("verbose", "Whole ids, and what each item is", Kind.BOOL)))

@@ -15,6 +15,7 @@ from builder.cli.dockerfiles import (
     write_dockerfile,
 )
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import FILE
 from builder.errors import BuilderError
 
 
@@ -66,7 +67,7 @@ def _format(path: str, invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    "fmt", "[OPTIONS] [PATH...]", run, arguments=(0, None),
+    "fmt", "[OPTIONS] [PATH...]", run, arguments=(0, None), takes=FILE,
     flags=(
         Flag("check", "Change nothing; list the files that are not formatted and exit with status 1", Kind.BOOL),
         Flag("diff", "Change nothing; print what would change and exit with status 1 if anything would", Kind.BOOL)),

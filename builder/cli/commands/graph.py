@@ -5,6 +5,7 @@ from __future__ import annotations
 from builder.cli.build_flags import DESCRIBING
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag
+from builder.cli.value_types import BUILD, DIRECTORY, choice
 from builder.cli.values import InvalidValue
 from builder.errors import UsageError
 
@@ -34,7 +35,8 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    "graph", "[OPTIONS] [PATH]", run, arguments=(0, 1),
+    "graph", "[OPTIONS] [PATH]", run, arguments=(0, 1), takes=DIRECTORY,
     notes="Without --build, what a build of PATH (default .) would do now; nothing is run.",
-    flags=(Flag("build", "Draw a recorded build: its id, or last", short="b", metavar="id"),
-           Flag("type", 'How to draw: "dot" (default), "mermaid" or "svg"'), *DESCRIBING))
+    flags=(Flag("build", "Draw a recorded build: its id, or last", short="b", metavar="id", type=BUILD),
+           Flag("type", 'How to draw: "dot" (default), "mermaid" or "svg"',
+                type=choice("dot", "mermaid", "svg")), *DESCRIBING))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
 from builder.cli.table import FORMAT_FLAG, ago, render_rows, short_id
+from builder.cli.value_types import IMAGE
 from builder.golang.times import rfc3339
 from builder.ui.units import human_size
 
@@ -49,7 +50,7 @@ def row_of(entry: HistoryRow, *, whole: bool, human: bool) -> dict[str, str]:
 
 
 COMMAND = Command(
-    "history", "[OPTIONS] IMAGE", run, arguments=(1, 1),
+    "history", "[OPTIONS] IMAGE", run, arguments=(1, 1), takes=IMAGE,
     flags=(
         FORMAT_FLAG,
         Flag("human", "Print sizes and dates in human readable form (default true)", Kind.BOOL, "H"),

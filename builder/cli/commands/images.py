@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
 from builder.cli.table import FORMAT_FLAG, ago, render_rows, short_id, utc
+from builder.cli.value_types import IMAGE, choice
 from builder.cli.values import InvalidValue
 from builder.golang.glob import BadPattern, compile_pattern
 from builder.ui.units import human_size
@@ -104,12 +105,13 @@ def _find(text: str, images: Sequence[ImageSummary]) -> ImageSummary:
 
 
 COMMAND = Command(
-    "images", "[OPTIONS] [REPOSITORY[:TAG]]", run, arguments=(0, 1),
+    "images", "[OPTIONS] [REPOSITORY[:TAG]]", run, arguments=(0, 1), takes=IMAGE,
     flags=(
         Flag("all", "Show all images; intermediate ones do not exist here", Kind.BOOL, "a"),
         Flag("digests", "Show digests", Kind.BOOL),
         Flag("filter", 'Show only what matches ("dangling=true", "label=KEY[=VALUE]", "reference=PATTERN", '
-             '"before=IMAGE", "since=IMAGE")', Kind.LIST, "f", metavar="filter"),
+             '"before=IMAGE", "since=IMAGE")', Kind.LIST, "f", metavar="filter",
+             type=choice("dangling=", "label=", "reference=", "before=", "since=")),
         FORMAT_FLAG,
         Flag("no-trunc", "Don't shorten ids", Kind.BOOL),
         Flag("quiet", "Only show image ids", Kind.BOOL, "q"),

@@ -6,6 +6,7 @@ import sys
 
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import FILE, PLATFORM
 from builder.cli.values import InvalidValue
 
 
@@ -23,8 +24,8 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    "import", "[OPTIONS] file|- [REPOSITORY[:TAG]]", run, arguments=(1, 2),
+    "import", "[OPTIONS] file|- [REPOSITORY[:TAG]]", run, arguments=(1, 2), takes=FILE,
     flags=(Flag("change", "Apply a Dockerfile instruction to the image (`CMD [\"sh\"]`)", Kind.LIST, "c",
                 metavar="list"),
            Flag("message", "Comment of the image", short="m"),
-           Flag("platform", "Platform of the image (os/arch[/variant])")))
+           Flag("platform", "Platform of the image (os/arch[/variant])", type=PLATFORM)))

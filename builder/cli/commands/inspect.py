@@ -9,6 +9,7 @@ import msgspec
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag
 from builder.cli.table import render_template
+from builder.cli.value_types import IMAGE, choice
 from builder.cli.values import InvalidValue
 from builder.errors import ImageError
 
@@ -50,5 +51,6 @@ def _typed(value: Any, name: str = "") -> Any:
 
 
 COMMAND = Command(
-    "inspect", "[OPTIONS] IMAGE [IMAGE...]", run, arguments=(1, None),
-    flags=(Flag("format", 'How to print: "json" or a Go template', short="f"), Flag("type", "Only `image` exists")))
+    "inspect", "[OPTIONS] IMAGE [IMAGE...]", run, arguments=(1, None), takes=IMAGE,
+    flags=(Flag("format", 'How to print: "json" or a Go template', short="f",
+                type=choice("json")), Flag("type", "Only `image` exists", type=choice("image"))))

@@ -11,6 +11,7 @@ import msgspec
 from builder.cli.command import Command, Invocation
 from builder.cli.dockerfiles import STDIN, NothingNamed, diff, find_dockerfiles, read_dockerfile, write_dockerfile
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import FILE, LINT_RULE, choice
 from builder.cli.values import InvalidValue
 from builder.errors import BuilderError
 
@@ -147,13 +148,13 @@ def _show(reports: list[tuple[str, Report]], form: str, chosen: _Rules) -> None:
 
 
 COMMAND = Command(
-    "lint", "[OPTIONS] [PATH...]", run, arguments=(0, None),
+    "lint", "[OPTIONS] [PATH...]", run, arguments=(0, None), takes=FILE,
     flags=(
         Flag("extra", "Also check what hadolint is run for: versions, caches, pipes, users, ...", Kind.BOOL),
         Flag("fix", "Mend what can be mended without changing the image", Kind.BOOL),
-        Flag("format", 'How to print: "text", "json" or "sarif"'),
+        Flag("format", 'How to print: "text", "json" or "sarif"', type=choice("text", "json", "sarif")),
         Flag("list", "List the rules and check nothing", Kind.BOOL),
-        Flag("rule", "Check this rule only", Kind.LIST, metavar="name"),
+        Flag("rule", "Check this rule only", Kind.LIST, metavar="name", type=LINT_RULE),
         Flag("unsafe-fix", "Mend also what changes the image's config (exec forms, MAINTAINER)", Kind.BOOL)),
     notes="A path may be a directory with a Dockerfile in it, or `-`. No image and no registry is asked: "
           "`builder build --check`\nalso knows the base images.")

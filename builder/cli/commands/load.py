@@ -6,6 +6,7 @@ import sys
 
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import FILE
 from builder.errors import UsageError
 from builder.reference import Reference
 
@@ -28,5 +29,5 @@ def run(invocation: Invocation) -> int:
 
 COMMAND = Command(
     "load", "[OPTIONS]", run,
-    flags=(Flag("input", "Read from a file instead of standard input", short="i", metavar="file"),
+    flags=(Flag("input", "Read from a file instead of standard input", short="i", metavar="file", type=FILE),
            Flag("quiet", "", Kind.BOOL, "q", hidden=True)))

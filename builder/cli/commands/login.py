@@ -6,6 +6,7 @@ import sys
 
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import REGISTRY
 from builder.errors import UsageError
 
 DEFAULT_REGISTRY = "docker.io"
@@ -46,7 +47,7 @@ def _ask_secretly(prompt: str) -> str:
 
 
 COMMAND = Command(
-    "login", "[OPTIONS] [REGISTRY]", run, arguments=(0, 1),
+    "login", "[OPTIONS] [REGISTRY]", run, arguments=(0, 1), takes=REGISTRY,
     flags=(Flag("password", "Password or token; others may see it, so better use --password-stdin", short="p"),
            Flag("password-stdin", "Read the password from standard input", Kind.BOOL),
            Flag("username", "User name", short="u")))

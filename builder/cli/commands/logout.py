@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.login import DEFAULT_REGISTRY
+from builder.cli.value_types import REGISTRY
 
 
 def run(invocation: Invocation) -> int:
@@ -14,4 +15,4 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-COMMAND = Command("logout", "[REGISTRY]", run, arguments=(0, 1))
+COMMAND = Command("logout", "[REGISTRY]", run, arguments=(0, 1), takes=REGISTRY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.why import STEPS, WHICH_BUILD, asked_for
 from builder.cli.streams import write_output
+from builder.cli.value_types import STEP
 
 
 def run(invocation: Invocation) -> int:
@@ -20,4 +21,4 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-COMMAND = Command("logs", "[OPTIONS] [STEP]", run, arguments=(0, 1), notes=STEPS, flags=(WHICH_BUILD,))
+COMMAND = Command("logs", "[OPTIONS] [STEP]", run, arguments=(0, 1), takes=STEP, notes=STEPS, flags=(WHICH_BUILD,))

@@ -12,6 +12,7 @@ from builder.cli.command import Command, Invocation
 from builder.cli.commands.cat import BEFORE, NoSuchFile
 from builder.cli.commands.diff import PLACES
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import STEP
 from builder.layer.tree import Entry
 from builder.layer.view import MergedView
 from builder.ui.text import printable
@@ -65,6 +66,6 @@ def _is_device(entry: Entry) -> bool:
 
 
 COMMAND = Command(
-    "ls", "[OPTIONS] STEP[:/PATH] [PATH]", run, arguments=(1, 2), notes=PLACES,
+    "ls", "[OPTIONS] STEP[:/PATH] [PATH]", run, arguments=(1, 2), takes=STEP, notes=PLACES,
     flags=(BEFORE, Flag("l", "Mode, owner, size and time (UTC) too", Kind.BOOL, "l"),
            Flag("recursive", "Everything below", Kind.BOOL, "R")))

@@ -8,6 +8,7 @@ import sys
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
 from builder.cli.table import align
+from builder.cli.value_types import choice
 from builder.cli.values import InvalidValue, size
 from builder.golang.duration import parse_duration
 from builder.ui.units import human_size
@@ -56,7 +57,7 @@ COMMAND = Command(
     flags=(
         Flag("all", "Also unpacked layers of images: they are unpacked again when needed", Kind.BOOL, "a"),
         Flag("filter", 'Remove only what matches ("until=24h", "type=exec.cachemount", ...)', Kind.LIST,
-             metavar="filter"),
+             metavar="filter", type=choice("until=", "type=", "inuse", "id~=")),
         Flag("force", "Do not ask", Kind.BOOL, "f"),
         Flag("keep-storage", "Older name of --reserved-space", metavar="bytes", hidden=True),
         Flag("max-used-space", "Remove until no more than this is used", metavar="bytes"),

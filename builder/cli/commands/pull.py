@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import IMAGE, PLATFORM
 from builder.ui.progress import open_progress
 
 
@@ -23,6 +24,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    "pull", "[OPTIONS] NAME[:TAG|@DIGEST]", run, arguments=(1, 1),
-    flags=(Flag("platform", "Platform of the image (os/arch[/variant])"),
+    "pull", "[OPTIONS] NAME[:TAG|@DIGEST]", run, arguments=(1, 1), takes=IMAGE,
+    flags=(Flag("platform", "Platform of the image (os/arch[/variant])", type=PLATFORM),
            Flag("quiet", "Only print the image's name", Kind.BOOL, "q")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import IMAGE
 from builder.ui.progress import open_progress
 
 
@@ -22,5 +23,5 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    "push", "[OPTIONS] NAME[:TAG]", run, arguments=(1, 1),
+    "push", "[OPTIONS] NAME[:TAG]", run, arguments=(1, 1), takes=IMAGE,
     flags=(Flag("quiet", "Only print the image's name", Kind.BOOL, "q"),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
+from builder.cli.value_types import IMAGE
 from builder.errors import ImageError
 
 
@@ -25,6 +26,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    "rmi", "[OPTIONS] IMAGE [IMAGE...]", run, arguments=(1, None),
+    "rmi", "[OPTIONS] IMAGE [IMAGE...]", run, arguments=(1, None), takes=IMAGE,
     flags=(Flag("force", "Also where an image has several names; a missing image is no error", Kind.BOOL, "f"),
            Flag("no-prune", "", Kind.BOOL, hidden=True)))

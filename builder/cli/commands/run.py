@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.terminal import raw_terminal, write_through
+from builder.cli.value_types import FILE, IMAGE, PLATFORM, PULL, choice
 from builder.cli.values import InvalidValue, key_values, lines_of, number
 from builder.errors import BuilderError, Cancelled, UsageError
 
@@ -89,18 +90,19 @@ def _volume(text: str) -> tuple[str, str, bool]:
 
 
 COMMAND = Command(
-    "run", "[OPTIONS] IMAGE [COMMAND] [ARG...]", run, interspersed=False, arguments=(1, None),
+    "run", "[OPTIONS] IMAGE [COMMAND] [ARG...]", run, interspersed=False, arguments=(1, None), takes=IMAGE,
     flags=(
         Flag("entrypoint", "Overwrite the ENTRYPOINT of the image"),
         Flag("env", "Set an environment variable (KEY=VALUE, or KEY to pass it on)", Kind.LIST, "e", metavar="list"),
-        Flag("env-file", "Read environment variables from a file", Kind.LIST, metavar="file"),
+        Flag("env-file", "Read environment variables from a file", Kind.LIST, metavar="file", type=FILE),
         Flag("hostname", "Host name of the container", short="h"),
         Flag("interactive", "Connect standard input", Kind.BOOL, "i"),
-        Flag("network", '"default" (one of its own), "private", "host" or "none"'),
+        Flag("network", '"default" (one of its own), "private", "host" or "none"',
+             type=choice("default", "private", "host", "none")),
         Flag("pids-limit", "Limit of the container's tasks (processes and threads); -1 for no limit", metavar="int"),
-        Flag("platform", "Platform of the image (os/arch[/variant])"),
+        Flag("platform", "Platform of the image (os/arch[/variant])", type=PLATFORM),
         Flag("privileged", "All capabilities, no seccomp filter", Kind.BOOL),
-        Flag("pull", 'Pull the image: "always", "missing" (default), "newer" or "never"'),
+        Flag("pull", 'Pull the image: "always", "missing" (default), "newer" or "never"', type=PULL),
         Flag("read-only", "Mount the container's root file system read-only", Kind.BOOL),
         Flag("rm", "Remove the container when it ends; this is always so", Kind.BOOL),
         Flag("tty", "Give the container a terminal", Kind.BOOL, "t"),

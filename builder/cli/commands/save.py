@@ -6,6 +6,7 @@ import sys
 
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag
+from builder.cli.value_types import FILE, IMAGE, PLATFORM
 from builder.errors import UsageError
 
 
@@ -26,6 +27,6 @@ def run(invocation: Invocation) -> int:
 
 
 COMMAND = Command(
-    "save", "[OPTIONS] IMAGE [IMAGE...]", run, arguments=(1, None),
-    flags=(Flag("output", "Write to a file instead of standard output", short="o", metavar="file"),
-           Flag("platform", "Save only this platform (os/arch[/variant])")))
+    "save", "[OPTIONS] IMAGE [IMAGE...]", run, arguments=(1, None), takes=IMAGE,
+    flags=(Flag("output", "Write to a file instead of standard output", short="o", metavar="file", type=FILE),
+           Flag("platform", "Save only this platform (os/arch[/variant])", type=PLATFORM)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from builder.cli.command import Command, Invocation
+from builder.cli.value_types import IMAGE
 
 
 def run(invocation: Invocation) -> int:
@@ -11,4 +12,4 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-COMMAND = Command("tag", "SOURCE TARGET", run, arguments=(2, 2))
+COMMAND = Command("tag", "SOURCE TARGET", run, arguments=(2, 2), takes=IMAGE)

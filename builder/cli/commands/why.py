@@ -11,6 +11,7 @@ from builder.cli.command import Command, Invocation
 from builder.cli.commands.diff import PLACES
 from builder.cli.pflag import Flag, Kind
 from builder.cli.table import ago
+from builder.cli.value_types import BUILD, STEP
 from builder.ui.text import printable
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from builder.store.builds import Build, Step
 
 STEPS = f"{PLACES}\nN or WORDS without the @ mean every step that has them."
-WHICH_BUILD = Flag("build", "Which build (default: the last one)", short="b", metavar="id")
+WHICH_BUILD = Flag("build", "Which build (default: the last one)", short="b", metavar="id", type=BUILD)
 
 
 def run(invocation: Invocation) -> int:
@@ -99,5 +100,5 @@ def _changed_below(step: Step, build: Build) -> Step | None:
 
 
 COMMAND = Command(
-    "why", "[OPTIONS] [STEP]", run, arguments=(0, 1), notes=STEPS,
+    "why", "[OPTIONS] [STEP]", run, arguments=(0, 1), takes=STEP, notes=STEPS,
     flags=(Flag("all", "Also the steps that came from the cache", Kind.BOOL, "a"), WHICH_BUILD))
