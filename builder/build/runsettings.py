@@ -9,6 +9,7 @@ import msgspec
 from builder.build.options import BuildOptions
 from builder.errors import UsageError
 from builder.golang.size import parse_size
+from builder.language.runmounts import RunMount
 from builder.plan.planoptions import RunSettings
 from builder.plan.vertices import Confinement, Dns, HostMount, Limits, Network, Ulimit
 from builder.solver.networkmodes import HOST_GATEWAY
@@ -36,26 +37,26 @@ class UnknownSecurityOption(UsageError):
 def run_settings(options: BuildOptions) -> RunSettings:
     """Raises UsageError for values that make no sense."""
     network, namespace = _network(options.network or "default")
-    for text in options.mounts:
-        _check_mount(text)
     return RunSettings(
         network=network, namespace=namespace, extra_hosts=tuple(map(_host, options.add_hosts)),
         hosts_file=not options.no_hosts, dns=_dns(options),
         hostname=options.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", ""),
         ulimits=tuple(map(_ulimit, options.ulimits)), shm_size=options.shm_size,
         cgroup_parent=options.cgroup_parent, limits=_limits(options.resources), confinement=_confinement(options),
-        volumes=tuple(map(_volume, options.volumes)), mounts=options.mounts)
+        volumes=tuple(map(_volume, options.volumes)), mounts=tuple(map(_mount, options.mounts)))
 
 
-def _check_mount(text: str) -> None:
-    """What is wrong with it whatever its variables are: no RUN is to be blamed for that."""
-    from builder.language.runmounts import InvalidMount, parse_mount
+def _mount(text: str) -> RunMount:
+    """Without variables all that is wrong with it is said here: no RUN is to be blamed for that."""
+    from builder.language.runmounts import InvalidMount, evaluate_mount, parse_mount
 
-    if "$" not in text:
-        try:
-            parse_mount(text, lambda word: word)
-        except InvalidMount as error:
-            raise UsageError(f"--mount `{text}`: {error.message}", hint=error.hint) from None
+    try:
+        mount = parse_mount(text)
+        if "$" not in text:
+            evaluate_mount(mount)
+    except InvalidMount as error:
+        raise UsageError(f"--mount `{text}`: {error.message}", hint=error.hint) from None
+    return mount
 
 
 def _network(mode: str) -> tuple[Network, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from builder.errors import DockerfileError
 from builder.golang.duration import parse_duration
 from builder.golang.numbers import parse_integer
@@ -22,12 +25,14 @@ from builder.language.instructions import (
     Shell,
     ShellForm,
 )
-from builder.language.runmounts import check_mount, check_network, check_security, parse_device
+from builder.language.runmounts import check_network, check_security, parse_device, parse_mount
 
 _RUN_FLAGS = {"device": Kind.TEXTS, "mount": Kind.TEXTS, "network": Kind.TEXT, "security": Kind.TEXT}
 _INTERVALS = ("interval", "timeout", "start-period", "start-interval")
 _HEALTHCHECK_FLAGS = dict.fromkeys((*_INTERVALS, "retries"), Kind.TEXT)
 _SHORTEST_INTERVAL = 1_000_000
+
+T = TypeVar("T")
 
 
 class InvalidHealthcheck(DockerfileError):
@@ -36,15 +41,22 @@ class InvalidHealthcheck(DockerfileError):
 
 def run(form: Form, heredocs: tuple[Heredoc, ...]) -> Run:
     flags = read_flags(form, _RUN_FLAGS)
-    for name, check in (("device", parse_device), ("mount", check_mount), ("network", check_network),
-                        ("security", check_security)):
-        for value, word in flags.words(name):
-            try:
-                check(value)
-            except DockerfileError as error:
-                raise error.at(form.location(word)) from None
-    return Run(command=_command(form, heredocs), mounts=flags.texts("mount"), network=flags.text("network"),
+    _checked(form, flags, "device", parse_device)
+    mounts = _checked(form, flags, "mount", parse_mount)
+    _checked(form, flags, "network", check_network)
+    _checked(form, flags, "security", check_security)
+    return Run(command=_command(form, heredocs), mounts=mounts, network=flags.text("network"),
                security=flags.text("security"), devices=flags.texts("device"))
+
+
+def _checked(form: Form, flags: Flags, name: str, read: Callable[[str], T]) -> tuple[T, ...]:
+    values = []
+    for value, word in flags.words(name):
+        try:
+            values.append(read(value))
+        except DockerfileError as error:
+            raise error.at(form.location(word)) from None
+    return tuple(values)
 
 
 def cmd(form: Form, heredocs: tuple[Heredoc, ...]) -> Cmd:

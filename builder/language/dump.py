@@ -18,6 +18,7 @@ import msgspec
 
 from builder.golang.quote import quote
 from builder.language.instructions import Dockerfile, Stage, Statement
+from builder.language.runmounts import RunMount
 from builder.source import Span
 
 _WIDTH = 110
@@ -75,6 +76,8 @@ def _fields(struct: msgspec.Struct) -> list[Node]:
 def _value(value: object) -> Node:
     if isinstance(value, str):
         return quote(value)
+    if isinstance(value, RunMount):
+        return quote(value.text)
     if isinstance(value, msgspec.Struct):
         return [_head(value), *_fields(value)]
     return str(value).lower()

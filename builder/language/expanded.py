@@ -22,7 +22,6 @@ from builder.language.instructions import (
     Volume,
     Workdir,
 )
-from builder.language.runmounts import mount_values
 
 _CRLF = r"\r\n|\n"
 
@@ -38,8 +37,7 @@ def expanded_texts(instruction: AnyInstruction) -> Iterator[str]:
             for pair in pairs:
                 yield from (pair.key, pair.value)
         case Run(mounts=mounts):
-            for mount in mounts:
-                yield from mount_values(mount)
+            yield from (option.value for mount in mounts for option in mount.options if option.value is not None)
         case Copy() | Add():
             yield from (*instruction.sources, instruction.destination, instruction.chown, instruction.chmod,
                         instruction.from_ if isinstance(instruction, Copy) else instruction.checksum)

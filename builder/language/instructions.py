@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from builder.language.runmounts import RunMount
 from builder.language.words import NO_WORDS, WordTable
 from builder.source import Source, Span
 
@@ -100,8 +101,7 @@ class Run(Instruction, frozen=True, kw_only=True):
     """RUN [--mount=...] [--network=...] [--security=...] [--device=...] <command>"""
 
     command: CommandForm
-    mounts: tuple[str, ...] = ()
-    """Each --mount value as written: its variables are expanded first, then `plan.mounts` reads it."""
+    mounts: tuple[RunMount, ...] = ()
     network: str = ""
     security: str = ""
     devices: tuple[str, ...] = ()

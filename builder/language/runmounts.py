@@ -1,14 +1,14 @@
 """The values of RUN's --mount, --network, --security and --device.
 
-A mount's options are split first and expanded one by one, so a variable's value can hold commas. While parsing, only
-what no variable can change is checked (`check_mount`); planning reads the rest (`parse_mount`), for the stages that it
-needs.
+A mount's options are split while the file is parsed (`parse_mount`), and expanded one by one, so a variable's value can
+hold commas. What they mean depends on variables, the type included: `evaluate_mount` is for planning, and so for the
+stages that are needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -20,7 +20,6 @@ from builder.golang.quote import quote
 from builder.golang.size import parse_size
 from builder.golang.suggest import did_you_mean
 
-MOUNT_TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
 SHARING_MODES = ("shared", "private", "locked")
 NETWORK_MODES = ("default", "none", "host")
 SECURITY_MODES = ("sandbox", "insecure")
@@ -39,28 +38,81 @@ class InvalidRunFlag(DockerfileError):
     code = "invalid-run-flag"
 
 
-class MountSpec(msgspec.Struct, frozen=True, kw_only=True):
+class Option(msgspec.Struct, frozen=True, array_like=True):
+    text: str
+    """As written."""
+    key: str
+    """In lower case."""
+    value: str | None
+    """None without a `=`."""
+
+
+class RunMount(msgspec.Struct, frozen=True):
+    """A --mount whose variables are not known yet, and with them not even its type."""
+
+    text: str
+    options: tuple[Option, ...]
+
+    @property
+    def from_(self) -> str:
+        """The stage, image or context that it takes its files from, "" if it names none; it can hold no variables."""
+        return self.value("from")
+
+    def value(self, name: str) -> str:
+        """What was given last for an option or its aliases, as written; "" if nothing was."""
+        return next((option.value for option in reversed(self.options)
+                     if option.value is not None and _ALIASES.get(option.key, option.key) == name), "")
+
+
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """A --mount as BuildKit understands it, before paths, stages and defaults are resolved.
 
     None is "not given" where that differs from every value.
     """
 
-    type: str = "bind"
     from_: str = ""
     source: str = ""
     target: str = ""
+
+
+class Bind(Mount, frozen=True, kw_only=True):
     readonly: bool = True
-    """With the type's default: True but for cache and tmpfs."""
+
+
+class Cache(Mount, frozen=True, kw_only=True):
     id: str = ""
     sharing: str = ""
-    required: bool = False
-    size: int = 0
-    """Bytes; 0 for no limit."""
+    readonly: bool = False
     mode: int | None = None
     uid: int | None = None
     gid: int | None = None
+
+
+class Tmpfs(Mount, frozen=True, kw_only=True):
+    size: int = 0
+    """Bytes; 0 for no limit."""
+
+
+class Secret(Mount, frozen=True, kw_only=True):
+    id: str = ""
     env: str | None = None
-    """Name of a secret's variable."""
+    """Name of a variable."""
+    required: bool = False
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+
+class Ssh(Mount, frozen=True, kw_only=True):
+    id: str = ""
+    required: bool = False
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+
+AnyMount: TypeAlias = Bind | Cache | Tmpfs | Secret | Ssh
+_TYPES: dict[str, type[AnyMount]] = {"bind": Bind, "cache": Cache, "tmpfs": Tmpfs, "secret": Secret, "ssh": Ssh}
 
 
 class DeviceSpec(msgspec.Struct, frozen=True):
@@ -70,33 +122,23 @@ class DeviceSpec(msgspec.Struct, frozen=True):
     required: bool = False
 
 
-def check_mount(text: str) -> None:
-    """Raises InvalidMount for what is wrong whatever the variables are: quotes, and a variable in `from`."""
-    for option in _fields(text):
-        key, equals, value = option.partition("=")
-        if equals and key.lower() == "from" and "$" in value[:-1]:
-            raise InvalidMount(f"'{key.lower()}' doesn't support variable expansion, define alias stage instead")
-
-
-def mount_values(text: str) -> list[str]:
-    """The words in a mount that `check_mount` accepts."""
-    return [value for option in _fields(text) for _, equals, value in [option.partition("=")] if equals]
-
-
-def mount_from(text: str) -> str:
-    """The stage, image or context that a mount takes its files from; "" if it names none. Raises InvalidMount."""
-    check_mount(text)
-    pairs = [option.partition("=") for option in _fields(text)]
-    return next((value for key, equals, value in reversed(pairs) if equals and key.lower() == "from"), "")
-
-
-def parse_mount(text: str, expand: Callable[[str], str] = lambda value: value) -> MountSpec:
-    """The mount that `text`, a value of --mount as written, asks for; `expand` replaces a value's variables.
-
-    Raises InvalidMount, and what `expand` raises.
+def parse_mount(text: str) -> RunMount:
+    """The options of a --mount. Raises InvalidMount for what is wrong whatever the variables are: quotes, and a
+    variable in `from`.
     """
-    check_mount(text)
-    return _MountReader(expand).read(_fields(text))
+    options = []
+    for field in _fields(text):
+        key, equals, value = field.partition("=")
+        key = key.lower()
+        if equals and key == "from" and "$" in value[:-1]:
+            raise InvalidMount(f"'{key}' doesn't support variable expansion, define alias stage instead")
+        options.append(Option(field, key, value if equals else None))
+    return RunMount(text, tuple(options))
+
+
+def evaluate_mount(mount: RunMount, expand: Callable[[str], str] = lambda value: value) -> AnyMount:
+    """What a mount asks for; `expand` replaces a value's variables. Raises InvalidMount, and what `expand` raises."""
+    return _MountReader(expand).read(mount.options)
 
 
 class _MountReader:
@@ -107,24 +149,23 @@ class _MountReader:
         self._type = "bind"
         self._values: dict[str, str | int | bool] = {}
 
-    def read(self, options: Iterable[str]) -> MountSpec:
+    def read(self, options: Iterable[Option]) -> AnyMount:
         for option in options:
-            key, equals, value = option.partition("=")
-            key = key.lower()
-            if equals:
-                self._option(key, self._expand(value), option)
-            elif _ALIASES.get(key, key) in self._FLAGS:
-                self._option(key, "true", option)
+            if option.value is not None:
+                self._option(option.key, self._expand(option.value), option.text)
+            elif _ALIASES.get(option.key, option.key) in self._FLAGS:
+                self._option(option.key, "true", option.text)
             else:
-                raise InvalidMount(f"invalid field '{option}' must be a key=value pair")
+                raise InvalidMount(f"invalid field '{option.text}' must be a key=value pair")
         self._check()
-        default = self._type not in ("cache", "tmpfs")
-        return msgspec.convert({"readonly": default, **self._values, "type": self._type}, MountSpec)
+        kind = _TYPES[self._type]
+        values = {name: value for name, value in self._values.items() if name in kind.__struct_fields__}
+        return msgspec.convert(values, kind)
 
     def _option(self, key: str, value: str, option: str) -> None:
         match _ALIASES.get(key, key):
             case "type":
-                self._type = _choice(value, MOUNT_TYPES, f"unsupported mount type {quote(value)}")
+                self._type = _choice(value, tuple(_TYPES), f"unsupported mount type {quote(value)}")
             case "from":
                 self._values["from_"] = value
             case "source" | "target" | "id" | "env" as name:

@@ -9,6 +9,7 @@ import msgspec
 
 from builder.language import instructions as i
 from builder.language.instructions import Dockerfile, Stage, Statement
+from builder.language.runmounts import RunMount
 from builder.lint import practices
 from builder.lint.linter import Linter
 from builder.lint.packages import Problem, RunContext, package_problems
@@ -132,7 +133,7 @@ class _StageChecks:
         if len(commands) > 1 and names[0] == "cd":
             yield practices.CD_FOR_WORKDIR, ()
         for name in sorted(_USELESS & set(names)):
-            if name != "ssh" or not any("type=ssh" in mount for mount in instruction.mounts):
+            if name != "ssh" or not any(mount.value("type") == "ssh" for mount in instruction.mounts):
                 yield practices.USELESS_COMMAND, (name,)
         clients = self._clients | ({"curl", "wget"} & set(names))
         if len(clients) == 2 and len(self._clients) < 2:
@@ -231,10 +232,5 @@ def _changes_permissions(commands: tuple[ShellCommand, ...], before: Sequence[St
     return ""
 
 
-def _cache_targets(mounts: tuple[str, ...]) -> tuple[str, ...]:
-    found = []
-    for mount in mounts:
-        fields = dict(field.partition("=")[::2] for field in mount.split(","))
-        if fields.get("type") == "cache":
-            found.append(fields.get("target") or fields.get("dst") or fields.get("destination") or "")
-    return tuple(found)
+def _cache_targets(mounts: tuple[RunMount, ...]) -> tuple[str, ...]:
+    return tuple(mount.value("target") for mount in mounts if mount.value("type") == "cache")

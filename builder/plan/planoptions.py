@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from builder.language.runmounts import RunMount
 from builder.oci import Platform
 from builder.plan.vertices import (
     Confinement,
@@ -38,7 +39,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     confinement: Confinement = Confinement()
     volumes: tuple[HostMount, ...] = ()
-    mounts: tuple[str, ...] = ()
+    mounts: tuple[RunMount, ...] = ()
     """As RUN's --mount has them; they come before a RUN's own."""
 
 

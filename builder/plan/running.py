@@ -7,7 +7,7 @@ import posixpath
 from builder.golang.paths import clean_absolute
 from builder.language.expanded import step_label
 from builder.language.instructions import ExecForm, Run, Statement
-from builder.language.runmounts import MountSpec, parse_device, parse_mount
+from builder.language.runmounts import AnyMount, Bind, Cache, Secret, Ssh, Tmpfs, evaluate_mount, parse_device
 from builder.oci import ContainerConfig
 from builder.plan import vertices as v
 from builder.plan.errors import EntitlementNeeded, NoDevices, PlanError
@@ -100,31 +100,37 @@ class RunPlanner:
     def _mounts(self, inputs: list[int]) -> tuple[v.Mount, ...]:
         settings = self._planner.options.run
         made: list[v.Mount] = list(settings.volumes)
-        for text, source in zip((*settings.mounts, *self._instruction.mounts), self._command.sources, strict=True):
-            spec = parse_mount(text, lambda word: self._planner.scope.expand(word, self._statement))
+        for mount, source in zip((*settings.mounts, *self._instruction.mounts), self._command.sources, strict=True):
+            spec = evaluate_mount(mount, lambda word: self._planner.scope.expand(word, self._statement))
             made.append(self._mount(spec, source, inputs))
         return tuple(made)
 
-    def _mount(self, spec: MountSpec, source: StageNode | None, inputs: list[int]) -> v.Mount:
+    def _mount(self, spec: AnyMount, source: StageNode | None, inputs: list[int]) -> v.Mount:
         if source is not None and not source.planned:
             raise PlanError(f'cannot mount from stage "{spec.from_}" to "{spec.target}", stage needs to be defined '
                             "before current command", location=self._planner.location(self._statement))
-        if spec.type == "secret":
-            return self._secret(spec)
-        if spec.type == "ssh":
-            if spec.source:
-                raise PlanError("ssh does not support source")
-            return v.SshMount(id=spec.id or "default", target=spec.target, required=spec.required,
-                              mode=_mode(spec, 0o600), uid=spec.uid or 0, gid=spec.gid or 0)
+        match spec:
+            case Secret():
+                return self._secret(spec)
+            case Ssh():
+                if spec.source:
+                    raise PlanError("ssh does not support source")
+                return v.SshMount(id=spec.id or "default", target=spec.target, required=spec.required,
+                                  mode=_mode(spec, 0o600), uid=spec.uid or 0, gid=spec.gid or 0)
+            case Tmpfs():
+                target, origin = self._target(spec), clean_absolute(spec.source)
+                if origin != "/":
+                    raise PlanError(f"`{origin}` to be mounted at `{target}` was not found",
+                                    location=self._planner.location(self._statement),
+                                    hint="a tmpfs is empty: no source=")
+                return v.TmpfsMount(target=target, size=spec.size)
+            case Cache():
+                return self._cache(spec, source, inputs)
+            case Bind():
+                return self._bind(spec, source, inputs)
+
+    def _bind(self, spec: Bind, source: StageNode | None, inputs: list[int]) -> v.BindMount:
         target = self._target(spec)
-        origin = clean_absolute(spec.source)
-        if spec.type == "tmpfs":
-            if origin != "/":
-                raise PlanError(f"`{origin}` to be mounted at `{target}` was not found",
-                                location=self._planner.location(self._statement), hint="a tmpfs is empty: no source=")
-            return v.TmpfsMount(target=target, size=spec.size)
-        if spec.type == "cache":
-            return self._cache(spec, source, target, origin, inputs)
         if source is not None:
             vertex = source.context if source.context is not None else source.root
         elif spec.from_ == "scratch":
@@ -133,20 +139,20 @@ class RunPlanner:
             vertex = self._planner.main_context()
         if vertex is None:
             vertex = self._planner.add(v.SourceInline(files=()), (), name="empty", statement=self._statement)
-        return v.BindMount(target=target, input=_position(inputs, vertex), source=origin, readonly=spec.readonly)
+        return v.BindMount(target=target, input=_position(inputs, vertex), source=clean_absolute(spec.source),
+                           readonly=spec.readonly)
 
-    def _cache(self, spec: MountSpec, source: StageNode | None, target: str, origin: str,
-               inputs: list[int]) -> v.CacheMount:
-        vertex = None
+    def _cache(self, spec: Cache, source: StageNode | None, inputs: list[int]) -> v.CacheMount:
+        target, vertex = self._target(spec), None
         if source is not None:
             vertex = source.context if source.context is not None else source.root
         return v.CacheMount(
             target=target, id=f"{self._planner.options.cache_namespace}/{spec.id or posixpath.normpath(spec.target)}",
             sharing=v.Sharing(spec.sharing or "shared"),
-            input=None if vertex is None else _position(inputs, vertex), source=origin, readonly=spec.readonly,
-            mode=spec.mode, uid=spec.uid, gid=spec.gid)
+            input=None if vertex is None else _position(inputs, vertex),
+            source=clean_absolute(spec.source), readonly=spec.readonly, mode=spec.mode, uid=spec.uid, gid=spec.gid)
 
-    def _secret(self, spec: MountSpec) -> v.SecretMount:
+    def _secret(self, spec: Secret) -> v.SecretMount:
         identity = spec.source or spec.id or posixpath.basename(spec.target)
         if not identity:
             raise PlanError("one of source, target required")
@@ -160,7 +166,7 @@ class RunPlanner:
         return v.SecretMount(id=identity, target=target, env=spec.env or "", required=spec.required,
                              mode=_mode(spec, 0o400), uid=spec.uid or 0, gid=spec.gid or 0)
 
-    def _target(self, spec: MountSpec) -> str:
+    def _target(self, spec: AnyMount) -> str:
         target = posixpath.normpath(posixpath.join("/", self._planner.config.working_dir, spec.target))
         if target.strip("/") == "":
             raise PlanError(f'invalid mount target "{spec.target}"', location=self._planner.location(self._statement),
@@ -179,5 +185,5 @@ def _position(inputs: list[int], vertex: int) -> int:
     return inputs.index(vertex, 1) if vertex in inputs[1:] else len(inputs) - 1
 
 
-def _mode(spec: MountSpec, default: int) -> int:
+def _mode(spec: Secret | Ssh, default: int) -> int:
     return default if spec.mode is None else spec.mode & 0o777

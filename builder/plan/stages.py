@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from builder.golang.numbers import parse_integer
 from builder.language.instructions import Copy, Dockerfile, Onbuild, Run, Stage, Statement
-from builder.language.runmounts import mount_from
+from builder.language.runmounts import RunMount
 from builder.oci import ContainerConfig, History, Platform
 from builder.plan.errors import CircularDependency, EndlessTriggers, InvalidStageIndex
 from builder.plan.planoptions import NamedContext
@@ -94,7 +94,7 @@ SourceName: TypeAlias = Callable[[str, StageNode, Command, Location], str]
 class StageGraph:
     """The stages of one file, in order, then the images that they copy or mount from."""
 
-    def __init__(self, dockerfile: Dockerfile, run_mounts: tuple[str, ...] = ()) -> None:
+    def __init__(self, dockerfile: Dockerfile, run_mounts: tuple[RunMount, ...] = ()) -> None:
         """`run_mounts` are mounts that every RUN has before its own."""
         self.source_name: SourceName = lambda name, node, command, location: name
         """What a COPY takes files from, variables expanded."""
@@ -145,8 +145,8 @@ class StageGraph:
             raise InvalidStageIndex(index, self._stage_count, location)
         return self.nodes[index]
 
-    def _mount_source(self, mount: str, node: StageNode, command: Command, location: Location) -> StageNode | None:
-        source = mount_from(mount)
+    def _mount_source(self, mount: RunMount, node: StageNode, command: Command, location: Location) -> StageNode | None:
+        source = mount.from_
         if not source or source == "scratch":
             return None
         return self.find(source) or self._add_image(source, node, command, location)

@@ -9,6 +9,7 @@ import pytest
 
 from builder.errors import BuilderError
 from builder.language.parser import parse
+from builder.language.runmounts import parse_mount
 from builder.lint.linter import LintConfig, Linter
 from builder.oci import Descriptor, Digest, ImageConfig, MediaType, Platform, decode_config
 from builder.plan.dump import dump
@@ -122,7 +123,8 @@ def test_settings_of_the_image() -> None:
 
 
 def test_mounts_for_all_steps_come_first() -> None:
-    run = RunSettings(mounts=("type=bind,from=a,source=/x,target=/m",), volumes=(HostMount(target="/v", source="/h"),))
+    run = RunSettings(mounts=(parse_mount("type=bind,from=a,source=/x,target=/m"),),
+                      volumes=(HostMount(target="/v", source="/h"),))
     result, _ = planned("FROM debian AS a\nFROM scratch\nRUN --mount=type=tmpfs,target=/t x\n", run=run)
     op = result.vertices[-1].op
     assert isinstance(op, Run)
