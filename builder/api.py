@@ -300,7 +300,7 @@ class Builder:
         return prune(self.store, policy)
 
     def fsck(self, *, repair: bool = False) -> list[Finding]:
-        """What is wrong with the state folder, mended where `repair` is set."""
+        """Problems of the state folder; with `repair` they are repaired."""
         from builder.store.fsck import fsck
 
         return fsck(self.store, repair=repair)

@@ -1,7 +1,7 @@
 """What a definition may touch: `--allow`, and what targets ask for beyond the working directory.
 
 A definition may come from somebody else. So files outside the working directory, the SSH agent, the host's network and
-unconfined steps have to be granted by whoever runs it; what the command line itself sets is granted.
+unconfined steps have to be granted by the user who runs it; what the command line itself sets is granted.
 """
 
 from __future__ import annotations

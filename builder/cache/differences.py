@@ -1,4 +1,4 @@
-"""How the parts of two keys differ, told part by part, the most telling ones first.
+"""How the parts of two keys differ, in words, part by part, the most telling ones first.
 
 Values are quoted as they are but for their length. Each function here returns sentences without a full stop.
 """
@@ -21,7 +21,7 @@ MASK = "\0"
 """Begins a value that stands for one that is not to be shown."""
 PARENT_CHANGED = ("the number of steps before it changed", "the step before it produced a different layer",
                   "an earlier step produced a different layer")
-"""All that is told of layers below."""
+"""The only words about the layers below."""
 _LAST = ("below", "parent")
 _AS_COPIED = "as it is copied"
 """What a COPY says of a file below that it would put there again."""
@@ -88,7 +88,7 @@ def _part(name: str, old: Parts, new: Parts, old_rows: Rows) -> Iterable[str]:
         case "sources":
             return [f"source paths changed: {_change(_paths(before or []), _paths(after or []))}"]
         case "words" if old.get("sources") != new.get("sources"):
-            return []  # told already
+            return []  # reported already
         case "below":
             return _below(before or [], after or [])
         case "parent":
@@ -250,7 +250,7 @@ def _below(before: list[list[str]], after: list[list[str]]) -> Iterable[str]:
     old, new = {path: fact for path, fact in before}, {path: fact for path, fact in after}  # noqa: C416
     equal: list[str] = []
     for path in {**new, **old}:
-        # A directory is "unchanged" where nothing in it changes: that is told by what is in it.
+        # A directory is "unchanged" where nothing in it changes: its entries say so.
         was, now = (facts.get(path, "").removesuffix("unchanged").strip() or "not looked at" for facts in (old, new))
         if was != now and _AS_COPIED in (was, now):
             equal.append(path)

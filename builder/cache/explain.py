@@ -17,7 +17,7 @@ UNKNOWN = "no earlier build of this step"
 NOT_ASKED = "the cache was not asked (--no-cache)"
 FAILED, INTERRUPTED = "it failed last time", "it was interrupted last time"
 _ALIKE = 0.5  # share of common words from which two instructions are taken for versions of one
-_TOLD = 4  # differences that are told before "and 2 more differences"
+_NAMED = 4  # differences that are named before "and 2 more differences"
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -42,13 +42,13 @@ def explain(parts: Parts, earlier: Earlier) -> str:
     """How the parts differ, in sentences without a full stop: `2 files changed: src/a.py; the user "app" was added`."""
     if not earlier.parts:
         return "it is not known any more what the earlier build of this step was made of"
-    told = differences(earlier.parts, _as_stored(parts), earlier.rows)
-    if not told:
+    named = differences(earlier.parts, _as_stored(parts), earlier.rows)
+    if not named:
         return "the format of cache keys changed"
-    more = len(told) - _TOLD
+    more = len(named) - _NAMED
     if more > 0:
-        told[_TOLD:] = [f"and {more} more difference{'s' if more > 1 else ''}"]
-    return "; ".join(told)
+        named[_NAMED:] = [f"and {more} more difference{'s' if more > 1 else ''}"]
+    return "; ".join(named)
 
 
 def gone(why: str, *, last: bool) -> str:

@@ -1,6 +1,6 @@
 """Cache keys: sha256 over a canonical encoding of (format, kind of vertex, parts).
 
-A part has a name and a JSON-able value. `op_parts` makes those that the op itself gives; whoever solves the vertex adds
+A part has a name and a JSON-able value. `op_parts` makes those that the op itself gives; the executor adds
 what it found out about the inputs. The names are a vocabulary, because misses are explained with them:
 
     run            argv, env (pairs in order), cwd, user, network, security, confinement, hostname, hosts, hosts_file,

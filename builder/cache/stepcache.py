@@ -69,7 +69,7 @@ class Cache:
 
     def save_attempt(self, key: CacheKey, kind: str, parts: Parts, *, name: str, build: str, gone: str,
                      seconds: float) -> None:
-        """Notes a step that came to nothing, because it `failed` or was `interrupted`: a later miss is told of it.
+        """Notes a step that came to nothing, because it `failed` or was `interrupted`: a later miss reason names it.
 
         What the key stands for stays, if there is something.
         """
@@ -99,8 +99,8 @@ class Cache:
             return f"{latest.ended}, and nothing changed since" if latest.ended else "its earlier result is not kept"
         records = (record for attempt in attempts if (record := self._store.get_record(attempt.key)) is not None)
         compared = next(records, None)
-        told = explain(parts, Earlier(self.parts(compared) if compared is not None else {}, self.rows))
-        return f"{latest.ended}; {told}" if latest.ended else told
+        reason = explain(parts, Earlier(self.parts(compared) if compared is not None else {}, self.rows))
+        return f"{latest.ended}; {reason}" if latest.ended else reason
 
     def earlier(self, kind: str, name: str, limit: int) -> list[Record]:
         """The latest records of vertices of one kind and name, whatever their keys."""

@@ -253,7 +253,7 @@ class _Root:
     def lasting_rows(self, all_asked: bool) -> dict[str, _Row]:
         """What to keep: everything, until rows of files that no build asks for any more outweigh the others.
 
-        That can only be told if `all_asked`: whatever the build had use for, it asked for.
+        Only known if `all_asked`: the build asked for everything that it could use.
         """
         if all_asked and len(self.rows) > 2 * len(self.seen) + _SPARE_ROWS:
             return self.seen

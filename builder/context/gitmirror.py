@@ -123,7 +123,7 @@ class Mirror:
             os.rename(scratch, path)
 
     def _remove_stale_locks(self, ref: str) -> None:
-        """Whoever holds the mirror's lock is alone: what git locked before was left by a process that died."""
+        """The holder of the mirror's lock is alone: git's own locks were left by a process that died."""
         for name in ("shallow.lock", "packed-refs.lock", f"{ref}.lock"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self.path, name))

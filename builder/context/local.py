@@ -1,7 +1,7 @@
 """A directory of this machine as a build context: what it holds, less what its ignore file hides.
 
 Read in place, nothing is copied or sent anywhere. Every file counts as owned by 0:0. Symbolic links are files like any
-other here; whoever follows one does so inside the context.
+other here; they are followed inside the context.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ class ListedContext(LocalContext):
         listing = self._listings.get(path)
         if listing is None:
             listing = self._listings[path] = super()._list(path)
-        return listing.copy()  # whoever walks empties it
+        return listing.copy()  # the walker empties it
 
 
 def _opened(path: str) -> Root:

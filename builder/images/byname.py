@@ -1,4 +1,4 @@
-"""Pulling and pushing images by name, told as events; and bringing an image's layers in to run it."""
+"""Pulling and pushing images by name, reported as events; fetching the layers of an image that is about to run."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from builder.store import Store
 
 Step = Callable[[str], None]
-"""Told what is being done, before it is done: `exporting layers`."""
+"""Called with the name of each activity before it begins: `exporting layers`."""
 Trees = Callable[[int], FileTree]
 """The whole file tree of the result at a position; only asked for outputs that are files."""
 

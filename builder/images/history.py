@@ -27,7 +27,7 @@ class LayerOrigin(msgspec.Struct, frozen=True):
 
 def complete_history(history: Sequence[History], layers: Sequence[LayerOrigin], *, base: Sequence[History] = (),
                      epoch: int | None = None) -> tuple[History, ...]:
-    """As many entries with a layer as there are `layers`, all with a time where one can be told.
+    """As many entries with a layer as there are `layers`, all with a time where one is known.
 
     `base` is the history of the base image, which `history` usually begins with.
     """

@@ -56,7 +56,7 @@ def _pack(store: Store, layer: LayerId, compression: Compression, level: int | N
         with BlobFile(staged.path, cancelled) as file:
             blob = pack(store.layer_dir(layer), file, compression=compression, level=level,
                         clamp_mtime=clamp_mtime).blob
-        staged.commit(blob.digest, proven=True)
+        staged.commit(blob.digest, verified=True)
     if clamp_mtime is None:
         store.set_packed(layer, blob.diff_id, blob.diff_size)
     store.add_layer_blob(blob.diff_id, compression, blob.descriptor)
@@ -77,6 +77,6 @@ def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compress
                 for piece in decompressor(source, what=f"blob {descriptor.digest}"):
                     writer.write(piece)
                 blob = writer.finish()
-            staged.commit(blob.digest, proven=True)
+            staged.commit(blob.digest, verified=True)
         store.add_layer_blob(blob.diff_id, compression, blob.descriptor)
         return blob.descriptor

@@ -1,7 +1,7 @@
 """Image archives and layout folders become images of the store: what `docker save`, BuildKit and skopeo write.
 
 The archive is read once, as a stream, compressed or not. Every file in it becomes a blob named by its own digest, so
-nothing in it can end up elsewhere or pass for something else; what no image refers to is left to GC. If there is an
+nothing in it can end up outside or pass for something else; what no image refers to is left to GC. If there is an
 `index.json` it counts (with names from `manifest.json` where it has none), else `manifest.json`.
 """
 

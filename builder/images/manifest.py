@@ -156,7 +156,7 @@ def layer_compression(name: str, descriptor: Descriptor) -> Compression:
     """How the layer's blob is packed. Raises LayerRefused for types that cannot be unpacked."""
     media_type = descriptor.media_type
     if "foreign" in media_type or "nondistributable" in media_type:
-        raise LayerRefused(name, media_type, "layers that are kept elsewhere are not supported")
+        raise LayerRefused(name, media_type, "foreign layers (with `urls`) are not supported")
     if media_type.endswith("+encrypted"):
         raise LayerRefused(name, media_type, "encrypted layers are not supported")
     try:

@@ -1,6 +1,6 @@
 """The files of a result, in a folder (type=local) or a plain tar (type=tar), as buildx hands them out.
 
-In a folder everything belongs to whoever runs the build; modes, times, links and devices are kept, what is there
+In a folder everything belongs to the user who runs the build; modes, times, links and devices are kept, what is there
 already stays unless the result has something else of that name. In a tar owners are kept as well. SOURCE_DATE_EPOCH
 becomes the time of everything. A link in the folder is never followed: it is replaced where a directory is to be.
 """
@@ -69,7 +69,7 @@ def write_tar(results: Sequence[PlatformFiles], out: BinaryIO, *, split: bool) -
 def write_folder(results: Sequence[PlatformFiles], dest: str, *, split: bool, delete: bool = False,
                  note: Note = lambda text: None) -> None:
     """All results into the folder `dest`, made if need be, then for its owner alone: programs of the result may be
-    setuid, and belong to whoever runs the build. Raises Overlap, DestinationRefused, OSError.
+    setuid, and belong to the user who runs the build. Raises Overlap, DestinationRefused, OSError.
 
     `delete` removes afterwards what no result has. `note` receives what could not be made (devices without root).
     """

@@ -1,4 +1,4 @@
-"""What differs between two stacks of layers, told as `docker diff` tells it: added, changed, deleted paths.
+"""What differs between two stacks of layers, in the words of `docker diff`: added, changed, deleted paths.
 
 Only what the layers that are not common to both touch is looked at, so the difference that one step made costs as much
 as the step wrote. Times are no difference.

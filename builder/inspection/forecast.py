@@ -194,8 +194,8 @@ class Forecaster:
         running = next((below for below in parents(self._plan, index) if self._predictions[below].runs), None)
         if running is None:
             return why
-        told = f"#{self._first + running}, which it lies on, would run"
-        return "; ".join(told if sentence in PARENT_CHANGED else sentence
+        below = f"#{self._first + running}, which it lies on, would run"
+        return "; ".join(below if sentence in PARENT_CHANGED else sentence
                          for sentence in why.split("; "))
 
     def _blocking(self, vertex: Vertex) -> int | None:

@@ -1,4 +1,4 @@
-"""Compressed streams being read: gzip, zstd, xz and bzip2, told by their first bytes, and what is none of them.
+"""Compressed streams being read: gzip, zstd, xz and bzip2, recognised by their first bytes, and what is none of them.
 
 Several members or frames in a row are one stream; zero bytes behind the last one are padding, anything else is an
 error. No more than PIECE bytes are decompressed at a time, however well they were compressed.

@@ -45,7 +45,7 @@ class Xattrs(msgspec.Struct, frozen=True):
     opaque: bool = False
     owner: tuple[int, int] | None = None
     """uid and gid, where stat cannot tell them."""
-    elsewhere: str = ""
+    redirect: str = ""
     """The attribute by which overlayfs keeps name or content in another place: such a file cannot be read."""
 
 
@@ -141,7 +141,7 @@ def image_xattrs(where: Directory | Root, name: str) -> dict[str, bytes]:
 
 
 def _portable(capability: bytes) -> bytes:
-    """Revision 3 names the root of the user namespace it was set in, which means nothing elsewhere: revision 2."""
+    """Revision 3 names the root of the user namespace it was set in, meaningless on other machines: revision 2."""
     if len(capability) > _CAPABILITY_V2_SIZE and capability[3] == 3:
         return capability[:3] + b"\x02" + capability[4:_CAPABILITY_V2_SIZE]
     return capability

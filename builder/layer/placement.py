@@ -98,7 +98,7 @@ class Placement:
         return tuple(self._steps)
 
     def _changes(self) -> tuple[Item, ...]:
-        """Without what the parent has just so, as far as `facts` told it."""
+        """Without what the parent already has, as far as `facts` says."""
         same = {item.path for item, below in self._destination.covering()
                 if item.path in self._same and item.mtime_ns == below.stat.st_mtime_ns}
         same |= self._destination.untouched(same)

@@ -40,7 +40,7 @@ class ContentDigests(Protocol):
         ...
 
     def recall(self, place: Entry, facts: bytes) -> str | None:
-        """What `note` was told the last time that these were the facts."""
+        """What `note` was called with the last time that these were the facts."""
         ...
 
     def note(self, place: Entry, facts: bytes, digest: str, files: Sequence[Entry]) -> None:

@@ -1,6 +1,6 @@
 """Headers of layer tars: the bytes that Go's archive/tar writes for BuildKit.
 
-The same tree therefore has the same diff id whoever packed it. Headers are USTAR, with long names cut in two if that
+The same tree therefore has the same diff id as in BuildKit. Headers are USTAR, with long names cut in two if that
 is all; what does not fit (long or non-ASCII names, big ids and sizes, times outside 0..2^33, extended attributes) goes
 into one pax header before it. Owner names are empty, times are whole seconds, every header is pure ASCII.
 Sources: POSIX pax; Go archive/tar writer.go; containerd pkg/archive ChangeWriter.

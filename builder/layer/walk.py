@@ -36,7 +36,7 @@ class RedirectInLayer(StoreError):
 
     def __init__(self, path: str, xattr: str) -> None:
         super().__init__(
-            f"layer path `{path}` carries `{xattr}`, so its content lies elsewhere",
+            f"layer path `{path}` carries `{xattr}`, so its content is in another layer",
             hint="mount overlayfs with redirect_dir=off,metacopy=off",
         )
 
@@ -47,7 +47,7 @@ class LayerEntry(msgspec.Struct, gc=False):
     name: bytes
     """Inside the layer, no leading slash, no trailing one."""
     kind: int
-    """`stat.S_IFMT` of it; whiteouts are told by `whiteout`."""
+    """`stat.S_IFMT` of it; `whiteout` marks whiteouts."""
     mode: int
     uid: int
     gid: int
@@ -63,7 +63,7 @@ class LayerEntry(msgspec.Struct, gc=False):
     opaque: bool = False
     whiteout: bool = False
     directory: Directory | None = None
-    """Where the file is, under the last component of its name; None if its bytes are elsewhere."""
+    """Where the file is, under the last component of its name; None if its bytes are in another layer."""
 
 
 def walk_layer(layer_dir: str) -> Iterator[LayerEntry]:
@@ -80,8 +80,8 @@ def walk_layer(layer_dir: str) -> Iterator[LayerEntry]:
             if kind == stat.S_IFSOCK:
                 continue
             xattrs = read_xattrs(directory, name) if kind in (stat.S_IFREG, stat.S_IFDIR) else NO_XATTRS
-            if xattrs.elsewhere:
-                raise RedirectInLayer(path, xattrs.elsewhere)
+            if xattrs.redirect:
+                raise RedirectInLayer(path, xattrs.redirect)
             link = os.fsencode(directory.readlink(name)) if kind == stat.S_IFLNK else b""
             yield _entry(path, kind, status, xattrs, link, directory)
             if kind == stat.S_IFDIR:

@@ -1,4 +1,4 @@
-"""`builder lint --fix`: what a rule finds, mended where nobody has to decide anything.
+"""`builder lint --fix`: fixes for findings that need no decision.
 
 A fix keeps the image as it is, but for those that are asked for by name of being unsafe: they do what the rule wants,
 and the image's config changes by it. Every fix is checked: the new lines must parse to the value that it promises.
@@ -48,7 +48,7 @@ Edit = Callable[[list[str], Statement, Dockerfile], "tuple[list[str], AnyInstruc
 
 
 def fixed(dockerfile: Dockerfile, findings: Iterable[Finding], *, unsafe: bool = False) -> str:
-    """The file's text with what can be mended of the findings; other fixes may be possible after that."""
+    """The file's text with the fixable findings fixed; other fixes may be possible after that."""
     edits = {**_SAFE, **_UNSAFE} if unsafe else _SAFE
     lines = physical_lines(dockerfile.source.text)
     wanted = [(finding.span.line, edits[finding.rule.name]) for finding in findings

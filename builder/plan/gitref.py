@@ -1,7 +1,7 @@
 """Git sources as ADD, build contexts and named contexts write them: `https://host/repo.git?key=value#ref:subdir`.
 
 What counts as git: `git://`, `ssh://`, `user@host:path`, `http(s)://` whose path ends in `.git`, and `github.com/...`,
-which cannot be told from a local path and is therefore git only where no local path makes sense.
+which looks like a local path and is therefore git only where no local path makes sense.
 """
 
 from __future__ import annotations

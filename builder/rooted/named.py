@@ -2,7 +2,7 @@
 
 They are resolved by this machine's rules, one component at a time and beneath descriptors that stay open, so that what
 takes a name later is not looked at. Links are followed as usual, but one that somebody else made only to what belongs
-to them (as systemd's CHASE_SAFE): a folder swapped for a link does not make root write or read elsewhere.
+to them (as systemd's CHASE_SAFE): a folder swapped for a link does not redirect what root writes or reads.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def remove_file(path: str) -> None:
 
 
 class NewFile:
-    """A file that takes the place of what is at `path` once `commit` is called: whoever reads it sees the old or all
+    """A file that takes the place of what is at `path` once `commit` is called: readers see either the old or all
     of the new. A link stays, and what it leads to is replaced; the mode is that of the old file.
 
     `fd` is the file to write to. What is no regular file (a pipe, a device) is written as it is. The folder is opened

@@ -33,7 +33,7 @@ class NoWhiteouts(SandboxError):
 
     def __init__(self, folder: str) -> None:
         super().__init__(f"the file system of `{folder}` cannot hold whiteouts, which layers need for what is removed",
-                         hint="put the state folder elsewhere (`--root`), on a volume rather than on an overlay")
+                         hint="put the state folder (`--root`) on a volume rather than on an overlay")
 
 
 _GETVERSION = 0x80087601  # FS_IOC_GETVERSION (linux/fs.h, 64-bit long)

@@ -64,7 +64,7 @@ class Blobs(State):
     def open_blob(self, digest: Digest) -> VerifyingReader:
         """A reader that proves the content: at the end of file it raises BlobDamaged if it was not what was asked for.
 
-        Raises BlobMissing. Whoever reads closes it.
+        Raises BlobMissing. The reader closes it.
         """
         if not self._use("blob", digest):
             raise BlobMissing(digest)
@@ -197,7 +197,7 @@ class StagedBlob:
     """Bytes on their way into the store; a context manager.
 
     Write to `file`, or to `path` by other means (its bytes are then read again to be hashed, unless the writer has
-    proven their digest). A full disk inside the block becomes StoreFull.
+    verified their digest). A full disk inside the block becomes StoreFull.
     """
 
     def __init__(self, blobs: Blobs, session: Session) -> None:
@@ -206,13 +206,13 @@ class StagedBlob:
         self.file = HashingWriter(self.path)
         self._committed = False
 
-    def commit(self, digest: Digest | None = None, *, proven: bool = False) -> Digest:
+    def commit(self, digest: Digest | None = None, *, verified: bool = False) -> Digest:
         """Makes it a blob and returns its digest. Raises DigestMismatch if that is not `digest`.
 
-        `proven` says that whoever wrote the bytes has hashed them on the way: `digest` is theirs.
+        `verified` says that the writer hashed the bytes on the way: `digest` is the result.
         """
         size = os.fstat(self.file.fileno()).st_size
-        if digest is not None and proven:
+        if digest is not None and verified:
             found = digest
         else:
             found = self.file.digest() if size == self.file.size else _digest_of_file(self.path)

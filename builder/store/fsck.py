@@ -49,7 +49,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fsck(store: Store, *, repair: bool = False) -> list[Finding]:
-    """What is wrong, and with `repair` mended: what cannot be restored is forgotten, so that it will be made anew."""
+    """What is wrong, and with `repair` repaired: what cannot be restored is forgotten, so that it will be made anew."""
     try:
         verdict = store.db.check()
     except StoreDamaged as error:

@@ -1,4 +1,4 @@
-"""Images: names for manifests and indexes, also told to other tools in index.json."""
+"""Images: names for manifests and indexes, also visible to other tools in index.json."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Silence:
 def open_progress(mode: str, *, runtime: str = "", stream: TextIO | None = None) -> Progress:
     """The view for `mode`, as --progress names it, of a build whose steps `runtime` runs.
 
-    `auto` and `tty` are the live view on a terminal, and plain progress elsewhere.
+    `auto` and `tty` are the live view on a terminal, and plain progress otherwise.
     """
     stream = stream or sys.stderr
     if mode in ("quiet", "none"):

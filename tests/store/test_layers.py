@@ -240,7 +240,7 @@ def make_packed(store: Store, tmp_path: Path, *, content: str = "key") -> tuple[
     with store.stage_layer() as staged, store.stage_blob() as staged_blob:
         with open(staged_blob.path, "wb") as file:
             blob = pack(str(files), file, compression=Compression.GZIP).blob
-        staged_blob.commit(blob.digest, proven=True)
+        staged_blob.commit(blob.digest, verified=True)
         store.add_layer_blob(blob.diff_id, Compression.GZIP, blob.descriptor)
         os.chmod(staged.diff, 0o700)
         os.chown(staged.diff, 3, 4)

@@ -84,7 +84,7 @@ class NameServer:
                         return
                     other[source].sendall(data)
         except OSError:
-            # Whoever asked sees the end of the connection.
+            # The client sees the end of the connection.
             return
         finally:
             client.close()

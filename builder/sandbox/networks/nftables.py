@@ -32,7 +32,7 @@ _REGISTER = 1
 _IIFNAME, _OIFNAME, _NFPROTO, _L4PROTO = 6, 7, 15, 16
 _STATE, _STATUS = 0, 2
 STATE_NEW, STATUS_DNAT = 0x8, 0x20
-"""Bits of a connection: its first packet; sent elsewhere than to where it was addressed."""
+"""Bits of a connection: its first packet; redirected from its original address."""
 
 
 class Table:

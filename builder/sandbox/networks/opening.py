@@ -11,7 +11,7 @@ INSTALL = "install pasta (Debian: passt)"
 
 
 class OwnNetwork(Protocol):
-    """A network namespace with a way out; whoever opened it closes it, when the steps in it have ended."""
+    """A network namespace with a way out; the opener closes it when the steps in it have ended."""
 
     @property
     def kind(self) -> str:

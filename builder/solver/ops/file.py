@@ -48,7 +48,7 @@ class CopyWork:
             if packed is None:
                 return False
             blob = packed.blob
-            staged.commit(blob.digest, proven=True)
+            staged.commit(blob.digest, verified=True)
         self._store.add_layer_blob(blob.diff_id, form.compression, blob.descriptor)
         layer.use_blob(blob.diff_id, blob.diff_size)
         return True
