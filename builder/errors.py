@@ -57,6 +57,12 @@ class UsageError(BuilderError):
     code = "usage"
 
 
+class InvalidValue(UsageError):
+    """An option's value is not in its notation."""
+
+    code = "invalid-value"
+
+
 class DockerfileError(BuilderError):
     code = "dockerfile"
 

@@ -14,7 +14,6 @@ from builder.cli.kaniko_flags import cache_repo, kaniko_context, kaniko_dockerfi
 from builder.cli.pflag import FlagError, Values
 from builder.cli.refused_flags import BARE, ONLY, REASONS
 from builder.cli.values import (
-    InvalidValue,
     check_host,
     check_ulimit,
     fields_of,
@@ -24,7 +23,7 @@ from builder.cli.values import (
     number,
     size,
 )
-from builder.errors import UsageError
+from builder.errors import InvalidValue, UsageError
 from builder.version import __version__
 
 _PULL = {"true": "always", "1": "always", "false": "missing", "0": "missing"}

@@ -6,8 +6,8 @@ import os
 
 from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.value_types import CAPABILITY, FILE, IMAGE, choice
-from builder.cli.values import InvalidValue, duration, image_name, key_values, number
-from builder.errors import UsageError
+from builder.cli.values import duration, image_name, key_values, number
+from builder.errors import InvalidValue, UsageError
 
 BUILDAH_FLAGS = (
     Flag("all-platforms", "Build for every platform that all base images are there for", Kind.BOOL),

@@ -18,8 +18,7 @@ import msgspec
 
 from builder.cli.pflag import Values
 from builder.cli.terminal import raw_terminal
-from builder.cli.values import InvalidValue
-from builder.errors import SandboxError, UsageError
+from builder.errors import InvalidValue, SandboxError, UsageError
 from builder.solver.intervention import Decision, FailedStep
 from builder.ui.progress import Progress
 from builder.ui.text import printable

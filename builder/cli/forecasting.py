@@ -10,7 +10,7 @@ import msgspec
 
 from builder.cli.command import Invocation
 from builder.cli.table import align
-from builder.cli.values import InvalidValue
+from builder.errors import InvalidValue
 from builder.ui.text import printable
 from builder.ui.units import human_size
 

@@ -6,8 +6,7 @@ import os
 
 from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.value_types import DIRECTORY, FILE, IMAGE, PLATFORM
-from builder.cli.values import InvalidValue
-from builder.errors import UsageError
+from builder.errors import InvalidValue, UsageError
 
 KANIKO_FLAGS = (
     Flag("cache", "Off: as --no-cache", Kind.BOOL, hidden=True),

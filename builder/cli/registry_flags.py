@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.value_types import DIRECTORY, FILE
-from builder.cli.values import InvalidValue, key_values
-from builder.errors import UsageError
+from builder.cli.values import key_values
+from builder.errors import InvalidValue, UsageError
 
 if TYPE_CHECKING:
     from builder.registry.settings import RegistrySettings

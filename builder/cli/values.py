@@ -6,17 +6,11 @@ import os
 from collections.abc import Iterable
 
 from builder.cli.pflag import FlagError
-from builder.errors import UsageError
+from builder.errors import InvalidValue
 from builder.golang.csv import CsvError, csv_fields
 
 _ULIMITS = frozenset({"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
                       "rtprio", "rttime", "sigpending", "stack"})
-
-
-class InvalidValue(UsageError):
-    """A flag's value is not in its notation."""
-
-    code = "invalid-value"
 
 
 def key_values(items: Iterable[str], *, from_environment: bool = False) -> dict[str, str]:

@@ -15,9 +15,8 @@ from builder.cli.commands.run import run_options
 from builder.cli.commands.why import report
 from builder.cli.pflag import parse
 from builder.cli.table import align, render_rows
-from builder.cli.values import InvalidValue
 from builder.containers.run import RunOptions
-from builder.errors import UsageError
+from builder.errors import InvalidValue, UsageError
 from builder.images.summary import HistoryRow, ImageSummary
 from builder.oci import Digest
 from builder.store.builds import Build, BuildId, BuildState, Outcome, Step

@@ -16,8 +16,7 @@ from builder.cli.kaniko_flags import digest_files, id_files
 from builder.cli.pflag import Values, WrongArguments
 from builder.cli.registry_flags import registry_settings
 from builder.cli.value_types import DIRECTORY, PRINTED, PROGRESS
-from builder.cli.values import InvalidValue
-from builder.errors import BuilderError, UsageError
+from builder.errors import BuilderError, InvalidValue, UsageError
 from builder.solver.events import AnyEvent, BuildStarted, WarningRaised
 from builder.ui.progress import open_progress
 

@@ -6,8 +6,7 @@ from builder.cli.build_flags import DESCRIBING
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag
 from builder.cli.value_types import BUILD, DIRECTORY, choice
-from builder.cli.values import InvalidValue
-from builder.errors import UsageError
+from builder.errors import InvalidValue, UsageError
 
 
 def run(invocation: Invocation) -> int:

@@ -10,7 +10,7 @@ from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
 from builder.cli.table import FORMAT_FLAG, ago, render_rows, short_id, utc
 from builder.cli.value_types import IMAGE, choice
-from builder.cli.values import InvalidValue
+from builder.errors import InvalidValue
 from builder.golang.glob import BadPattern, compile_pattern
 from builder.ui.units import human_size
 

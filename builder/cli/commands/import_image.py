@@ -7,7 +7,7 @@ import sys
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
 from builder.cli.value_types import FILE, PLATFORM
-from builder.cli.values import InvalidValue
+from builder.errors import InvalidValue
 
 
 def run(invocation: Invocation) -> int:

@@ -10,8 +10,7 @@ from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag
 from builder.cli.table import render_template
 from builder.cli.value_types import IMAGE, choice
-from builder.cli.values import InvalidValue
-from builder.errors import ImageError
+from builder.errors import ImageError, InvalidValue
 
 _MAPS = frozenset({"Labels", "ExposedPorts", "Volumes", "Annotations"})
 """Fields that are maps for docker, where a template may ask for a key that is not there."""

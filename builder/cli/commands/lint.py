@@ -12,8 +12,7 @@ from builder.cli.command import Command, Invocation
 from builder.cli.dockerfiles import STDIN, NothingNamed, diff, find_dockerfiles, read_dockerfile, write_dockerfile
 from builder.cli.pflag import Flag, Kind
 from builder.cli.value_types import FILE, LINT_RULE, choice
-from builder.cli.values import InvalidValue
-from builder.errors import BuilderError
+from builder.errors import BuilderError, InvalidValue
 
 if TYPE_CHECKING:
     from builder.lint.report import Report

@@ -9,7 +9,8 @@ from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
 from builder.cli.table import align
 from builder.cli.value_types import choice
-from builder.cli.values import InvalidValue, size
+from builder.cli.values import size
+from builder.errors import InvalidValue
 from builder.golang.duration import parse_duration
 from builder.ui.units import human_size
 

@@ -10,8 +10,8 @@ from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.terminal import raw_terminal, write_through
 from builder.cli.value_types import FILE, IMAGE, PLATFORM, PULL, choice
-from builder.cli.values import InvalidValue, key_values, lines_of, number
-from builder.errors import BuilderError, Cancelled, UsageError
+from builder.cli.values import key_values, lines_of, number
+from builder.errors import BuilderError, Cancelled, InvalidValue, UsageError
 
 if TYPE_CHECKING:
     from builder.containers.run import RunOptions
