@@ -88,7 +88,7 @@ _STARTS = {"instruction": ["start"], "word": ["word", "body"], "mount": ["mount"
 
 
 @cache
-def reader_of(grammar: str, escape: str) -> Reader:
+def reader_of(grammar: str, escape: str = "\\") -> Reader:
     """The reader of `grammar/NAME.lark` for a file whose escape character is `escape`."""
     return Reader(_parser(grammar, escape))
 

@@ -8,7 +8,7 @@ stages that are needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,9 @@ from builder.golang.numbers import parse_unsigned
 from builder.golang.quote import quote
 from builder.golang.size import parse_size
 from builder.golang.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from lark import Token, Tree
 
 SHARING_MODES = ("shared", "private", "locked")
 NETWORK_MODES = ("default", "none", "host")
@@ -126,14 +129,30 @@ def parse_mount(text: str) -> RunMount:
     """The options of a --mount. Raises InvalidMount for what is wrong whatever the variables are: quotes, and a
     variable in `from`.
     """
+    from builder.language.grammar import reader_of
+
+    if not text:
+        raise InvalidMount("failed to parse csv mounts: EOF")
+    trees = [tree for tree in reader_of("mount").read(text.removesuffix("\n"), "mount").children
+             if not isinstance(tree, str)]
+    if trees[-1].data == "broken":
+        _fields(text)  # raises, and knows the column
     options = []
-    for field in _fields(text):
-        key, equals, value = field.partition("=")
-        key = key.lower()
-        if equals and key == "from" and "$" in value[:-1]:
-            raise InvalidMount(f"'{key}' doesn't support variable expansion, define alias stage instead")
-        options.append(Option(field, key, value if equals else None))
+    for tree in trees:
+        option = _option(tree)
+        if option.key == "from" and "$" in (option.value or "")[:-1]:
+            raise InvalidMount("'from' doesn't support variable expansion, define alias stage instead")
+        options.append(option)
     return RunMount(text, tuple(options))
+
+
+def _option(tree: Tree[Token]) -> Option:
+    found = {token.type.removeprefix("QUOTED_"): str(token) for token in tree.children if isinstance(token, str)}
+    if tree.data == "quoted":
+        found = {kind: text.replace('""', '"') for kind, text in found.items()}
+    key, value = found.get("KEY", ""), found.get("VALUE", "")
+    has_value = "EQUALS" in found
+    return Option(f"{key}={value}" if has_value else key, key.lower(), value if has_value else None)
 
 
 def evaluate_mount(mount: RunMount, expand: Callable[[str], str] = lambda value: value) -> AnyMount:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder.errors import DockerfileError
+from builder.golang.csv import CsvError, csv_fields
 from builder.language.runmounts import (
     AnyMount,
     Bind,
@@ -125,3 +128,15 @@ def test_invalid_devices(text: str, message: str) -> None:
     with pytest.raises(DockerfileError) as caught:
         parse_device(text)
     assert caught.value.message == message
+
+
+@given(st.text(alphabet="aT=,\"\n$ ", min_size=1, max_size=12))
+def test_the_grammar_splits_as_csv_does(text: str) -> None:
+    try:
+        fields = csv_fields(text)
+    except CsvError as error:
+        with pytest.raises(InvalidMount) as caught:
+            parse_mount(text)
+        assert caught.value.message == f"failed to parse csv mounts: {error}"
+    else:
+        assert [option.text for option in parse_mount(text).options] == fields
