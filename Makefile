@@ -15,4 +15,4 @@ bench:           ## measure beside Docker and Buildah (BENCH_DOCKER, BENCH_BUILD
 bench-compare:   ## what changed since BASE, a revision
 	PYTHON=$(venv)/bin/python bench/compare $(BASE) $(ARGS)
 compat:          ## compare what comes out with what docker buildx builds
-	$(venv)/bin/python bench/compat.py
+	$(venv)/bin/python -m bench.compat $(ARGS)

@@ -1,1 +1,1 @@
-mkdir d; echo f > f; tar cf d/t.tar f; rm f
+mkdir d; echo f > f; tar cf d/t.tar --mtime=@1600000000 f; rm f

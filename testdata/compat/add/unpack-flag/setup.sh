@@ -1,1 +1,1 @@
-echo f > f; tar cf t.tar f; rm f
+echo f > f; tar cf t.tar --mtime=@1600000000 f; rm f
