@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 import msgspec
+
+if TYPE_CHECKING:
+    from builder.build.networking import HostEntry, NetworkMode
+    from builder.plan.ulimit import Ulimit
+
+T = TypeVar("T", bound="_Parsed")
+
+
+class _Parsed(Protocol):
+    @classmethod
+    def parse(cls: type[T], text: str) -> T: ...
 
 
 class SecretSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +33,16 @@ class SshSource(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
 
 
+def value_of(kind: type[T], given: T | str) -> T:
+    """An option's value, which the library's callers may write as the flag has it. Raises what `kind.parse` raises."""
+    return kind.parse(given) if isinstance(given, str) else given
+
+
 class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """One build; the fields carry the meaning of docker buildx' flags of the same names."""
+    """One build; the fields carry the meaning of docker buildx' flags of the same names.
+
+    Where a field is a value or text, text is read by the value's `parse`.
+    """
 
     context: str = "."
     """A directory; `-`: standard input holds a tar of the context, or a Dockerfile; a git or an HTTP URL, s3://, gs://,
@@ -57,11 +76,11 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """missing, always, newer or never."""
     secrets: tuple[SecretSource, ...] = ()
     ssh: tuple[SshSource, ...] = ()
-    network: str = "default"
-    """default, none, host, private, or ns:PATH for the network namespace at a path."""
+    network: NetworkMode | str = ""
+    """As text default (also ""), none, host, private, or ns:PATH for the network namespace at a path."""
     allow: tuple[str, ...] = ()
-    add_hosts: tuple[str, ...] = ()
-    ulimits: tuple[str, ...] = ()
+    add_hosts: tuple[HostEntry | str, ...] = ()
+    ulimits: tuple[Ulimit | str, ...] = ()
     shm_size: int = 0
     cgroup_parent: str = ""
     resources: dict[str, str] = {}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.build.options import BuildOptions
+from builder.build.networking import NetworkMode
+from builder.build.options import BuildOptions, value_of
 from builder.build.runsettings import run_settings
 from builder.errors import ContextError, UsageError
 from builder.golang.bool import parse_bool
@@ -29,7 +30,7 @@ from builder.images.outputs import (
 )
 from builder.oci import Digest, Platform, decode_manifest
 from builder.plan.planoptions import ImageSettings, PlanOptions
-from builder.plan.vertices import ResolvedImage
+from builder.plan.vertices import Network, ResolvedImage
 from builder.platforms import host_platform, parse_platform
 from builder.solver.resources import LOG_LIMIT
 from builder.store.builds import Origin
@@ -106,7 +107,8 @@ def _image_settings(options: BuildOptions) -> ImageSettings:
 
 def _entitlements(options: BuildOptions) -> frozenset[str]:
     """Who asks for the host's network for all steps allows it to each, as in buildx."""
-    return frozenset(options.allow) | ({"network.host"} if options.network == "host" else set())
+    mode = value_of(NetworkMode, options.network)
+    return frozenset(options.allow) | ({"network.host"} if mode.network is Network.HOST else set())
 
 
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799

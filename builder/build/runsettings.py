@@ -6,25 +6,18 @@ import os
 
 import msgspec
 
-from builder.build.options import BuildOptions
+from builder.build.networking import HostEntry, NetworkMode, check_address
+from builder.build.options import BuildOptions, value_of
 from builder.errors import UsageError
 from builder.golang.size import parse_size
 from builder.language.runmounts import RunMount
 from builder.plan.planoptions import RunSettings
-from builder.plan.vertices import Confinement, Dns, HostMount, Limits, Network, Ulimit
-from builder.solver.networkmodes import HOST_GATEWAY
+from builder.plan.ulimit import Ulimit
+from builder.plan.vertices import Confinement, Dns, HostMount, Limits
 
-_NAMESPACE = "ns:"
 _VALUED = ("seccomp", "apparmor", "mask", "unmask")
 _UNCONFINED = frozenset({"label=disable", "label:disable", "systempaths=default"})
 """Ask for what steps have anyway."""
-
-
-class UnknownNetwork(UsageError):
-    def __init__(self, mode: str) -> None:
-        why = "there are no running containers to join" if mode.startswith("container:") else "there is no such network"
-        super().__init__(f'network mode "{mode}" not supported: {why}',
-                         hint="use default, none, host, private or ns:/path/of/a/namespace")
 
 
 class UnknownSecurityOption(UsageError):
@@ -36,12 +29,14 @@ class UnknownSecurityOption(UsageError):
 
 def run_settings(options: BuildOptions) -> RunSettings:
     """Raises UsageError for values that make no sense."""
-    network, namespace = _network(options.network or "default")
+    mode = value_of(NetworkMode, options.network)
+    hosts = [value_of(HostEntry, given) for given in options.add_hosts]
     return RunSettings(
-        network=network, namespace=namespace, extra_hosts=tuple(map(_host, options.add_hosts)),
+        network=mode.network, namespace=mode.namespace,
+        extra_hosts=tuple((host.name, host.address) for host in hosts),
         hosts_file=not options.no_hosts, dns=_dns(options),
         hostname=options.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", ""),
-        ulimits=tuple(map(_ulimit, options.ulimits)), shm_size=options.shm_size,
+        ulimits=tuple(value_of(Ulimit, given) for given in options.ulimits), shm_size=options.shm_size,
         cgroup_parent=options.cgroup_parent, limits=_limits(options.resources), confinement=_confinement(options),
         volumes=tuple(map(_volume, options.volumes)), mounts=tuple(map(_mount, options.mounts)))
 
@@ -59,52 +54,12 @@ def _mount(text: str) -> RunMount:
     return mount
 
 
-def _network(mode: str) -> tuple[Network, str]:
-    if mode.startswith(_NAMESPACE):
-        path = mode.removeprefix(_NAMESPACE)
-        if not os.path.exists(path):
-            raise UsageError(f"network mode `{mode}`: there is no file `{path}`")
-        return Network.DEFAULT, os.path.abspath(path)
-    try:
-        return Network(mode), ""
-    except ValueError:
-        raise UnknownNetwork(mode) from None
-
-
-def _host(text: str) -> tuple[str, str]:
-    name, separator, address = text.partition("=") if "=" in text else text.partition(":")
-    address = address.removeprefix("[").removesuffix("]")
-    if not separator or not name or not address:
-        raise UsageError(f"bad format for add-host: `{text}`", hint="write it as host=ip")
-    if address != HOST_GATEWAY:
-        _check_address(address, f"invalid IP address in add-host: `{address}`")
-    return name, address
-
-
 def _dns(options: BuildOptions) -> Dns:
     if "none" in options.dns and (len(options.dns) > 1 or options.dns_search or options.dns_options):
         raise UsageError("--dns none cannot be used with other DNS settings")
     for address in options.dns if options.dns != ("none",) else ():
-        _check_address(address, f"--dns: `{address}` is not an IP address")
+        check_address(address, f"--dns: `{address}` is not an IP address")
     return Dns(servers=options.dns, search=options.dns_search, options=options.dns_options)
-
-
-def _check_address(address: str, message: str) -> None:
-    import ipaddress
-
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        raise UsageError(message) from None
-
-
-def _ulimit(text: str) -> Ulimit:
-    name, _, values = text.partition("=")
-    soft, _, hard = values.partition(":")
-    try:
-        return Ulimit(name, int(soft), int(hard or soft))
-    except ValueError:
-        raise UsageError(f"invalid ulimit argument: `{text}`", hint="write it as name=soft[:hard]") from None
 
 
 def _limits(resources: dict[str, str]) -> Limits:

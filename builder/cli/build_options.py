@@ -8,14 +8,13 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.api import BuildOptions, SecretSource, SshSource
+from builder.build.networking import HostEntry, NetworkMode
 from builder.cli.build_flags import RESOURCES
 from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args, timestamp
 from builder.cli.kaniko_flags import cache_repo, kaniko_context, kaniko_dockerfile, kaniko_outputs
 from builder.cli.pflag import FlagError, Values
 from builder.cli.refused_flags import BARE, ONLY, REASONS
 from builder.cli.values import (
-    check_host,
-    check_ulimit,
     fields_of,
     image_name,
     key_values,
@@ -24,6 +23,7 @@ from builder.cli.values import (
     size,
 )
 from builder.errors import InvalidValue, UsageError
+from builder.plan.ulimit import Ulimit
 from builder.version import __version__
 
 _PULL = {"true": "always", "1": "always", "false": "missing", "0": "missing"}
@@ -52,9 +52,10 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         outputs=_outputs(flags), cache_from=(*flags.all("cache-from"), *cache_repo(flags)), cache_to=_cache_to(flags),
         no_cache=flags.on("no-cache") or not flags.on("cache", True), no_cache_filter=flags.all("no-cache-filter"),
         pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(secret_of, flags.all("secret"))),
-        ssh=tuple(map(ssh_of, flags.all("ssh"))), network=_network(flags.text("network", "default")),
-        allow=tuple(map(_entitlement, flags.all("allow"))), add_hosts=tuple(map(check_host, flags.all("add-host"))),
-        ulimits=tuple(map(check_ulimit, flags.all("ulimit"))), shm_size=size(flags.text("shm-size", "0"), "shm-size"),
+        ssh=tuple(map(ssh_of, flags.all("ssh"))), network=_network(flags),
+        allow=tuple(map(_entitlement, flags.all("allow"))),
+        add_hosts=tuple(map(HostEntry.parse, flags.all("add-host"))),
+        ulimits=tuple(map(_ulimit, flags.all("ulimit"))), shm_size=size(flags.text("shm-size", "0"), "shm-size"),
         cgroup_parent=flags.text("cgroup-parent"),
         resources={name: _resource(name, flags.text(name)) for name in RESOURCES if flags.given(name)},
         jobs=number(flags.text("jobs", "0"), "jobs", least=0))
@@ -237,13 +238,15 @@ def ssh_of(text: str) -> SshSource:
     return SshSource(id=name or "default", paths=tuple(path for path in paths.split(",") if path))
 
 
-def _network(mode: str) -> str:
-    if mode in ("", "default", "none", "host", "private") or mode.startswith("ns:"):
-        return mode or "default"
-    hint = "use default, none, host, private or ns:PATH"
-    if mode.startswith("container:"):
-        hint = f"there are no running containers to join; {hint}"
-    raise InvalidValue(f'network mode "{mode}" not supported', hint=hint)
+def _ulimit(text: str) -> Ulimit:
+    try:
+        return Ulimit.parse(text)
+    except InvalidValue as error:
+        raise FlagError(f'invalid argument "{text}" for "--ulimit" flag: {error.message}') from None
+
+
+def _network(flags: Values) -> NetworkMode | str:
+    return NetworkMode.parse(flags.text("network")) if flags.given("network") else BuildOptions().network
 
 
 def _entitlement(text: str) -> str:

@@ -9,9 +9,6 @@ from builder.cli.pflag import FlagError
 from builder.errors import InvalidValue
 from builder.golang.csv import CsvError, csv_fields
 
-_ULIMITS = frozenset({"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
-                      "rtprio", "rttime", "sigpending", "stack"})
-
 
 def key_values(items: Iterable[str], *, from_environment: bool = False) -> dict[str, str]:
     """`key=value` items; a bare `key` is taken from the environment (and left out if unset there), or empty."""
@@ -88,34 +85,3 @@ def image_name(text: str) -> str:
     except InvalidReference as error:
         raise InvalidValue(f'invalid tag "{text}": {error.message.rpartition(": ")[2]}') from error
     return text
-
-
-def check_ulimit(text: str) -> str:
-    """`name=soft[:hard]`, as it was given. Raises FlagError."""
-    name, equals, limits = text.partition("=")
-    soft, colon, hard = limits.partition(":")
-    if not equals:
-        why = f"invalid ulimit argument: {text}"
-    elif name not in _ULIMITS:
-        why = f"invalid ulimit type: {name}"
-    elif (bad := next((part for part in ([soft, hard] if colon else [soft]) if not _is_limit(part)), None)) is not None:
-        why = f'strconv.ParseInt: parsing "{bad}": invalid syntax'
-    elif colon and int(hard) != -1 and (int(soft) == -1 or int(soft) > int(hard)):
-        why = f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
-    else:
-        return text
-    raise FlagError(f'invalid argument "{text}" for "--ulimit" flag: {why}')
-
-
-def _is_limit(text: str) -> bool:
-    return text.removeprefix("-").isdecimal() and text.isascii()
-
-
-def check_host(text: str) -> str:
-    """`host:ip` or `host=ip`, as it was given. Raises InvalidValue."""
-    separator = "=" if "=" in text else ":"
-    host, _, address = text.partition(separator)
-    if not host or not address:
-        raise InvalidValue(f"invalid host {text}", hint="write it as host:ip or host=ip")
-    return text
-

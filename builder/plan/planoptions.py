@@ -8,6 +8,7 @@ import msgspec
 
 from builder.language.runmounts import RunMount
 from builder.oci import Platform
+from builder.plan.ulimit import Ulimit
 from builder.plan.vertices import (
     Confinement,
     Dns,
@@ -18,7 +19,6 @@ from builder.plan.vertices import (
     ResolvedImage,
     SourceGit,
     SourceHttp,
-    Ulimit,
 )
 from builder.reference import Reference
 

@@ -17,6 +17,7 @@ from typing import ClassVar, TypeAlias
 import msgspec
 
 from builder.oci import Descriptor, DiffID, Digest, History, ImageConfig, Platform
+from builder.plan.ulimit import Ulimit
 from builder.source import Location
 
 
@@ -255,12 +256,6 @@ class HostMount(Keyed, frozen=True, kw_only=True, tag="host"):
 
 
 Mount: TypeAlias = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount | HostMount
-
-
-class Ulimit(msgspec.Struct, frozen=True):
-    name: str
-    soft: int
-    hard: int
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

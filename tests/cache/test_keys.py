@@ -11,6 +11,7 @@ import pytest
 
 from builder.cache.key import decode, encode, key_of, kind_of, op_parts
 from builder.oci import Descriptor, DiffID, Digest, MediaType
+from builder.plan.ulimit import Ulimit
 from builder.plan.vertices import (
     AnyOp,
     BindMount,
@@ -32,7 +33,6 @@ from builder.plan.vertices import (
     SourceInline,
     SshMount,
     TmpfsMount,
-    Ulimit,
 )
 
 GOLDEN = Path(__file__).parents[2] / "testdata" / "keys"

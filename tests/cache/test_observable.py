@@ -14,6 +14,7 @@ import pytest
 from builder.cache.key import key_of, kind_of, op_parts
 from builder.plan import vertices as v
 from builder.plan.planoptions import RunSettings
+from builder.plan.ulimit import Ulimit
 from builder.sandbox.container import Container
 
 MOUNTS: tuple[v.Mount, ...] = (
@@ -24,7 +25,7 @@ PLAIN = v.Run(argv=("/bin/sh", "-c", "make"), env=("A=1",), cwd="/", has_parent=
 FULL = v.Run(
     argv=("make",), env=("A=1",), arg_names=("A",), cwd="/", has_parent=True, user="app", mounts=MOUNTS,
     files=(v.InlineFile("eof", "text"),), namespace="/n", extra_hosts=(("db", "10.0.0.1"),), hostname="h",
-    proxy_env=("HTTP_PROXY=p",), ulimits=(v.Ulimit("nofile", 1, 2),), shm_size=1, cgroup_parent="/c",
+    proxy_env=("HTTP_PROXY=p",), ulimits=(Ulimit("nofile", 1, 2),), shm_size=1, cgroup_parent="/c",
     confinement=v.Confinement(added=("A",), dropped=("B",), seccomp_profile="{}", apparmor="a", masked=("/proc/a",),
                               unmasked=("/proc/b",)),
     dns=v.Dns(servers=("10.0.0.1",), search=("a",), options=("b",)))

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from builder.api import BuildOptions, SecretSource, SshSource
+from builder.build.networking import HostEntry, NetworkMode
 from builder.cli.build_flags import FLAGS
 from builder.cli.build_options import NotSupported, build_options
 from builder.cli.command import GLOBAL_FLAGS
@@ -15,6 +16,8 @@ from builder.cli.pflag import parse
 from builder.cli.refused_flags import BARE, REASONS
 from builder.cli.registry_flags import registry_settings
 from builder.errors import UsageError
+from builder.plan.ulimit import Ulimit
+from builder.plan.vertices import Network
 from builder.registry.settings import RegistrySettings
 
 TESTDATA = Path(__file__).parents[2] / "testdata" / "flags"
@@ -142,9 +145,10 @@ def test_pull(arguments: list[str], pull: str) -> None:
 def test_limits_of_steps() -> None:
     found = options("--shm-size", "64m", "--ulimit", "nofile=10:20", "-m", "1g", "--memory-swap=-1", "-c", "512",
                     "--cpuset-cpus", "0-1", "--add-host", "a:1.2.3.4,b=::1", "--jobs", "3", "--network", "none")
-    assert (found.shm_size, found.ulimits, found.jobs, found.network) == (64 << 20, ("nofile=10:20",), 3, "none")
+    assert (found.shm_size, found.ulimits, found.jobs, found.network) == (
+        64 << 20, (Ulimit("nofile", 10, 20),), 3, NetworkMode(Network.NONE))
     assert found.resources == {"memory": str(1 << 30), "memory-swap": "-1", "cpu-shares": "512", "cpuset-cpus": "0-1"}
-    assert found.add_hosts == ("a:1.2.3.4", "b=::1")
+    assert found.add_hosts == (HostEntry("a", "1.2.3.4"), HostEntry("b", "::1"))
 
 
 BARE_QUOTE, QUOTE = 'bare " in non-quoted-field', 'extraneous or missing " in quoted-field'
@@ -254,8 +258,8 @@ DONE: list[tuple[list[str], dict[str, object]]] = [
     (["--destination", "r/a"], {"tags": ("r/a",), "outputs": ("type=image,push=true",)}),
     (["--cache"], {}), (["--cache=false"], {"no_cache": True}),
     (["-d", "r/a", "--no-push"], {"tags": ("r/a",)}), (["--dockerfile", "D"], {"dockerfile": "D"}),
-    (["--network", "private"], {"network": "private"}), (["--network", "ns:/proc/1/ns/net"],
-                                                         {"network": "ns:/proc/1/ns/net"}),
+    (["--network", "private"], {"network": NetworkMode(Network.PRIVATE)}), (["--network", "ns:/proc/self/ns/net"],
+                                                         {"network": NetworkMode(namespace="/proc/self/ns/net")}),
     (["--isolation", "oci", "--snapshot-mode=redo", "--force", "--no-hostname=false", "--identity-label=false"], {}),
 ]
 

@@ -1,0 +1,33 @@
+"""--ulimit as a value."""
+
+from __future__ import annotations
+
+import msgspec
+
+from builder.errors import InvalidValue
+
+_NAMES = frozenset({"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
+                    "rtprio", "rttime", "sigpending", "stack"})
+
+
+class Ulimit(msgspec.Struct, frozen=True):
+    name: str
+    soft: int
+    hard: int
+
+    @classmethod
+    def parse(cls, text: str) -> Ulimit:
+        """`name=soft[:hard]`; -1 is no limit. Raises InvalidValue in the words of docker's go-units."""
+        name, equals, limits = text.partition("=")
+        soft, colon, hard = limits.partition(":")
+        if not equals:
+            raise InvalidValue(f"invalid ulimit argument: {text}", hint="write it as name=soft[:hard]")
+        if name not in _NAMES:
+            raise InvalidValue(f"invalid ulimit type: {name}")
+        for number in (soft, hard) if colon else (soft,):
+            if not (number.removeprefix("-").isdecimal() and number.isascii()):
+                raise InvalidValue(f'strconv.ParseInt: parsing "{number}": invalid syntax')
+        limit = cls(name, int(soft), int(hard or soft))
+        if limit.hard != -1 and (limit.soft == -1 or limit.soft > limit.hard):
+            raise InvalidValue(f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}")
+        return limit
