@@ -12,6 +12,8 @@ from builder.errors import ContextError, UsageError
 from builder.source import Source
 
 STDIN = "-"
+_NAMES = frozenset({*DEFAULT_NAMES, "containerfile"})
+_IGNORE = ("dockerignore", "containerignore")
 
 
 class CannotRead(ContextError):
@@ -24,12 +26,15 @@ class CannotRead(ContextError):
 class NothingNamed(UsageError):
     def __init__(self, command: str) -> None:
         super().__init__("no Dockerfile is given, and only files that are named are changed",
-                         hint=f"name it: `builder {command} .` is for the Dockerfile here, `-` for standard input")
+                         hint=f"name it: `builder {command} .` is for the Dockerfiles here, `-` for standard input")
 
 
 def find_dockerfiles(arguments: Sequence[str]) -> list[str]:
-    """The paths that are meant: a directory stands for the Dockerfile in it, no argument for this one."""
-    return [_in_directory(argument) if os.path.isdir(argument) else argument for argument in arguments or (".",)]
+    """The paths that are meant: a directory stands for all Dockerfiles in its tree but those that git ignores, no
+    argument for the one we are in. Raises CannotRead.
+    """
+    return [path for argument in arguments or (".",)
+            for path in (_in_tree(argument) if os.path.isdir(argument) else (argument,))]
 
 
 def is_input_given() -> bool:
@@ -38,9 +43,36 @@ def is_input_given() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
-def _in_directory(directory: str) -> str:
-    paths = [os.path.normpath(os.path.join(directory, name)) for name in DEFAULT_NAMES]
-    return next((path for path in paths if os.path.exists(path)), paths[0])
+def _in_tree(directory: str) -> list[str]:
+    """By directory and name; if there is none, the one that a build would look for, there or not."""
+    from builder.context.gitignore import GitIgnore
+    from builder.context.local import LocalContext, Unreadable
+
+    found: list[str] = []
+    try:
+        tree, ignore = LocalContext(directory), GitIgnore(directory)
+        waiting = [""]
+        while waiting:
+            entries = tree.children(waiting.pop())
+            waiting += [entry.path for entry in reversed(entries) if entry.is_dir
+                        and os.path.basename(entry.path) != ".git" and not ignore.ignores(entry.path, is_dir=True)]
+            found += [entry.path for entry in entries if _is_dockerfile(os.path.basename(entry.path))
+                      and (entry.is_file or (entry.is_link and "/" not in entry.path
+                                             and os.path.isfile(os.path.join(directory, entry.path))))
+                      and not ignore.ignores(entry.path)]
+    except Unreadable as error:
+        raise CannotRead(os.path.normpath(os.path.join(directory, error.path)), error.cause or "unreadable") from error
+    except OSError as error:
+        raise CannotRead(directory, (error.strerror or "unreadable").lower()) from error
+    if not found:
+        found = [*(name for name in DEFAULT_NAMES if os.path.exists(os.path.join(directory, name))), *DEFAULT_NAMES][:1]
+    return [os.path.normpath(os.path.join(directory, path)) for path in found]
+
+
+def _is_dockerfile(name: str) -> bool:
+    """`Dockerfile`, `Dockerfile.web`, `web.Dockerfile` and the same of Containerfile; not their ignore files."""
+    first, last = name.partition(".")[0], name.rpartition(".")[2]
+    return last not in _IGNORE and any(part in _NAMES for part in (first, last))
 
 
 def read_dockerfile(path: str) -> Source:

@@ -31,6 +31,7 @@ class Unreadable(ContextError):
     def __init__(self, path: str, error: OSError) -> None:
         super().__init__(f"cannot read `{path or '.'}` in the build context", cause=error.strerror or str(error),
                          hint="make it readable, or exclude it in .dockerignore")
+        self.path = path
 
 
 class LocalContext:

@@ -98,6 +98,23 @@ def test_lint(cli: Cli, context: Path) -> None:
     assert cli("lint", "--list").stdout.splitlines()[1].startswith("StageNameCasing ")
 
 
+def test_a_directory_is_searched_for_what_git_does_not_ignore(cli: Cli, context: Path) -> None:
+    (context / ".gitignore").write_text("node_modules/\nDockerfile.local\n")
+    (context / "web" / "node_modules" / "x").mkdir(parents=True)
+    (context / ".git").mkdir()
+    for name in ("Dockerfile.local", "Dockerfile.dockerignore", "api.Dockerfile", "web/Containerfile",
+                 "web/Dockerfile.dev", "web/Dockerfiles", "web/node_modules/x/Dockerfile", ".git/Dockerfile"):
+        (context / name).write_text("from scratch\n")
+    (context / "web" / "Dockerfile").symlink_to("../Dockerfile")
+    assert cli("fmt", "--check", "context").stdout.splitlines() == [
+        "context/Dockerfile", "context/api.Dockerfile", "context/web/Containerfile", "context/web/Dockerfile.dev"]
+    documents = json.loads(cli("lint", "--format=json", "context").stdout)
+    assert [document["path"] for document in documents] == [
+        "context/Dockerfile", "context/api.Dockerfile", "context/web/Containerfile", "context/web/Dockerfile.dev"]
+    (context / ".gitignore").write_text("*\n")
+    assert "context/Dockerfile:1\n" in cli("lint", "context").stdout, "that a build would take it, git cannot change"
+
+
 def test_lint_in_other_formats(cli: Cli, context: Path) -> None:
     (context / "broken").write_text("BOGUS\n")
     documents = json.loads(cli("lint", "--format=json", "context", "context/broken").stdout)

@@ -71,6 +71,6 @@ COMMAND = Command(
     flags=(
         Flag("check", "Change nothing; list the files that are not formatted and exit with status 1", Kind.BOOL),
         Flag("diff", "Change nothing; print what would change and exit with status 1 if anything would", Kind.BOOL)),
-    notes="A path may be a directory with a Dockerfile in it. Without one, and with `-`, standard input is\n"
-          "formatted to standard output. What a Dockerfile means never changes: the text of RUN instructions\n"
-          "and here-documents stays as it is.")
+    notes="A path may be a directory, for all Dockerfiles in it that git does not ignore. Without one, and with\n"
+          "`-`, standard input is formatted to standard output. What a Dockerfile means never changes: the text of\n"
+          "RUN instructions and here-documents stays as it is.")

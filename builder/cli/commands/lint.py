@@ -155,5 +155,5 @@ COMMAND = Command(
         Flag("list", "List the rules and check nothing", Kind.BOOL),
         Flag("rule", "Check this rule only", Kind.LIST, metavar="name", type=LINT_RULE),
         Flag("unsafe-fix", "Mend also what changes the image's config (exec forms, MAINTAINER)", Kind.BOOL)),
-    notes="A path may be a directory with a Dockerfile in it, or `-`. No image and no registry is asked: "
-          "`builder build --check`\nalso knows the base images.")
+    notes="A path may be a directory, for all Dockerfiles in it that git does not ignore, or `-`. No image and no\n"
+          "registry is asked: `builder build --check` also knows the base images.")
