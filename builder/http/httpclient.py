@@ -19,7 +19,8 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from builder.http.failures import BadAnswer, Broken, broken
-from builder.http.redirects import is_loopback, origin, redirected
+from builder.http.loopback import is_loopback
+from builder.http.redirects import origin, redirected
 from builder.http.steady import pool_classes
 from builder.http.tls import Trust, tls_options
 from builder.version import __version__

@@ -34,12 +34,3 @@ def redirected(url: str, target: str, *, keep_tls: bool) -> str:
     if not usable:
         raise BadAnswer(f"a redirect to `{target}`, which names no server")
     return there
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `name` or `name:port` is this machine; an IPv6 address with a port is in brackets."""
-    if host.startswith("["):
-        name = host[1:].partition("]")[0]
-    else:
-        name = host if host.count(":") > 1 else host.partition(":")[0]
-    return name in {"localhost", "::1"} or (name.startswith("127.") and name.replace(".", "").isdecimal())

@@ -27,8 +27,9 @@ def pool_classes(seconds: float) -> dict[str, type[HTTPConnectionPool]]:
             self.fp = io.BufferedReader(_Steady(self.fp.detach(), seconds))
 
     def watched(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
-        connection = type("Connection", (pool.ConnectionCls,), {"response_class": Answer})
-        return type("Pool", (pool,), {"ConnectionCls": connection})
+        connection = pool.ConnectionCls  # messages begin with the names of both classes
+        steady = type(connection.__name__, (connection,), {"response_class": Answer})
+        return type(pool.__name__, (pool,), {"ConnectionCls": steady})
 
     return {"http": watched(HTTPConnectionPool), "https": watched(HTTPSConnectionPool)}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import _socket
 
 from builder.errors import ImageError
-from builder.http.redirects import is_loopback
+from builder.http.loopback import is_loopback
 from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_digest
 from builder.reference import Reference
 from builder.registry.settings import RegistrySettings

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from builder.http.redirects import is_loopback
-from builder.http.retry import Retry
+from builder.http.loopback import is_loopback
+
+if TYPE_CHECKING:
+    from builder.http.retry import Retry
 
 DOCKER_HUB = "docker.io"
 _HUB_HOST = "registry-1.docker.io"
@@ -55,6 +59,8 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def retry(self) -> Retry:
+        from builder.http.retry import Retry  # only where something is asked
+
         return Retry(retries=self.retries, delay=self.retry_delay, max_wait=self.max_wait)
 
     def is_insecure(self, domain: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from builder.http.failures import BadAnswer
-from builder.http.redirects import is_loopback, origin, redirected
+from builder.http.redirects import origin, redirected
 
 
 @pytest.mark.parametrize("other", ["https://a.example:443/y", "https://A.EXAMPLE", "https://me:pw@a.example/"])
@@ -42,12 +42,3 @@ def test_a_redirect_from_https_to_http_is_refused_where_asked() -> None:
     assert redirected("http://a.example/", "http://b.example/", keep_tls=True) == "http://b.example/"
     with pytest.raises(BadAnswer, match="a http URL"):
         redirected("https://a.example/", "http://a.example/", keep_tls=True)
-
-
-@pytest.mark.parametrize(("host", "loopback"), [
-    ("localhost", True), ("localhost:5000", True), ("127.0.0.1:80", True), ("127.8.9.1", True), ("[::1]:5000", True),
-    ("[::1]", True), ("::1", True), ("::2", False), ("[::2]:5000", False), ("", False),
-    ("127.example.org", False), ("localhost.example.org", False), ("example.org:5000", False), ("10.0.0.1", False),
-])
-def test_only_this_machine_is_loopback(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
