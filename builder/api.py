@@ -168,7 +168,7 @@ class Builder:
             from builder.language.dump import dump as dump_dockerfile
 
             return dump_dockerfile(session.dockerfile())
-        from builder.plan.dump import dump as dump_plan
+        from builder.plan.plantext import dump as dump_plan
 
         return "\n".join(dump_plan(planned) for planned in session.plans())
 

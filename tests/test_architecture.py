@@ -1,8 +1,13 @@
-"""Who may import whom: a row imports only from rows above it (and from itself where it is one folder)."""
+"""Who may import whom: a row imports only from rows above it (and from itself where it is one folder), files never in a
+circle. What files are called: one name is one idea.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
+from collections.abc import Collection
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -35,6 +40,20 @@ SIDEWAYS = {
     ("http", "version"), ("cli", "ui"),
 }
 MOST_LINES = 400
+
+SAME_NAME = {
+    "errors": "each room's errors",
+    "__init__": "Python's name",
+}
+"""Names that files of several rooms may have, and why. A command (`cli/commands/`) bears the name of its idea."""
+
+OPEN_NAMES = {"exporter", "run", "values"}
+OPEN_CIRCLES: tuple[frozenset[str], ...] = (
+    frozenset({"builder.images.origins", "builder.images.pull", "builder.images.transfer"}),
+    frozenset({"builder.cli.command", "builder.cli.group"}),
+    frozenset({"builder.language.expanded", "builder.language.instructions", "builder.language.wordreader",
+               "builder.language.words"}),
+)
 
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 
@@ -78,3 +97,43 @@ def test_files_are_short() -> None:
     long = {str(path.relative_to(PACKAGE.parent)): lines for path in files
             if (lines := len(path.read_text().splitlines())) > MOST_LINES}
     assert not long, "split these"
+
+
+def test_a_name_of_a_file_means_one_thing() -> None:
+    files = defaultdict(list)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE)
+        if relative.parts[:2] != ("cli", "commands"):
+            files[path.stem].append(str(relative))
+    twice = {name: paths for name, paths in files.items() if len(paths) > 1}
+    assert not {name: paths for name, paths in twice.items() if name not in SAME_NAME and name not in OPEN_NAMES}
+    assert twice.keys() >= SAME_NAME.keys(), "remove from the table what occurs once"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Imports in functions and those for types count too: they hide a circle, and do not open it."""
+    graph = _graph()
+    for circle in OPEN_CIRCLES:
+        for module in circle & graph.keys():
+            graph[module] -= circle
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def _graph() -> dict[str, set[str]]:
+    paths = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+             for path in PACKAGE.rglob("*.py")}
+    return {module: _imported_files(path, paths.keys()) - {module} for module, path in paths.items()}
+
+
+def _imported_files(path: Path, modules: Collection[str]) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in modules else node.module for name in below}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names & set(modules)

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
-import msgspec
-
 from builder.bake.definition import Config, resolve
 from builder.bake.errors import BakeError, BakeSyntaxError
 from builder.bake.hcl import parse_hcl
@@ -34,12 +32,7 @@ class NoBakeFile(BakeError):
         super().__init__(found, hint=f"name one with -f, or write one of: {', '.join(DEFAULT_NAMES)}")
 
 
-class BakeFile(msgspec.Struct, frozen=True):
-    name: str
-    text: str
-
-
-def read_files(names: Sequence[str], stdin: BinaryIO | None = None, folder: str = "") -> tuple[BakeFile, ...]:
+def read_files(names: Sequence[str], stdin: BinaryIO | None = None, folder: str = "") -> tuple[Source, ...]:
     """The named files (`-` is standard input), or those of DEFAULT_NAMES that exist. Raises NoBakeFile, BakeError.
 
     They are in `folder`, but for those whose name begins with `cwd://`.
@@ -52,7 +45,7 @@ def read_files(names: Sequence[str], stdin: BinaryIO | None = None, folder: str 
     return found
 
 
-def _read(name: str, stdin: BinaryIO | None, folder: str) -> BakeFile:
+def _read(name: str, stdin: BinaryIO | None, folder: str) -> Source:
     path = name.removeprefix(LOCAL) if name.startswith(LOCAL) else os.path.join(folder, name)
     try:
         if name == "-":
@@ -65,7 +58,7 @@ def _read(name: str, stdin: BinaryIO | None, folder: str) -> BakeFile:
     if len(data) > MAX_FILE:
         raise BakeError(f"`{name}` is larger than {MAX_FILE >> 20} MiB")
     try:
-        return BakeFile(name.removeprefix(LOCAL), data.decode())
+        return Source(name.removeprefix(LOCAL), data.decode())
     except UnicodeDecodeError as error:
         raise BakeError(f"`{name}` is not UTF-8 text") from error
 
@@ -77,10 +70,10 @@ def _open(path: str, *, within: str) -> BinaryIO:
     return open(path, "rb")
 
 
-def parse_files(files: Sequence[BakeFile], given: Mapping[str, str], environment: Mapping[str, str], *,
+def parse_files(files: Sequence[Source], given: Mapping[str, str], environment: Mapping[str, str], *,
                 command_context: str = LOCAL) -> Config:
     """All files together. `given` variables come before those of the environment. Raises BakeError."""
-    compose: list[BakeFile] = []
+    compose: list[Source] = []
     bodies: list[Body] = []
     for file in files:
         body = _body(file, {**environment, **given})
@@ -106,24 +99,23 @@ def _lookup(given: Mapping[str, str], environment: Mapping[str, str]) -> Lookup:
     return lambda name: given[name] if name in given else environment.get(name)
 
 
-def _body(file: BakeFile, environment: Mapping[str, str]) -> Body | None:
+def _body(file: Source, environment: Mapping[str, str]) -> Body | None:
     """The file's body; None for a compose file. What has another name's ending is tried as each in turn."""
     lower = file.name.lower()
-    source = Source(file.name, file.text)
     if lower.endswith((".yml", ".yaml")):
         return None
     if lower.endswith(".json"):
-        return parse_json_file(source)
+        return parse_json_file(file)
     if lower.endswith(".hcl"):
-        return parse_hcl(source)
+        return parse_hcl(file)
     from builder.bake.compose import is_compose
 
     if is_compose(file, environment):
         return None
     if file.text.lstrip().startswith("{"):
-        return parse_json_file(source)
+        return parse_json_file(file)
     try:
-        return parse_hcl(source)
+        return parse_hcl(file)
     except BakeSyntaxError as error:
         error.notes = (*error.notes, f"`{file.name}` is no compose file either")
         raise

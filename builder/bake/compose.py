@@ -32,11 +32,11 @@ from builder.bake.target import Group, Target
 from builder.golang.size import bytes_size, parse_size
 
 if TYPE_CHECKING:
-    from builder.bake.bakefiles import BakeFile
+    from builder.source import Source
 
 
 
-def is_compose(file: BakeFile, environment: Mapping[str, str]) -> bool:
+def is_compose(file: Source, environment: Mapping[str, str]) -> bool:
     """Whether the text can be read as a compose file."""
     try:
         load_compose([(file.name, file.text)], with_dotenv(environment))
@@ -45,7 +45,7 @@ def is_compose(file: BakeFile, environment: Mapping[str, str]) -> bool:
     return True
 
 
-def parse_compose(files: Sequence[BakeFile], environment: Mapping[str, str]) -> Config:
+def parse_compose(files: Sequence[Source], environment: Mapping[str, str]) -> Config:
     """Raises InvalidCompose, BakeSyntaxError, InvalidInterpolation."""
     known = with_dotenv(environment)
     data = load_compose([(file.name, file.text) for file in files], known)

@@ -48,11 +48,15 @@ class Recording:
             except BaseException as error:
                 is_cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
                 self._end(build, BuildState.CANCELLED if is_cancelled else BuildState.FAILED, str(error))
-                store.drop_failed_layers()
+                from builder.store.gc import drop_failed_layers
+
+                drop_failed_layers(store)
                 raise
             self._end(build, BuildState.DONE)
         if self._has_run:
-            store.gc()
+            from builder.store.gc import gc
+
+            gc(store)
 
     def steps(self, build: BuildId, plan: Plan, first: int, trees: Mapping[str, FileTree]) -> Callable[[Outcome], None]:
         """What is to be told of each vertex of the plan; `first` and `trees` are as in `step_of`."""

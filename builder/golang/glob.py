@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 
 _SPECIAL = frozenset("*?[\\")
+_WILDCARD = re.compile(r"(?:[^*?\[\\]|\\.)*[*?\[]", re.DOTALL)
 
 
 class BadPattern(ValueError):
@@ -23,6 +24,11 @@ class BadPattern(ValueError):
 def has_wildcard(text: str) -> bool:
     """Whether `text`, as a pattern, can match anything but itself."""
     return not _SPECIAL.isdisjoint(text)
+
+
+def contains_wildcards(text: str) -> bool:
+    """Whether `text` has a wildcard that no backslash escapes: what BuildKit takes for a pattern in COPY and ADD."""
+    return _WILDCARD.match(text) is not None
 
 
 @lru_cache(maxsize=512)

@@ -8,19 +8,18 @@ a directory that is only on the way to something taken is *implied*: it is in th
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from builder.errors import ContextError
+from builder.golang.glob import contains_wildcards
 from builder.golang.paths import clean_beneath
 from builder.language.ignore import IgnoreRules, MatchState
 from builder.layer.resolution import canonical
 from builder.layer.tree import Entry, FileTree
 from builder.plan.vertices import Copy, CopySource
 
-WILDCARD = re.compile(r"(?:[^*?\[\\]|\\.)*[*?\[]", re.DOTALL)
 """A backslash alone makes no pattern: `a\\b` is the file of that name."""
 
 PIVOT = "/./"
@@ -95,7 +94,7 @@ def expand(tree: FileTree, pattern: str) -> list[str]:
     if that part does not exist, NothingSent, BadSourcePattern.
     """
     parts = [part for part in clean_beneath(pattern).split("/") if part]
-    first = next((i for i, part in enumerate(parts) if WILDCARD.match(part)), None)
+    first = next((i for i, part in enumerate(parts) if contains_wildcards(part)), None)
     if first is None:
         return ["/".join(parts)]
     from builder.golang.glob import BadPattern, compile_pattern
@@ -136,12 +135,12 @@ def _with_parents(tree: FileTree, word: str, exclude: IgnoreRules | None) -> Ite
         base, pattern = "", word
     pattern = clean_beneath(pattern)
     include = IgnoreRules.compile([pattern])
-    required = not WILDCARD.match(base) and not WILDCARD.match(pattern)
+    required = not contains_wildcards(base) and not contains_wildcards(pattern)
     for path in expand(tree, base):
         match = _match(tree, path, _followed(tree, path), include=include, exclude=exclude)
         if required and all(selected.implied for selected in match.contents):
             raise _missing(tree, posixpath.join(path, pattern))
-        if not WILDCARD.match(base):
+        if not contains_wildcards(base):
             require_sent(tree, match.entry.path, word)
         elif not is_sent(tree, match.entry.path):
             continue

@@ -9,10 +9,10 @@ import posixpath
 from collections.abc import Iterable
 
 from builder.errors import ContextError
+from builder.golang.glob import contains_wildcards
 from builder.golang.paths import clean_beneath
 from builder.language.ignore import IgnoreRules
 from builder.layer.resolution import canonical
-from builder.layer.selection import WILDCARD
 from builder.layer.tree import FileTree
 
 
@@ -55,5 +55,5 @@ def is_sent(tree: FileTree, path: str) -> bool:
 def _resolved(tree: FileTree, word: str) -> str:
     """Links are followed in the part before the first wildcard; a word without one is followed to the end."""
     parts = word.split("/")
-    first = next((i for i, part in enumerate(parts) if WILDCARD.match(part)), len(parts))
+    first = next((i for i, part in enumerate(parts) if contains_wildcards(part)), len(parts))
     return "/".join([*canonical(tree.lstat, "/".join(parts[:first])).split("/"), *parts[first:]]).strip("/")

@@ -12,8 +12,6 @@ from builder.plan.errors import PlanError, StageNotYetDefined
 from builder.plan.stage import StagePlanner
 from builder.plan.stages import Command
 
-_WILDCARD = re.compile(r"(?:[^*?\[\\]|\\.)*[*?\[]", re.DOTALL)
-
 
 class CopyPlanner:
     """Plans one COPY or ADD in the stage that `planner` is at."""
@@ -141,8 +139,3 @@ def _check_mode(mode: str) -> None:
         return
     if numeric or not re.fullmatch(r"[ugoa]*(?:[-+=][rwxXst]*[ugo]?)+(?:,[ugoa]*(?:[-+=][rwxXst]*[ugo]?)+)*", mode):
         raise PlanError(f"invalid chmod parameter: '{mode}'. it should be octal string and between 0 and 07777")
-
-
-def has_wildcard(path: str) -> bool:
-    """True when Go's matcher would treat `path` as a pattern."""
-    return _WILDCARD.match(path) is not None

@@ -25,7 +25,7 @@ from builder.solver.lineage import base_parts, has_parent, instruction_of, words
 from builder.solver.ops.exec import RunWork
 from builder.solver.ops.executor import Work
 from builder.solver.ops.executors import prepare
-from builder.solver.ops.source import pull
+from builder.solver.ops.remotesource import pull
 from builder.solver.resources import Resources
 from builder.solver.results import LocalFiles, Result, Snapshot
 from builder.solver.steplogs import StepLog

@@ -80,7 +80,10 @@ def prune(store: Store, policy: PrunePolicy) -> PruneReport:
 
 
 def gc(store: Store, policies: Sequence[PrunePolicy] | None = None, *, force: bool = False) -> PruneReport:
-    """Applies the policies one after another, unless it was done shortly before; see `Store.gc`."""
+    """Keeps the folder within its limits: applies the policies one after another. Cheap where nothing is to do.
+
+    Looks closely at most once an hour, or once a minute while the disk is short of space, or when forced.
+    """
     total, free = free_space(store.root)
     if policies is None:
         policies = default_policies(total)
@@ -95,7 +98,7 @@ def gc(store: Store, policies: Sequence[PrunePolicy] | None = None, *, force: bo
         lock.release()
 
 
-def drop_failed_layers(store: Store, kept: int) -> None:
+def drop_failed_layers(store: Store, kept: int = 5) -> None:
     """Removes what failed steps left behind, but for the latest `kept` ones."""
     rows = store.db.rows("SELECT id, created, used FROM layers WHERE content LIKE 'failed %' "
                          "ORDER BY created DESC LIMIT -1 OFFSET ?", kept)

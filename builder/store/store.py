@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from builder.hashing import blake2b
 from builder.store.builds import Builds
@@ -15,11 +13,6 @@ from builder.store.layout import open_layout, write_file
 from builder.store.locks import Lock, named_lock
 from builder.store.records import Records
 from builder.store.state import reporting_full_disk
-
-if TYPE_CHECKING:
-    from builder.store.fsck import Finding
-    from builder.store.gc import PrunePolicy, PruneReport
-    from builder.store.usage import Usage
 
 
 class Store(Records, Images, Mounts, Builds):
@@ -65,39 +58,6 @@ class Store(Records, Images, Mounts, Builds):
     def sweep(self) -> int:
         """Removes what dead processes left in stage/, and waits for it; returns how many entries."""
         return self.session.sweep()
-
-    def du(self, filters: Iterable[str] = ()) -> list[Usage]:
-        """Everything that takes space and matches one of the filters, largest first. Raises UsageError."""
-        from builder.store.usage import du
-
-        return du(self, filters)
-
-    def prune(self, policy: PrunePolicy) -> PruneReport:
-        """Removes what the policy does not keep, but for what a running build, a container or an image needs."""
-        from builder.store.gc import prune
-
-        return prune(self, policy)
-
-    def gc(self, policies: Sequence[PrunePolicy] | None = None, *, force: bool = False) -> PruneReport:
-        """Keeps the folder within its limits; cheap where nothing is to do, so builds call it after each step.
-
-        Looks closely at most once an hour, or once a minute while the disk is short of space, or when forced.
-        """
-        from builder.store.gc import gc
-
-        return gc(self, policies, force=force)
-
-    def drop_failed_layers(self, kept: int = 5) -> None:
-        """Removes what failed steps left behind (`builder debug` shows it), but for the latest `kept` ones."""
-        from builder.store.gc import drop_failed_layers
-
-        drop_failed_layers(self, kept)
-
-    def fsck(self, *, repair: bool = False) -> list[Finding]:
-        """Looks at everything, blobs' bytes included; returns what is wrong or left over, and mends it if asked to."""
-        from builder.store.fsck import fsck
-
-        return fsck(self, repair=repair)
 
     def _memory_file(self, name: str) -> str:
         return self.path("stat", blake2b(name.encode(), digest_size=16).hexdigest())

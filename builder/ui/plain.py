@@ -13,7 +13,7 @@ from typing import TextIO
 
 from builder.solver.events import AnyEvent, VertexNamed, WarningRaised
 from builder.ui.buildstate import Item, Trace, TracedVertex, error_tail, warning_text, without_escapes
-from builder.ui.progress import Output
+from builder.ui.output import Output
 from builder.ui.units import progress_size
 
 _FLOOR_SECONDS = 5.0

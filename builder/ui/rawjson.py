@@ -10,7 +10,7 @@ import msgspec
 from builder.golang.times import rfc3339
 from builder.solver import events
 from builder.ui.buildstate import warning_text
-from builder.ui.progress import Output
+from builder.ui.output import Output
 
 
 class _Vertex(msgspec.Struct, kw_only=True, omit_defaults=True):

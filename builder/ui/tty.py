@@ -16,7 +16,7 @@ from builder.golang.tabwriter import cell_width
 from builder.solver.events import AnyEvent
 from builder.ui.buildstate import Item, Trace, TracedVertex, error_tail, without_escapes
 from builder.ui.colors import Palette, paint
-from builder.ui.progress import Output
+from builder.ui.output import Output
 from builder.ui.text import clip, printable
 from builder.ui.units import progress_size
 

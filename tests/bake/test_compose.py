@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from builder.bake.bakefiles import BakeFile, parse_files
+from builder.bake.bakefiles import parse_files
 from builder.bake.composeshape import InvalidCompose
+from builder.source import Source
 
 
 @pytest.mark.parametrize(("text", "complaint"), [
@@ -33,11 +34,11 @@ from builder.bake.composeshape import InvalidCompose
 ])
 def test_wrong_kinds_are_told_with_their_place(text: str, complaint: str) -> None:
     with pytest.raises(InvalidCompose, match=complaint):
-        parse_files([BakeFile("compose.yaml", text)], {}, {})
+        parse_files([Source("compose.yaml", text)], {}, {})
 
 
 def test_marks_are_looked_through() -> None:
     text = "services: {a: {build: {context: ., args: !override {A: b}, tags: !reset null}, image: app}}"
-    target = parse_files([BakeFile("compose.yaml", text)], {}, {}).target("a")
+    target = parse_files([Source("compose.yaml", text)], {}, {}).target("a")
     assert target is not None
     assert (target.args, target.tags) == ({"A": "b"}, ("app",))

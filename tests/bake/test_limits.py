@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.bake.bakefiles import BakeFile, parse_files
+from builder.bake.bakefiles import parse_files
 from builder.bake.budget import LimitExceeded
 from builder.bake.definition import resolve
 from builder.bake.errors import BakeError
@@ -88,13 +88,13 @@ def test_inheriting_twice_from_each_does_not_double_anything() -> None:
 def test_aliases_in_yaml_do_not_multiply(text: str) -> None:
     start = time.monotonic()
     with pytest.raises(BakeError):
-        parse_files([BakeFile("compose.yaml", text + "services: {a: {build: .}}\n")], {}, {})
+        parse_files([Source("compose.yaml", text + "services: {a: {build: .}}\n")], {}, {})
     assert time.monotonic() - start < 20
 
 
 def test_merges_in_yaml_do_not_multiply() -> None:
     text = "x-a: &a0 {x: 1}\n" + "".join(f"x-a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60))
-    config = parse_files([BakeFile("compose.yaml", text + "services: {a: {build: .}}\n")], {}, {})
+    config = parse_files([Source("compose.yaml", text + "services: {a: {build: .}}\n")], {}, {})
     assert [target.name for target in config.targets] == ["a"]
 
 

@@ -6,13 +6,14 @@ import time
 
 import pytest
 
-from builder.bake.bakefiles import BakeFile, parse_files
+from builder.bake.bakefiles import parse_files
 from builder.bake.errors import BakeError
 from builder.bake.inheritance import Selection, select
+from builder.source import Source
 
 
 def selected(text: str, name: str) -> Selection:
-    return select(parse_files([BakeFile("docker-bake.hcl", text)], {}, {}), [name], [], {})
+    return select(parse_files([Source("docker-bake.hcl", text)], {}, {}), [name], [], {})
 
 
 def test_links_that_meet_again_are_followed_once() -> None:
@@ -43,4 +44,4 @@ def test_paths_of_an_agent_are_a_list_of_texts(paths: str) -> None:
 @pytest.mark.parametrize("value", ["1e999999999", "9" * 5000])
 def test_json_numbers_beyond_all_use(value: str) -> None:
     with pytest.raises(BakeError):
-        parse_files([BakeFile("docker-bake.json", f'{{"variable": {{"V": {{"default": {value}}}}}}}')], {}, {})
+        parse_files([Source("docker-bake.json", f'{{"variable": {{"V": {{"default": {value}}}}}}}')], {}, {})

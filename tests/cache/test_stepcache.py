@@ -6,7 +6,7 @@ from builder.cache.explain import FAILED, INTERRUPTED, Attempt
 from builder.cache.key import CacheKey, Parts, key_of
 from builder.cache.stepcache import Cache
 from builder.store import Store
-from builder.store.gc import PrunePolicy
+from builder.store.gc import PrunePolicy, prune
 from builder.store.layers import LayerId
 
 RUN: Parts = {"argv": ["/bin/sh", "-c", "make"], "env": [["A", "1"]], "parent": ["l1"]}
@@ -79,7 +79,7 @@ def test_lost_layer_is_a_miss_for_good(store: Store) -> None:
 def test_pruned_layer_is_a_miss(store: Store) -> None:
     cache = Cache(store)
     key, _ = saved(cache, store, RUN)
-    store.prune(PrunePolicy())
+    prune(store, PrunePolicy())
     assert cache.lookup(key) is None
     assert cache.explain("run", RUN) == "its earlier result was removed by prune"
 
@@ -115,10 +115,10 @@ def test_an_inserted_row_costs_one_piece(store: Store) -> None:
 def test_documents_go_with_their_records(store: Store) -> None:
     cache = Cache(store)
     saved(cache, store, {"files": "d1", "files.list": manifest(3000)}, "COPY . .", "copy")
-    store.prune(PrunePolicy())
+    prune(store, PrunePolicy())
     assert store.db.rows("SELECT count(*) FROM documents")[0][0] > 1, "they still explain"
     store.db.execute("UPDATE records SET used = used - 31 * 86400")
-    store.prune(PrunePolicy())
+    prune(store, PrunePolicy())
     assert store.db.rows("SELECT * FROM records") == store.db.rows("SELECT * FROM documents") == []
 
 
@@ -140,9 +140,9 @@ def test_lookup_pins_the_layer(store: Store) -> None:
     key, layer = saved(cache, store, RUN)
     with store.lease():
         assert cache.lookup(key) is not None
-        store.prune(PrunePolicy(all=True))
+        prune(store, PrunePolicy(all=True))
         assert store.is_unpacked(layer)
-    store.prune(PrunePolicy(all=True))
+    prune(store, PrunePolicy(all=True))
     assert not store.is_unpacked(layer)
 
 

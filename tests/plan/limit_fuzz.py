@@ -15,9 +15,10 @@ import time
 import traceback
 from collections.abc import Callable
 
-from builder.bake.bakefiles import BakeFile, parse_files
+from builder.bake.bakefiles import parse_files
 from builder.bake.inheritance import select
 from builder.errors import BuilderError
+from builder.source import Source
 from tests.plan.test_plan import DEBIAN, planned
 
 SECONDS = 30
@@ -209,7 +210,7 @@ def plan_dockerfile(text: str, triggers: list[str]) -> None:
 
 
 def read_bake(name: str, text: str) -> None:
-    select(parse_files([BakeFile(name, text)], {}, {}), ["t"], [], {})
+    select(parse_files([Source(name, text)], {}, {}), ["t"], [], {})
 
 
 def check(seed: int) -> tuple[str, float]:

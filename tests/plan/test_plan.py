@@ -12,11 +12,11 @@ from builder.language.parser import parse
 from builder.language.runmounts import parse_mount
 from builder.lint.linter import LintConfig, Linter
 from builder.oci import Descriptor, Digest, ImageConfig, MediaType, Platform, decode_config
-from builder.plan.dump import dump
 from builder.plan.errors import PlanError
 from builder.plan.outline import outline
 from builder.plan.planner import plan
 from builder.plan.planoptions import ImageSettings, NamedContext, PlanOptions, RunSettings
+from builder.plan.plantext import dump
 from builder.plan.vertices import FromStore, HostMount, MakeDirectory, Plan, ResolvedImage, Run
 from builder.reference import Reference
 from builder.source import Source

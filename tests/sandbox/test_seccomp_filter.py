@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from builder.sandbox.runtime import allowed as syscalls
 from builder.sandbox.runtime import seccomp
 from builder.sandbox.seccomp.filter import FilterTooLong, compile_profile
+from builder.sandbox.seccomp.ociprofile import Action, Argument, Operator, Profile, Rule
 from builder.sandbox.seccomp.syscalls import MULTIPLEXED, numbers
-from builder.sandbox.seccomp.userprofile import Action, Argument, Operator, Profile, Rule
 from builder.sandbox.spec import seccomp as default_profile
 from tests.sandbox.bpf import run
 

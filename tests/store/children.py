@@ -10,7 +10,7 @@ PRELUDE = """
 import os, signal, sys, time
 from builder.oci import *
 from builder.store import Store, trace
-from builder.store.gc import PrunePolicy
+from builder.store.gc import PrunePolicy, prune
 from builder.store.layers import LayerId
 from builder.store.records import Document, Record
 from builder.store.builds import BuildState, Outcome, Step

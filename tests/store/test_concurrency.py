@@ -7,6 +7,7 @@ from pathlib import Path
 
 from builder.oci import digest_of
 from builder.store import Store
+from builder.store.fsck import fsck
 from tests.store.children import start
 
 
@@ -49,7 +50,7 @@ for i in range(20):
     assert len(set(found)) == 1
     with Store.open(root) as store:
         assert len(os.listdir(store.path("layers"))) == 20
-        assert [finding for finding in store.fsck() if finding.is_damage] == []
+        assert [finding for finding in fsck(store) if finding.is_damage] == []
 
 
 def test_single_flight(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_building_while_others_prune(tmp_path: Path) -> None:
     pruner = start(root, """
 print("ready", flush=True)
 while not os.path.exists(store.path("stop")):
-    store.prune(PrunePolicy(all=True))
+    prune(store, PrunePolicy(all=True))
 """)
     assert pruner.stdout is not None
     pruner.stdout.readline()
@@ -95,7 +96,7 @@ for i in range(60):
     assert pruner.returncode == 0
     os.unlink(Path(root, "stop"))
     with Store.open(root) as store:
-        assert [finding for finding in store.fsck() if finding.is_damage] == []
+        assert [finding for finding in fsck(store) if finding.is_damage] == []
 
 
 def test_tagging_while_others_prune(tmp_path: Path) -> None:
@@ -110,11 +111,11 @@ for i in range(15):
         digest = store.put_blob(manifest)
         descriptor = Descriptor(media_type=MediaType.OCI_MANIFEST, digest=digest, size=1)
         store.tag(f"app:{os.getpid()}", descriptor, origin="built")
-    store.prune(PrunePolicy(all=True))
+    prune(store, PrunePolicy(all=True))
 """, 3)
     with Store.open(root) as store:
         assert len(store.images()) == 3
         for digest in store.reachable().blobs:
             assert store.has_blob(digest)
         assert not store.has_blob(digest_of(b"layer 0"))
-        assert store.fsck() == []
+        assert fsck(store) == []

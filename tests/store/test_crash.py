@@ -10,7 +10,7 @@ import pytest
 
 from builder.oci import digest_of
 from builder.store import Store
-from builder.store.fsck import FindingKind
+from builder.store.fsck import FindingKind, fsck
 from tests.store.children import run, start
 
 HELLO = digest_of(b"hello")
@@ -25,7 +25,7 @@ store.tag("x:1", Descriptor(media_type=MediaType.OCI_MANIFEST, digest=digest, si
 PRUNE = """
 store.put_blob(b"hello")
 store.put_record(Record(key="k", kind="run", name="RUN x", layer=make_layer(store)))
-store.prune(PrunePolicy(all=True))
+prune(store, PrunePolicy(all=True))
 """
 
 
@@ -39,16 +39,16 @@ def test_killed_in_between(tmp_path: Path, point: str, code: str) -> None:
     status, _ = run(root, f"kill_at({point!r})\n{code}")
     assert status == -signal.SIGKILL, "the point was reached"
     with Store.open(root) as store:
-        stale_index = [f for f in store.fsck() if f.is_damage]
+        stale_index = [f for f in fsck(store) if f.is_damage]
         assert all(f.kind is FindingKind.IMAGE and point == "image-tagged" for f in stale_index)
-        store.fsck(repair=True)
-        assert store.fsck() == []
+        fsck(store, repair=True)
+        assert fsck(store) == []
         assert os.listdir(store.path("stage")) in ([], [store.session.start()])
     status, _ = run(root, code)
     assert status == 0, "the same work can be done again"
     with Store.open(root) as store:
         store.sweep()
-        assert store.fsck() == []
+        assert fsck(store) == []
 
 
 def test_blob_is_all_or_nothing(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_killed_while_making_the_store(tmp_path: Path) -> None:
     (root / "secret.0123456789ab").write_bytes(b"half")
     with Store.open(str(root)) as store:
         store.put_blob(b"hello")
-        assert store.fsck() == []
+        assert fsck(store) == []
 
 
 def test_stage_of_a_dead_process_is_swept_and_of_a_living_one_not(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ FULL = """
 import errno, os, sys
 from builder.store import Store
 from builder.store.disk import StoreFull
-from builder.store.gc import PrunePolicy
+from builder.store.fsck import fsck
+from builder.store.gc import PrunePolicy, prune
 from builder.store.records import Record
 store = Store.open(sys.argv[1])
 layers = []
@@ -65,9 +66,9 @@ with open(sys.argv[1] + "/filler", "wb", buffering=0) as filler:
         print("full:", error.errno == errno.ENOSPC, os.statvfs(sys.argv[1]).f_bavail)
 store.close()
 with Store.open(sys.argv[1]) as store:
-    report = store.prune(PrunePolicy())
+    report = prune(store, PrunePolicy())
     print("pruned:", report.freed > 5_000_000)
-    print([finding for finding in store.fsck() if finding.is_damage])
+    print([finding for finding in fsck(store) if finding.is_damage])
     layers.clear()
     make(200_000)
     print("works again:", store.has_layer(layers[0]))

@@ -8,7 +8,7 @@ import pytest
 
 from builder.oci import DiffID, digest_of
 from builder.store import Store
-from builder.store.fsck import Finding, FindingKind
+from builder.store.fsck import Finding, FindingKind, fsck
 from builder.store.layers import LayerId
 from builder.store.records import Document, Record
 from tests.store.test_images import put_image
@@ -24,19 +24,19 @@ def layer(store: Store) -> LayerId:
     store.tag("docker.io/library/app:1", put_image(store), origin="built")
     with store.cache_mount("pip") as mount:
         Path(mount.path, "wheel").touch()
-    assert store.fsck() == []
+    assert fsck(store) == []
     return layer
 
 
 def check(store: Store, kind: FindingKind, subject: str, message: str) -> Finding:
     """fsck finds exactly this, repairs it, and then finds nothing."""
-    finding, = store.fsck()
+    finding, = fsck(store)
     assert (finding.kind, finding.subject, finding.repaired) == (kind, subject, False)
     assert message in finding.message
     assert finding.is_damage is (kind is not FindingKind.LEFTOVER)
-    repaired, = store.fsck(repair=True)
+    repaired, = fsck(store, repair=True)
     assert repaired.repaired and repaired.subject == subject
-    assert store.fsck() == []
+    assert fsck(store) == []
     return finding
 
 
@@ -55,13 +55,13 @@ def test_missing_blob(store: Store, layer: LayerId) -> None:
 
 def test_missing_layer(store: Store, layer: LayerId) -> None:
     shutil.rmtree(store.layer_dir(layer))
-    finding, *others = store.fsck(repair=True)
+    finding, *others = fsck(store, repair=True)
     assert (finding.kind, finding.subject) == (FindingKind.LAYER, layer)
     assert others == []
     assert not store.has_layer(layer)
     store.sweep()
-    assert [left.kind for left in store.fsck(repair=True)] == [FindingKind.LEFTOVER], "what remains of its folder"
-    assert store.fsck() == []
+    assert [left.kind for left in fsck(store, repair=True)] == [FindingKind.LEFTOVER], "what remains of its folder"
+    assert fsck(store) == []
     record = store.get_record("key")
     assert record is not None and record.gone == "damaged"
 
@@ -86,9 +86,9 @@ def test_missing_mount(store: Store, layer: LayerId) -> None:
 def test_missing_manifest(store: Store, layer: LayerId) -> None:
     image, = store.images()
     os.unlink(store.blob_path(image.descriptor.digest))
-    assert {finding.kind for finding in store.fsck()} == {FindingKind.BLOB, FindingKind.IMAGE}
-    store.fsck(repair=True)
-    assert store.images() == store.fsck() == []
+    assert {finding.kind for finding in fsck(store)} == {FindingKind.BLOB, FindingKind.IMAGE}
+    fsck(store, repair=True)
+    assert store.images() == fsck(store) == []
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff"])
@@ -113,11 +113,11 @@ def test_lost_index_is_made_again(store: Store, layer: LayerId) -> None:
     store.close()
     Path(store.path("index.db")).write_bytes(b"garbage" * 1000)
     with Store.open(store.root) as opened:
-        finding, = opened.fsck()
+        finding, = fsck(opened)
         assert finding.kind is FindingKind.INDEX
-        finding, = opened.fsck(repair=True)
+        finding, = fsck(opened, repair=True)
         assert finding.repaired
-        assert opened.fsck() == []
+        assert fsck(opened) == []
         assert opened.find_content("tree:1") == opened.find_layer(DiffID(digest_of(b"tar"))) == layer
         assert opened.layer_info(layer).description == "RUN x"
         assert [image.name for image in opened.images()] == names
@@ -135,5 +135,5 @@ def test_deleted_index_is_made_again(store: Store, layer: LayerId) -> None:
     os.unlink(store.path("index.db"))
     with Store.open(store.root) as opened:
         rebuild_index(opened)
-        assert opened.fsck() == []
+        assert fsck(opened) == []
         assert opened.has_layer(layer)

@@ -11,7 +11,8 @@ from builder.layer.compress import Blob
 from builder.layer.pack import pack
 from builder.oci import Compression, Descriptor, DiffID, MediaType, digest_of
 from builder.store import Store, trace
-from builder.store.gc import PrunePolicy
+from builder.store.fsck import fsck
+from builder.store.gc import PrunePolicy, prune
 from builder.store.layers import LayerId, LayerMissing
 from tests.rooted.deep import make_deep
 
@@ -179,7 +180,7 @@ def test_a_packed_layer_is_no_more_when_its_blob_is_lost(store: Store, tmp_path:
     assert not store.has_layer(layer)
     with pytest.raises(LayerMissing):
         store.layer_dir(layer)
-    assert layer in {finding.subject for finding in store.fsck(repair=True)}
+    assert layer in {finding.subject for finding in fsck(store, repair=True)}
     assert not damage(store)
     again, _ = make_packed(store, tmp_path)
     assert store.has_layer(again)
@@ -200,11 +201,11 @@ def test_a_packed_layer_that_is_pruned_while_it_is_unpacked(store: Store, tmp_pa
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     layer, _ = make_packed(store, tmp_path)
 
-    def prune(point: str) -> None:
+    def prune_unpacked(point: str) -> None:
         if point == "layer-unpacked":
-            store.prune(PrunePolicy())
+            prune(store, PrunePolicy())
 
-    monkeypatch.setattr(trace, "hook", prune)
+    monkeypatch.setattr(trace, "hook", prune_unpacked)
     with pytest.raises(LayerMissing):
         store.layer_dir(layer)
     assert os.listdir(store.path("layers")) == []
@@ -250,7 +251,7 @@ def make_packed(store: Store, tmp_path: Path, *, content: str = "key") -> tuple[
 
 
 def damage(store: Store) -> list[str]:
-    return [finding.message for finding in store.fsck() if finding.is_damage]
+    return [finding.message for finding in fsck(store) if finding.is_damage]
 
 
 def stat_of(path: str) -> tuple[int, int, int, int]:
@@ -268,7 +269,7 @@ def test_whatever_was_staged_can_be_thrown_away(store: Store) -> None:
     with store.stage_layer() as staged:
         make_deep(Path(staged.diff), 8000, "n" * 200)
         layer = staged.commit()
-    store.prune(PrunePolicy(all=True))
+    prune(store, PrunePolicy(all=True))
     assert not store.has_layer(layer)
     store.close()
     with Store.open(store.root) as again:

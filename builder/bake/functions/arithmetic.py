@@ -6,7 +6,7 @@ import math
 
 from builder.bake.errors import ExpressionError
 from builder.bake.evaluator import operate
-from builder.bake.functions import Function
+from builder.bake.functions.function import Function
 from builder.bake.real import Counted, Number, divide, from_float, remainder, rounded
 from builder.bake.values import Value, equals
 

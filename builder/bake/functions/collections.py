@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from builder.bake.errors import ExpressionError
 from builder.bake.evaluator import element, operate
-from builder.bake.functions import Function
+from builder.bake.functions.function import Function
 from builder.bake.real import Counted
 from builder.bake.types import ANY, STRING, ListValue, Type, common_type, convert
 from builder.bake.values import SetValue, Value, elements, equals, identity

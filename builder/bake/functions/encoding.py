@@ -6,7 +6,7 @@ import base64
 import hashlib
 
 from builder.bake.errors import ExpressionError
-from builder.bake.functions import Function
+from builder.bake.functions.function import Function
 from builder.bake.values import Value, from_json, parse_json, to_json
 from builder.golang.csv import CsvError, csv_records
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from builder.bake.errors import ExpressionError
-from builder.bake.functions import Function
+from builder.bake.functions.function import Function
 from builder.bake.values import Value
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 from builder.bake.budget import MAX_SIZE, Budget
 from builder.bake.errors import ExpressionError, MissingPackage
-from builder.bake.functions import Function
+from builder.bake.functions.function import Function
 from builder.bake.types import STRING, ListValue
 from builder.bake.values import Value
 

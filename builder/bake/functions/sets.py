@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builder.bake.functions import Function
+from builder.bake.functions.function import Function
 from builder.bake.types import common_type, convert
 from builder.bake.values import SetValue, Value, identities, identity
 

@@ -6,9 +6,9 @@ import posixpath
 import re
 
 from builder.bake.errors import ExpressionError
-from builder.bake.functions import Function
 from builder.bake.functions.clusters import clusters
 from builder.bake.functions.formatting import format_list, format_size, format_text
+from builder.bake.functions.function import Function
 from builder.bake.real import Counted
 from builder.bake.types import STRING, ListValue
 from builder.bake.values import Value

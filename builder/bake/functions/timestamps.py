@@ -7,7 +7,7 @@ import re
 import time
 
 from builder.bake.errors import ExpressionError
-from builder.bake.functions import Function
+from builder.bake.functions.function import Function
 from builder.bake.values import Value, is_number
 from builder.golang.duration import parse_duration
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from builder.bake.errors import ExpressionError
-from builder.bake.functions import Function
+from builder.bake.functions.function import Function
 
 Order: TypeAlias = tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]
 

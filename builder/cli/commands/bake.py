@@ -18,10 +18,10 @@ from builder.ui.progress import open_progress
 
 if TYPE_CHECKING:
     from builder.api import BuildOptions
-    from builder.bake.bakefiles import BakeFile
     from builder.bake.inheritance import Selection
     from builder.bake.remotefiles import Place
     from builder.bake.target import Target
+    from builder.source import Source
 
 FLAGS = (
     Flag("allow", "Allow the build to access specified resources", Kind.LIST, metavar="stringArray"),
@@ -86,7 +86,7 @@ def run(invocation: Invocation) -> int:
 # -- what was asked for ------------------------------------------------------------------------------------------------
 
 
-def _read_files(invocation: Invocation, place: Place) -> tuple[BakeFile, ...]:
+def _read_files(invocation: Invocation, place: Place) -> tuple[Source, ...]:
     from builder.bake.bakefiles import read_files
 
     names = invocation.flags.all("file") or _files_of_environment()

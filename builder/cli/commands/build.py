@@ -187,15 +187,15 @@ def write_findings(findings: list[WarningRaised], debug: bool) -> None:
     """The summary of the findings, on standard error."""
     from builder.cli.findings import summary
     from builder.ui.colors import Palette
-    from builder.ui.progress import Output
+    from builder.ui.output import Output
 
     palette = Palette.from_environment(os.environ) if sys.stderr.isatty() else Palette()
     Output(sys.stderr).write(summary(findings, palette, debug=debug))
 
 
 def _write_profile(invocation: Invocation, build: str) -> None:
+    from builder.ui.output import Output
     from builder.ui.profiletext import render
-    from builder.ui.progress import Output
 
     with invocation.open() as builder:
         Output(sys.stderr).write("\n" + render(builder.inspector.profile(builder.find_build(build))))

@@ -89,7 +89,7 @@ class Group:
             for controller, values in settings.items():
                 self._limit(container, found, name, controller, values)
             for hierarchy in found:
-                leaves_guard = container["privileged"] and guard is not None and _has_devices(hierarchy)
+                leaves_guard = container["privileged"] and guard is not None and has_devices(hierarchy)
                 follows = container["cgroup_parent"] and not settings and "devices" not in hierarchy.controllers
                 if leaves_guard or follows:
                     self._make(_parent_dir(container["cgroup_parent"], hierarchy), name, hierarchy)
@@ -140,7 +140,8 @@ class Group:
         self.dirs.clear()
 
 
-def _has_devices(hierarchy: Hierarchy) -> bool:
+def has_devices(hierarchy: Hierarchy) -> bool:
+    """Whether device rules belong in its groups."""
     return not hierarchy.name or "devices" in hierarchy.controllers
 
 

@@ -13,10 +13,6 @@ import struct
 
 from builder.sandbox.runtime import kernel
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from builder.sandbox.runtime.cgroups import Hierarchy
-
 OPENABLE = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (136, -1))
 """Character devices as (major, minor), minor -1 for all: null, zero, full, random, urandom, tty, ptmx, pts.
 
@@ -52,13 +48,6 @@ class DeviceGuard:
         """Applies the rules to a container's own group, which is not below this one in version 2."""
         if not self._version1:
             _attach(self._program, group_dir)
-
-
-def guard(hierarchy: Hierarchy, path: str) -> DeviceGuard | None:
-    """A guard for the group `path` of this hierarchy, not yet applied; None when the hierarchy is not for devices."""
-    if hierarchy.name and "devices" not in hierarchy.controllers:
-        return None
-    return DeviceGuard(path, version1=bool(hierarchy.name))
 
 
 def _program() -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from builder.sandbox.runtime import cgroups, facts, kernel, landlock, seccomp, system
+from builder.sandbox.runtime import cgroups, facts, kernel, landlock, seccomp
 from builder.sandbox.runtime import overlaymount as overlay
 
 TYPE_CHECKING = False
@@ -72,45 +72,8 @@ class Host:
         self.scratch_dir = f"{mount_dir}/scratch"
         """Where a container mounts a tmpfs of its own, in its own mount namespace."""
         self.sys_template = f"{mount_dir}/sys"
-        """A /sys to be cloned, the host's; those of other networks lie beside it. Making one takes longer than all of
-        the rest, and each is copied for each step, so they are made when they are needed."""
+        """Where `system.sys_template` mounts the host's /sys, to be cloned; those of other networks lie beside it."""
         self._prepare(mount_dir)
-
-    def template_for(self, network: str) -> str:
-        """A /sys that fits a container's network, made when it is first asked for; "" where each needs its own."""
-        if network == "host":
-            if not os.path.isdir(self.sys_template):
-                os.mkdir(self.sys_template)
-                self._mount_template(self.sys_template)
-            return self.sys_template
-        if network == "none":
-            return ""
-        try:
-            found = os.stat(network)
-        except OSError:
-            # Joining it will say what is wrong.
-            return ""
-        # Numbers of namespaces are used again, but not with the time at which this one's file came to be.
-        path = f"{self.sys_template}-{found.st_ino}-{found.st_ctime_ns}"
-        return path if os.path.isdir(path) or self._make_template(path, network) else ""
-
-    def _make_template(self, path: str, network: str) -> bool:
-        """By a child that joins the network: a user namespace's root could not come back from there."""
-        os.mkdir(path)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                fd = os.open(network, os.O_RDONLY | os.O_CLOEXEC)
-                kernel.setns(fd, kernel.CLONE_NEWNET)
-                self._mount_template(path)
-                status = 0
-            finally:
-                os._exit(status)
-        if os.waitpid(child, 0)[1] == 0:
-            return True
-        os.rmdir(path)
-        return False
 
     def _prepare(self, mount_dir: str) -> None:
         spot = os.open(mount_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -119,11 +82,6 @@ class Host:
         os.close(tmpfs)
         os.close(spot)
         os.mkdir(self.scratch_dir)
-
-    def _mount_template(self, path: str) -> None:
-        spot = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        shown = cgroups.shown_dirs(self.hierarchies, self.group_dirs)
-        system.mount_sys(spot, shown, self.masked_paths, -1, privileged=False)
 
 
 def in_user_namespace() -> bool:

@@ -169,7 +169,7 @@ class Spawner:
             raise self._host
         group = self._make_group(container, self._host)
         try:
-            sys_template = "" if log else self._host.template_for(container["network"])
+            sys_template = "" if log else system.sys_template(self._host, container["network"])
             pid = self._fork()
         except OSError:
             if group is not None:

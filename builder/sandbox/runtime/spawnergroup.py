@@ -35,7 +35,9 @@ class SpawnerGroup:
         """Makes the groups and moves the calling process into them; a hierarchy that refuses is left out."""
         for hierarchy in self._found:
             path = f"{hierarchy.own_dir}/{self._name}"
-            guard = devices.guard(hierarchy, path) if guard_devices else None
+            guard = None
+            if guard_devices and cgroups.has_devices(hierarchy):
+                guard = devices.DeviceGuard(path, version1=bool(hierarchy.name))
             try:
                 os.mkdir(path)
             except OSError:

@@ -29,7 +29,7 @@ _EMPTY: Options = (("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1"))
 
 def mount_system(root: int, host: Host, container: ContainerDocument, group: Group | None, *,
                  sys_template: str) -> None:
-    """Mounts all three in `root`. `sys_template` is where `mount_sys` has been before, or "" if it does not fit."""
+    """Mounts all three in `root`. `sys_template` is a /sys to be cloned (`sys_template`), or ""."""
     masked = (*facts.hidden(host.masked_paths, container["unmasked"]), *container["masked"])
     proc = kernel.new_filesystem("proc", (("source", "proc"),), _GUARDED)
     _attach(proc, _real_directory(root, "proc"))
@@ -41,7 +41,7 @@ def mount_system(root: int, host: Host, container: ContainerDocument, group: Gro
         os.close(fd)
     else:
         shown = cgroups.shown_dirs(host.hierarchies, group.dirs if group is not None else {}, host.group_dirs)
-        mount_sys(spot, shown, masked, dev, privileged=container["privileged"])
+        _mount_sys(spot, shown, masked, dev, privileged=container["privileged"])
     if group is None or not group.limits_tasks:
         _limit_tasks(proc, container["pids_limit"] or host.task_limit)
     if not container["privileged"]:
@@ -51,8 +51,54 @@ def mount_system(root: int, host: Host, container: ContainerDocument, group: Gro
     os.close(dev)
 
 
-def mount_sys(spot: int, shown: tuple[tuple[str, str], ...], masked: tuple[str, ...], dev: int, *,
-              privileged: bool) -> None:
+def sys_template(host: Host, network: str) -> str:
+    """A /sys to be cloned that fits a container's network; "" where each container needs its own.
+
+    Mounting one takes longer than all of the rest, so it happens once, when a network is first asked for.
+    """
+    if network == "host":
+        if not os.path.isdir(host.sys_template):
+            os.mkdir(host.sys_template)
+            _mount_template(host, host.sys_template)
+        return host.sys_template
+    if network == "none":
+        return ""
+    try:
+        found = os.stat(network)
+    except OSError:
+        # Joining it will say what is wrong.
+        return ""
+    # Numbers of namespaces are used again, but not with the time at which this one's file came to be.
+    path = f"{host.sys_template}-{found.st_ino}-{found.st_ctime_ns}"
+    return path if os.path.isdir(path) or _make_template(host, path, network) else ""
+
+
+def _make_template(host: Host, path: str, network: str) -> bool:
+    """By a child that joins the network: a user namespace's root could not come back from there."""
+    os.mkdir(path)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            fd = os.open(network, os.O_RDONLY | os.O_CLOEXEC)
+            kernel.setns(fd, kernel.CLONE_NEWNET)
+            _mount_template(host, path)
+            status = 0
+        finally:
+            os._exit(status)
+    if os.waitpid(child, 0)[1] == 0:
+        return True
+    os.rmdir(path)
+    return False
+
+
+def _mount_template(host: Host, path: str) -> None:
+    spot = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    _mount_sys(spot, cgroups.shown_dirs(host.hierarchies, host.group_dirs), host.masked_paths, -1, privileged=False)
+
+
+def _mount_sys(spot: int, shown: tuple[tuple[str, str], ...], masked: tuple[str, ...], dev: int, *,
+               privileged: bool) -> None:
     """Mounts /sys at the directory `spot`, which it closes, with the control groups `shown` in it (`cgroups`).
 
     Of the paths `masked` those below /sys are hidden; files need a /dev, which `dev` is.

@@ -14,8 +14,8 @@ import msgspec
 from builder.sandbox.runtime import allowed as syscalls
 from builder.sandbox.runtime import seccomp
 from builder.sandbox.runtime.seccomp import ABOVE, AND, AT_LEAST, EQUAL, LOAD, Code, answer
+from builder.sandbox.seccomp.ociprofile import Action, Argument, Operator, Profile, Rule
 from builder.sandbox.seccomp.syscalls import MULTIPLEXED, numbers
-from builder.sandbox.seccomp.userprofile import Action, Argument, Operator, Profile, Rule
 
 _MOST_INSTRUCTIONS = 4096
 _X32_BIT = 0x40000000

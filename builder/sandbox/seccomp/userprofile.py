@@ -7,7 +7,6 @@ References: github.com/moby/profiles, seccomp/seccomp_linux.go; runtime-spec, co
 
 from __future__ import annotations
 
-import enum
 import os
 import re
 from typing import Annotated
@@ -15,70 +14,17 @@ from typing import Annotated
 import msgspec
 
 from builder.errors import UsageError
+from builder.sandbox.runtime.allowed import FAMILIES
+from builder.sandbox.seccomp.filter import FilterTooLong, compile_profile
+from builder.sandbox.seccomp.ociprofile import Action, Architecture, Argument, Errno, Operator, Profile, Rule
 from builder.source import Location, Source, Span
 
 _LARGEST = 1 << 20
 _GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-class Action(enum.StrEnum):
-    KILL = "SCMP_ACT_KILL"
-    KILL_THREAD = "SCMP_ACT_KILL_THREAD"
-    KILL_PROCESS = "SCMP_ACT_KILL_PROCESS"
-    TRAP = "SCMP_ACT_TRAP"
-    ERRNO = "SCMP_ACT_ERRNO"
-    LOG = "SCMP_ACT_LOG"
-    ALLOW = "SCMP_ACT_ALLOW"
-    TRACE = "SCMP_ACT_TRACE"
-    NOTIFY = "SCMP_ACT_NOTIFY"
-
-
 _SUPERVISED = (Action.TRACE, Action.NOTIFY)
 """Leave the decision to another process, which a step has not."""
-
-
-class Operator(enum.StrEnum):
-    NE = "SCMP_CMP_NE"
-    LT = "SCMP_CMP_LT"
-    LE = "SCMP_CMP_LE"
-    EQ = "SCMP_CMP_EQ"
-    GE = "SCMP_CMP_GE"
-    GT = "SCMP_CMP_GT"
-    MASKED_EQ = "SCMP_CMP_MASKED_EQ"
-    """The argument's bits in `value` are those of `value_two`."""
-
-
-_Errno = Annotated[int, msgspec.Meta(ge=0, le=4095)]
-_Word = Annotated[int, msgspec.Meta(ge=0)]
-_Architecture = Annotated[str, msgspec.Meta(pattern="^SCMP_ARCH_[A-Z0-9_]+$")]
-
-
-class Argument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A condition on a call's argument number `index`."""
-
-    index: Annotated[int, msgspec.Meta(ge=0, le=5)]
-    value: _Word
-    value_two: _Word = 0
-    op: Operator
-
-
-class Rule(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What happens at calls of these names, if the conditions on their arguments hold."""
-
-    names: tuple[str, ...]
-    action: Action
-    errno_ret: _Errno | None = None
-    args: tuple[Argument, ...] = ()
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """`linux.seccomp` of the OCI runtime specification."""
-
-    default_action: Action
-    default_errno_ret: _Errno | None = None
-    architectures: tuple[_Architecture, ...] = ()
-    """That a step's programs may be of, beside the machine's own."""
-    syscalls: tuple[Rule, ...] = ()
 
 
 class _Condition(msgspec.Struct, frozen=True, rename="camel"):
@@ -91,23 +37,23 @@ class _DockerRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     name: str = ""
     names: tuple[str, ...] | None = None
     action: Action
-    errno_ret: _Errno | None = None
+    errno_ret: Errno | None = None
     args: tuple[Argument, ...] | None = None
     includes: _Condition | None = None
     excludes: _Condition | None = None
 
 
 class _Family(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    architecture: _Architecture
-    sub_architectures: tuple[_Architecture, ...] | None = None
+    architecture: Architecture
+    sub_architectures: tuple[Architecture, ...] | None = None
 
 
 class _DockerProfile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Both forms: all that the specification has means the same in Docker's."""
 
     default_action: Action
-    default_errno_ret: _Errno | None = None
-    architectures: tuple[_Architecture, ...] | None = None
+    default_errno_ret: Errno | None = None
+    architectures: tuple[Architecture, ...] | None = None
     arch_map: tuple[_Family, ...] | None = None
     syscalls: tuple[_DockerRule, ...] | None = None
     listener_path: str = ""
@@ -230,9 +176,6 @@ def _architectures(written: _DockerProfile, machine: str) -> tuple[str, ...]:
 
 
 def _try(path: str, text: str, machine: str) -> None:
-    from builder.sandbox.runtime.allowed import FAMILIES
-    from builder.sandbox.seccomp.filter import FilterTooLong, compile_profile
-
     if machine not in FAMILIES:
         # Only OCI runtimes work here.
         return

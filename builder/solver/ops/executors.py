@@ -9,7 +9,7 @@ from builder.plan.vertices import AnyOp, Copy, MakeDirectory, Run, SourceGit, So
 from builder.solver.ops.exec import RunWork
 from builder.solver.ops.executor import Work
 from builder.solver.ops.file import CopyWork, InlineWork, MakeDirectoryWork
-from builder.solver.ops.source import GitWork, HttpWork
+from builder.solver.ops.remotesource import GitWork, HttpWork
 from builder.solver.resources import Resources
 from builder.solver.results import Result
 
