@@ -165,7 +165,7 @@ class Builder:
             return "".join(key_lines(forecast) for forecast in self.inspector.forecast(options))
         session = self._session(options)
         if what == "ast":
-            from builder.language.dump import dump as dump_dockerfile
+            from builder.language.syntaxdump import dump as dump_dockerfile
 
             return dump_dockerfile(session.dockerfile())
         from builder.plan.plantext import dump as dump_plan

@@ -16,9 +16,9 @@ from builder.golang.space import SPACE
 from builder.language.forms import Form, read_form
 from builder.language.heredocs import heredocs_in
 from builder.language.instructions import Arg, Dockerfile, From, Heredoc, Stage, Statement
+from builder.language.instructionvalues import ForbiddenTrigger, documentation, instruction_of
 from builder.language.lines import LineReader, LineTooLong, LogicalLine
 from builder.language.syntaxline import foreign_syntax
-from builder.language.values import ForbiddenTrigger, documentation, instruction_of
 from builder.language.wordreader import word_table
 from builder.language.words import ExpansionError
 from builder.source import Location, Source, Span

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from builder.language.arguments import ArgumentsError
-from builder.language.flags import Kind, read_flags
 from builder.language.forms import Form
 from builder.language.heredocs import heredoc_or_word
+from builder.language.instructionflags import Kind, read_flags
 from builder.language.instructions import Add, Copy, Heredoc
 
 _COPY_FLAGS = {"chown": Kind.TEXT, "from": Kind.TEXT, "chmod": Kind.TEXT, "link": Kind.BOOLEAN, "exclude": Kind.TEXTS,

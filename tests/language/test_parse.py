@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from builder.errors import DockerfileError, DockerfileErrors
-from builder.language.dump import dump
 from builder.language.instructions import Dockerfile
 from builder.language.parser import parse
+from builder.language.syntaxdump import dump
 from builder.source import Source
 
 TESTDATA = Path(__file__).parents[2] / "testdata"

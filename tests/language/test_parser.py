@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.errors import DockerfileError, DockerfileErrors
@@ -124,6 +124,7 @@ def test_the_longest_line() -> None:
     assert [error.code for error in _errors("FROM scratch\nRUN " + "ä" * 33_000)] == ["line-too-long"]
 
 
+@settings(deadline=None)  # the first example loads the grammar
 @given(st.text(alphabet="RUNCOPYENVFROM scratch\n\\`#<E-=[]\"',$\t\r\ufeff\xa0", max_size=60))
 def test_every_text_is_a_dockerfile_or_an_error_with_a_place(text: str) -> None:
     for beginning in ("", "FROM scratch\n", "FROM scratch\nRUN ", "FROM scratch\nCOPY ", "FROM scratch\nENV a="):
@@ -163,6 +164,7 @@ def _instructions(draw: st.DrawFn) -> tuple[str, object]:
             return f"RUN{blank}{text}\n{heredoc.content}E_O_F", Run(command=ShellForm(text, (heredoc,)))
 
 
+@settings(deadline=None)  # the first example loads the grammar
 @given(st.lists(_instructions(), max_size=4))
 def test_what_is_written_is_what_is_read(pairs: list[tuple[str, object]]) -> None:
     text = "FROM scratch\n" + "".join(f"{text}\n" for text, _ in pairs)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.language.words import Expansion, ExpansionError, Words
@@ -102,6 +102,7 @@ def test_deep_nesting_is_refused(word: str) -> None:
         Words().expand(word, {})
 
 
+@settings(deadline=None)  # the first example loads the grammar
 @given(st.text(alphabet="ab '\"\\$", max_size=12))
 def test_quoting_protects_everything(text: str) -> None:
     quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
@@ -109,6 +110,7 @@ def test_quoting_protects_everything(text: str) -> None:
     assert Words().expand_many(quoted, {"a": "x"}) == ([text] if text else [])
 
 
+@settings(deadline=None)  # the first example loads the grammar
 @given(st.text(alphabet="a{}:-+?#%/'\"\\$ ", max_size=20))
 def test_anything_expands_or_is_refused(word: str) -> None:
     for rules in (Words(), Words("`"), Words(skip_quotes=True), Words(raw_quotes=True, skip_unset=True)):

@@ -10,9 +10,9 @@ from builder.golang.duration import parse_duration
 from builder.golang.numbers import parse_integer
 from builder.golang.quote import quote
 from builder.language.arguments import ArgumentsError, AtLeastOneArgument
-from builder.language.flags import FlagError, Flags, Kind, read_flags
 from builder.language.forms import Form
 from builder.language.heredocs import heredoc_or_word
+from builder.language.instructionflags import FlagError, Flags, Kind, read_flags
 from builder.language.instructions import (
     Cmd,
     CommandForm,

@@ -12,10 +12,10 @@ from builder.errors import DockerfileError
 from builder.golang.quote import quote
 from builder.golang.space import SPACE
 from builder.golang.suggest import did_you_mean
-from builder.language import commands, sources
+from builder.language import commandforms, sources
 from builder.language.arguments import ArgumentsError, AtLeastOneArgument, BlankName, ExactlyOneArgument
-from builder.language.flags import Kind, read_flags
 from builder.language.forms import Form
+from builder.language.instructionflags import Kind, read_flags
 from builder.language.instructions import (
     AnyInstruction,
     Arg,
@@ -178,8 +178,9 @@ def _only_argument(form: Form, *, checks_flags: bool = True) -> str:
 
 
 _VALUES: dict[str, Callable[[Form, tuple[Heredoc, ...]], AnyInstruction]] = {
-    "add": sources.add, "arg": _arg, "cmd": commands.cmd, "copy": sources.copy, "entrypoint": commands.entrypoint,
-    "env": _env, "expose": _expose, "from": _from, "healthcheck": commands.healthcheck, "label": _label,
-    "maintainer": _maintainer, "onbuild": _onbuild, "run": commands.run, "shell": commands.shell,
-    "stopsignal": _stop_signal, "user": _user, "volume": _volume, "workdir": _workdir,
+    "add": sources.add, "arg": _arg, "cmd": commandforms.cmd, "copy": sources.copy,
+    "entrypoint": commandforms.entrypoint, "env": _env, "expose": _expose, "from": _from,
+    "healthcheck": commandforms.healthcheck, "label": _label, "maintainer": _maintainer, "onbuild": _onbuild,
+    "run": commandforms.run, "shell": commandforms.shell, "stopsignal": _stop_signal, "user": _user, "volume": _volume,
+    "workdir": _workdir,
 }
