@@ -14,6 +14,7 @@ anew, and costs a build 40 ms before the first path.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -228,6 +229,12 @@ def _rule(text: str, name: str, line: int) -> list[IgnoreRule]:
         except glob.BadPattern:
             raise BadIgnorePattern(pattern, name, line) from None
     return [IgnoreRule(pattern, is_exception, line)]
+
+
+def line_for(path: str) -> str:
+    """The line that hides the file or directory at `path` and nothing else; a line end in it is any character."""
+    line = re.sub(r"[*?\[\\]", r"\\\g<0>", path).replace("\n", "?")
+    return re.sub(r"\A[#!]", r"\\\g<0>", re.sub(r"\A\s|\s\Z", r"[\g<0>]", line))
 
 
 def _ancestors(path: str) -> list[str]:

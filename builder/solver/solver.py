@@ -19,7 +19,7 @@ from builder.cache.key import CacheKey, Parts, key_of, kind_of
 from builder.context.local import LocalContext
 from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
 from builder.oci import BlobForm, DiffID
-from builder.plan.vertices import Plan, Run, SourceContext, SourceImage, Vertex
+from builder.plan.vertices import Copy, Plan, Run, SourceContext, SourceImage, Vertex
 from builder.solver import events
 from builder.solver.lineage import base_parts, has_parent, instruction_of, words_taken
 from builder.solver.ops.exec import RunWork
@@ -278,6 +278,10 @@ class Solver:
         if index not in self._unfinished:  # else files changed under it, and it begins anew
             self._began(outcome)
             resources.emit(events.VertexStarted(time=outcome.started, vertex=number, why=why))
+            if isinstance(vertex.op, Copy):
+                from builder.solver.ops.ignoredsecrets import warn_of_secrets
+
+                warn_of_secrets(work, vertex, number, resources.emit)
         with (self._keeping_attempt(index, name, kind, parts), StepLog(resources, number) as log,
               resources.store.stage_layer() as staged):
             outcome = self._fill(msgspec.structs.replace(outcome, state="run"), vertex, work, staged, log)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.language.ignore import BadIgnorePattern, IgnoreRules
+from builder.language.ignore import BadIgnorePattern, IgnoreRules, line_for
 
 CASES = sorted(path.parent for path in (Path(__file__).parents[2] / "testdata" / "ignore").glob("*/ignore"))
 
@@ -132,3 +132,13 @@ def test_no_pattern_takes_long(pattern: str) -> None:
     start = time.perf_counter()
     assert not IgnoreRules.parse(pattern).excludes("/".join(["a" * 200] * 20))
     assert time.perf_counter() - start < 1
+
+
+SPECIAL = st.lists(st.text("ab*?[]\\\\!# \t-^", min_size=1, max_size=4), min_size=1, max_size=3).map("/".join)
+
+
+@given(SPECIAL, st.lists(SPECIAL))
+def test_the_line_for_a_path_hides_it_alone(path: str, others: list[str]) -> None:
+    rules = IgnoreRules.parse(line_for(path))
+    assert rules.excludes(path)
+    assert not any(rules.excludes(other) for other in others if other != path and not other.startswith(f"{path}/"))

@@ -31,7 +31,12 @@ def run(invocation: Invocation) -> int:
     if flags.on("json"):
         print(msgspec.json.format(msgspec.json.encode(listing), indent=2).decode())
         return 0
-    for line in (*_taken(listing, int(depth)), *(_ignored(listing) if flags.on("ignored") else ()),
+    if flags.on("suggest"):
+        for suggestion in dict.fromkeys(ignored.suggestion for ignored in listing.git_ignored):
+            print(suggestion)
+        return 0
+    for line in (*_taken(listing, int(depth)), *_git_ignored(listing),
+                 *(_ignored(listing) if flags.on("ignored") else ()),
                  *(_unused(listing, int(depth)) if flags.on("unused") else ()), *_totals(listing)):
         print(line)
     return 0
@@ -43,6 +48,15 @@ def _taken(listing: ContextListing, depth: int) -> Iterator[str]:
         source = "" if taking.context == "context" else f" from context `{printable(taking.context)}`"
         yield f"{printable(taking.instruction)}{where}: {_amount(taking.files)}{source}"
         yield from _rows(taking.files, depth)
+        yield ""
+
+
+def _git_ignored(listing: ContextListing) -> Iterator[str]:
+    if listing.git_ignored:
+        yield "taken, though git ignores it (`--suggest` prints lines for .dockerignore):"
+        for file in listing.git_ignored:
+            count = f" ({_count(file.files)})" if file.path.endswith("/") else ""
+            yield f"{human_size(file.size, 3):>9}  {printable(file.path)}{count}"
         yield ""
 
 
@@ -95,4 +109,5 @@ COMMAND = Command(
     flags=(Flag("depth", "Show directories at this depth as one line", metavar="n"),
            Flag("ignored", "Also what an ignore file leaves out, and by which rule", Kind.BOOL, "i"),
            Flag("json", "Everything, as JSON", Kind.BOOL),
+           Flag("suggest", "Print only lines for .dockerignore that leave out what git ignores", Kind.BOOL),
            Flag("unused", "Also what nothing leaves out and no instruction takes", Kind.BOOL, "u"), *DESCRIBING))

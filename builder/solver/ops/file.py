@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from builder.cache.key import Parts, op_parts
 from builder.layer.copylayer import plan_copy, plan_mkdir, write_inline
+from builder.layer.taken import Taken
 from builder.oci import BlobForm
 from builder.plan.vertices import Copy, MakeDirectory, SourceInline
 from builder.solver.ops.executor import Log
@@ -32,6 +33,11 @@ class CopyWork:
 
     def lists(self) -> Parts:
         return {"files.list": self._plan.manifest(self._fingerprints)}
+
+    @property
+    def taken(self) -> Taken:
+        """The files that are copied."""
+        return self._plan.taken
 
     def fill(self, layer: StagedLayer, log: Log) -> None:
         if self._form is None or not self._pack(layer, self._form):
