@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from builder.build.options import BuildOptions, BuildResult, SecretSource, SshSource
+from builder.build.options import BuildOptions, BuildResult
+from builder.build.secrets import SecretSource, SshSource
 from builder.errors import BuilderError, UsageError
 from builder.platforms import host_platform, parse_platform
 from builder.reference import Reference

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from builder.errors import UsageError
+from builder.errors import InvalidValue, UsageError
 from builder.golang.bool import parse_bool
 from builder.golang.csv import CsvError, csv_fields
 from builder.golang.suggest import did_you_mean
@@ -68,12 +68,15 @@ class Attributes:
             raise self.refuse(f"`{kind}` has no attribute `{name}`", hint=nearest(name, self._known))
 
 
-def fields_of(text: str, refuse: Refuse) -> list[str]:
-    """The fields of one value."""
+def fields_of(text: str, refuse: Refuse | None = None, *, what: str = "") -> list[str]:
+    """The fields of one value. Without `refuse` raises InvalidValue with docker's sentence; `what` opens it."""
     try:
         return csv_fields(text)
     except CsvError as error:
-        raise refuse(str(error), hint="quotes go round a whole field: \"key=a,b\"") from None
+        hint = 'quotes go round a whole field: "key=a,b"'
+        if refuse is not None:
+            raise refuse(str(error), hint=hint) from None
+        raise InvalidValue(f"{what}{error}", notes=(f"in `{text}`",), hint=hint) from None
 
 
 def nearest(word: str, known: list[str]) -> str | None:

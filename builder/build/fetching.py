@@ -11,8 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.build.options import BuildOptions
-from builder.build.request import secret_reader, ssh_access
+from builder.build.secrets import Credentials
 from builder.context.git import GitAccess
 from builder.context.httpsource import HttpAccess, HttpFile, fetch_http
 from builder.context.local import LocalContext
@@ -26,15 +25,12 @@ from builder.store import Store
 class Remotes:
     """One build's; what is fetched stays until `stack` is closed."""
 
-    def __init__(self, store: Store, options: BuildOptions, stack: ExitStack) -> None:
+    def __init__(self, store: Store, credentials: Credentials, stack: ExitStack) -> None:
         self._store = store
         self._stack = stack
-        secret = secret_reader(options)
-        ssh_socket, on_close = ssh_access(options)
-        stack.callback(on_close)
-        self._http = HttpAccess(secret=secret)
-        self._git = GitAccess(cache_dir=os.path.join(store.root, "git"), secret=secret,
-                              ssh_socket=ssh_socket("default"))
+        self._http = HttpAccess(secret=credentials.secret)
+        self._git = GitAccess(cache_dir=os.path.join(store.root, "git"), secret=credentials.secret,
+                              ssh_socket=credentials.ssh_socket("default"))
 
     def open_context(self, source: RemoteSource, target_dir: str) -> RemoteContext:
         """Fills the empty `target_dir`. Raises as open_remote_context does."""

@@ -8,6 +8,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from builder.build.networking import HostEntry, NetworkMode
+    from builder.build.secrets import SecretSource, SshSource
     from builder.plan.ulimit import Ulimit
 
 T = TypeVar("T", bound="_Parsed")
@@ -16,21 +17,6 @@ T = TypeVar("T", bound="_Parsed")
 class _Parsed(Protocol):
     @classmethod
     def parse(cls: type[T], text: str) -> T: ...
-
-
-class SecretSource(msgspec.Struct, frozen=True, kw_only=True):
-    """--secret id=...[,src=FILE | ,env=NAME]."""
-
-    id: str
-    file: str = ""
-    env: str = ""
-
-
-class SshSource(msgspec.Struct, frozen=True, kw_only=True):
-    """--ssh id[=socket|key,...]; no paths means $SSH_AUTH_SOCK."""
-
-    id: str = "default"
-    paths: tuple[str, ...] = ()
 
 
 def value_of(kind: type[T], given: T | str) -> T:

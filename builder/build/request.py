@@ -38,8 +38,6 @@ from builder.store.builds import Origin
 if TYPE_CHECKING:
     from builder.context.remotecontext import RemoteSource
 
-_MAX_SECRET = 500 << 10
-
 
 def platforms_of(options: BuildOptions) -> tuple[Platform, ...]:
     """The wanted platforms, without repetition; none when the base image is to decide. Raises UsageError."""
@@ -194,38 +192,6 @@ def remote_context(options: BuildOptions) -> RemoteSource | None:
     return object_location(options.context) or remote_source(
         options.context, keep_git_dir=is_on(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")),
         commit_times=bool(args.get("SOURCE_DATE_EPOCH")))
-
-
-def secret_reader(options: BuildOptions) -> Callable[[str], bytes | None]:
-    """Gives a secret's value by id when a step asks for it; None for one that was not passed."""
-    sources = {source.id: source for source in options.secrets}
-
-    def read(identity: str) -> bytes | None:
-        source = sources.get(identity)
-        if source is None:
-            return None
-        if source.env:
-            return os.environ.get(source.env, "").encode("utf-8", "surrogateescape")  # unset is empty, as with buildx
-        try:
-            with open(source.file, "rb") as file:
-                data = file.read(_MAX_SECRET + 1)
-        except OSError as error:
-            raise ContextError(f"cannot read secret {identity} from `{source.file}`", cause=error.strerror) from error
-        if len(data) > _MAX_SECRET:
-            raise ContextError(f"secret {identity} is larger than {_MAX_SECRET} bytes")
-        return data
-
-    return read
-
-
-def ssh_access(options: BuildOptions) -> tuple[Callable[[str], str | None], Callable[[], None]]:
-    """What gives an agent's socket by id, or None for one that was not passed, and what ends it. Raises UsageError."""
-    if not options.ssh:
-        return (lambda identity: None), (lambda: None)
-    from builder.build.sshagents import SshAgents
-
-    agents = SshAgents(options.ssh)
-    return agents.socket, agents.close
 
 
 def created_annotation(options: BuildOptions) -> tuple[Annotation, ...]:

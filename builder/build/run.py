@@ -28,12 +28,11 @@ from builder.build.request import (
     plan_options,
     platforms_of,
     remote_context,
-    secret_reader,
     source_date_epoch,
-    ssh_access,
     with_local_context,
 )
 from builder.build.resolver import BuildWorld, Links
+from builder.build.secrets import Credentials
 from builder.cache.stepcache import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import LocalContext
@@ -55,7 +54,7 @@ from builder.registry.access import RegistryAccess
 from builder.solver import events
 from builder.solver.reporter import Progress
 from builder.solver.resources import Resources, Transfer
-from builder.solver.results import Result, Snapshot
+from builder.solver.results import Result, Snapshot, image_of
 from builder.solver.solver import Outcome, Solver
 from builder.source import Location
 from builder.store import Store
@@ -65,6 +64,7 @@ from builder.store.layers import LayerId
 if TYPE_CHECKING:
     from builder.build.fetching import Remotes
     from builder.build.remotecaches import CachePlaces, PlanSteps, RemoteCaches
+    from builder.build.sshagents import SshAgents
     from builder.plan.outline import Outline
     from builder.sandbox.container import Sandbox
     from builder.solver.intervention import Intervene
@@ -97,6 +97,8 @@ class Shared(msgspec.Struct, frozen=True):
     links: Links
     open_context: Callable[[LocalContext], LocalContext]
     """Gives all targets that read the same files the same tree."""
+    agents: SshAgents | None
+    """Of the whole run, where a target has any."""
 
 
 class Solved(msgspec.Struct, frozen=True):
@@ -287,7 +289,14 @@ class BuildSession:
     def _remotes(self, stack: ExitStack) -> Remotes:
         from builder.build.fetching import Remotes
 
-        return Remotes(self._tools.store, self._options, stack)
+        stack.callback(self._credentials.close)
+        return Remotes(self._tools.store, self._credentials, stack)
+
+    @functools.cached_property
+    def _credentials(self) -> Credentials:
+        """The same for fetching and for steps. Raises UsageError."""
+        return Credentials(self._options.secrets, self._options.ssh,
+                           self._shared.agents if self._shared is not None else None)
 
     def _settle_epoch(self, time: int | None) -> None:
         """SOURCE_DATE_EPOCH=context is the time of the context, or none where that has no time of its own."""
@@ -319,14 +328,14 @@ class BuildSession:
                   origins: Sequence[Origin] = ()) -> Resources:
         """What solving takes, to be closed by the caller. `origins` are those of several targets at once."""
         tools = self._tools
-        ssh_socket, on_close = ssh_access(self._options)
+        credentials = self._credentials
         return Resources(
             store=tools.store, cache=Cache(tools.store, max_age=self._options.cache_ttl),
             sandbox=tools.sandbox, fingerprints=fingerprints,
-            contexts=trees, secret=secret_reader(self._options), ssh_socket=ssh_socket,
+            contexts=trees, secret=credentials.secret, ssh_socket=credentials.ssh_socket,
             fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
             origins=origins or (origin_of(self._options),), log_limit=log_limit(os.environ),
-            intervene=self._intervene, on_close=on_close)
+            intervene=self._intervene, on_close=credentials.close)
 
     @functools.cached_property
     def cache_places(self) -> CachePlaces | None:
@@ -381,15 +390,6 @@ class BuildSession:
 
     def _note(self, text: str) -> None:
         self._progress.emit(events.WarningRaised(time=time.time(), rule="", message=text))
-
-
-def image_of(output: int | None, results: Mapping[int, Result]) -> Snapshot:
-    """The file system of a plan's image."""
-    if output is None:
-        return Snapshot()
-    result = results[output]
-    assert isinstance(result, Snapshot), "the planner gives local trees a layer"
-    return result
 
 
 def _snapshot(results: Mapping[int, Result], stage: SavedStage) -> Snapshot | None:

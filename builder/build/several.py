@@ -7,7 +7,7 @@ have in common runs once, and a target that others name as a context (`target:NA
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from builder.build.packer import Packing
 from builder.build.recording import Recording
 from builder.build.request import origin_of, outputs_of
 from builder.build.resolver import LINK
-from builder.build.run import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools, image_of
+from builder.build.run import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import ListedContext, LocalContext
 from builder.errors import UsageError
@@ -30,12 +30,13 @@ from builder.plan.vertices import Plan
 from builder.solver import events
 from builder.solver.reporter import Progress
 from builder.solver.resources import Resources
-from builder.solver.results import Result
+from builder.solver.results import Result, image_of
 from builder.solver.solver import Outcome, Solver
 from builder.store.builds import BuildId
 
 if TYPE_CHECKING:
     from builder.build.remotecaches import PlanSteps, RemoteCaches
+    from builder.build.sshagents import SshAgents
 
 
 class UnknownLink(UsageError):
@@ -65,6 +66,7 @@ class SeveralBuilds:
         self._progress = Progress(receive)
         self._recording = Recording(tools.store, self._progress)
         self._contexts: dict[tuple[object, ...], LocalContext] = {}
+        self._agents = _agents(requests.values())
         self._merged = MergedPlans(prefixed=len(requests) > 1)
         self._targets = {name: self._target(name, requests[name], several=len(requests) > 1)
                          for name in _in_order(requests)}
@@ -155,7 +157,7 @@ class SeveralBuilds:
 
     def _target(self, name: str, options: BuildOptions, *, several: bool) -> _Target:
         outputs = outputs_of(options)
-        shared = Shared(self._progress.of_target(name if several else ""), self._link, self._open_context)
+        shared = Shared(self._progress.of_target(name if several else ""), self._link, self._open_context, self._agents)
         return _Target(name, options, outputs, BuildSession(self._tools, options, None, shared=shared))
 
     def _link(self, name: str, platform: Platform) -> Plan:
@@ -175,9 +177,17 @@ class SeveralBuilds:
 
     def _resources(self, build: BuildId, fingerprints: Fingerprints) -> Resources:
         options = BuildOptions(secrets=self._merged.secrets, ssh=self._merged.ssh)
-        shared = Shared(self._progress, self._link, self._open_context)
+        shared = Shared(self._progress, self._link, self._open_context, self._agents)
         return BuildSession(self._tools, options, None, shared=shared).resources(
             build, self._merged.trees, fingerprints, self._origins)
+
+
+def _agents(requests: Iterable[BuildOptions]) -> SshAgents | None:
+    if not any(options.ssh for options in requests):
+        return None
+    from builder.build.sshagents import SshAgents
+
+    return SshAgents()
 
 
 def links_of(options: BuildOptions) -> list[str]:

@@ -14,7 +14,6 @@ import subprocess
 import threading
 from collections.abc import Sequence
 
-from builder.build.options import SshSource
 from builder.errors import ContextError, UsageError
 
 _REQUEST_IDENTITIES, _SIGN_REQUEST, _FAILURE = 11, 13, 5
@@ -38,30 +37,25 @@ class UnusableKey(ContextError):
 
 
 class SshAgents:
-    """One build's; nothing is started before a socket is asked for."""
+    """Those of one run; nothing is started before a socket is asked for."""
 
-    def __init__(self, sources: Sequence[SshSource]) -> None:
-        """Raises UsageError for what no agent can come of."""
-        self._paths = {source.id: _checked(source) for source in sources}
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._doors: dict[str, _Door] = {}
+        self._doors: dict[tuple[str, ...], _Door] = {}
         self._agents: list[subprocess.Popen[bytes]] = []
         self._dir = ""
 
-    def socket(self, identity: str) -> str | None:
-        """A Unix socket that speaks the agent protocol; None for an id that was not passed. Raises UnusableKey."""
-        paths = self._paths.get(identity)
-        if paths is None:
-            return None
+    def socket(self, paths: tuple[str, ...]) -> str:
+        """A Unix socket that speaks the agent protocol, one for the same checked paths. Raises UnusableKey."""
         with self._lock:
-            if identity not in self._doors:
+            if paths not in self._doors:
                 if not self._dir:
                     import tempfile
 
                     self._dir = tempfile.mkdtemp(prefix="builder-ssh-")
                 upstream = paths[0] if _is_socket(paths[0]) else self._start(paths)
-                self._doors[identity] = _Door(os.path.join(self._dir, f"{len(self._doors)}.door"), upstream)
-            return self._doors[identity].path
+                self._doors[paths] = _Door(os.path.join(self._dir, f"{len(self._doors)}.door"), upstream)
+            return self._doors[paths].path
 
     def close(self) -> None:
         """Ends what was started. Idempotent."""
@@ -168,16 +162,17 @@ def _send(stream: socket.socket, message: bytes) -> None:
     stream.sendall(len(message).to_bytes(4, "big") + message)
 
 
-def _checked(source: SshSource) -> tuple[str, ...]:
-    paths = tuple(path for path in source.paths if path) or (os.environ.get("SSH_AUTH_SOCK", ""),)
+def checked_paths(identity: str, given: Sequence[str]) -> tuple[str, ...]:
+    """The key files or the one socket of an agent, $SSH_AUTH_SOCK without any. Raises UsageError."""
+    paths = tuple(path for path in given if path) or (os.environ.get("SSH_AUTH_SOCK", ""),)
     if not paths[0]:
-        raise NoAgent(source.id)
+        raise NoAgent(identity)
     for path in paths:
         if not os.path.exists(path):
-            raise UsageError(f"--ssh {source.id}: there is no `{path}`")
+            raise UsageError(f"--ssh {identity}: there is no `{path}`")
     if any(map(_is_socket, paths)) and len(paths) > 1:
         all_sockets = all(map(_is_socket, paths))
-        raise UsageError(f"--ssh {source.id}: " + (
+        raise UsageError(f"--ssh {identity}: " + (
             "only single socket allowed" if all_sockets else "invalid combination of keys and sockets"))
     return paths
 

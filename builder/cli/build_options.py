@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.api import BuildOptions, SecretSource, SshSource
+from builder.attributes import fields_of
 from builder.build.networking import HostEntry, NetworkMode
 from builder.cli.build_flags import RESOURCES
 from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args, timestamp
@@ -15,7 +16,6 @@ from builder.cli.kaniko_flags import cache_repo, kaniko_context, kaniko_dockerfi
 from builder.cli.pflag import FlagError, Values
 from builder.cli.refused_flags import BARE, ONLY, REASONS
 from builder.cli.values import (
-    fields_of,
     image_name,
     key_values,
     lines_of,
@@ -51,9 +51,9 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         platforms=_platforms(flags),
         outputs=_outputs(flags), cache_from=(*flags.all("cache-from"), *cache_repo(flags)), cache_to=_cache_to(flags),
         no_cache=flags.on("no-cache") or not flags.on("cache", True), no_cache_filter=flags.all("no-cache-filter"),
-        pull=_pull(flags.text("pull", BuildOptions().pull)), secrets=tuple(map(secret_of, flags.all("secret"))),
-        ssh=tuple(map(ssh_of, flags.all("ssh"))), network=_network(flags),
-        allow=tuple(map(_entitlement, flags.all("allow"))),
+        pull=_pull(flags.text("pull", BuildOptions().pull)),
+        secrets=tuple(map(SecretSource.parse, flags.all("secret"))), ssh=tuple(map(SshSource.parse, flags.all("ssh"))),
+        network=_network(flags), allow=tuple(map(_entitlement, flags.all("allow"))),
         add_hosts=tuple(map(HostEntry.parse, flags.all("add-host"))),
         ulimits=tuple(map(_ulimit, flags.all("ulimit"))), shm_size=size(flags.text("shm-size", "0"), "shm-size"),
         cgroup_parent=flags.text("cgroup-parent"),
@@ -207,35 +207,6 @@ def _annotation(text: str) -> str:
     if "=" not in text:
         raise InvalidValue(f'invalid annotation "{text}", expected key=value')
     return text
-
-
-def secret_of(text: str) -> SecretSource:
-    values = {}
-    for field in fields_of(text, "failed to parse csv secret: "):
-        key, equals, value = field.partition("=")
-        if not equals:
-            raise InvalidValue(f"invalid field '{field}' must be a key=value pair")
-        if key.lower() not in ("type", "id", "source", "src", "env"):
-            raise InvalidValue(f"unexpected key '{key.lower()}' in '{field}'")
-        values["src" if key.lower() == "source" else key.lower()] = value
-    name, file, variable = values.get("id", ""), values.get("src", ""), values.get("env", "")
-    if values.get("type", "file") not in ("file", "env"):
-        raise InvalidValue(f'unsupported secret type "{values["type"]}"')
-    if values.get("type") == "env" and not variable:
-        file, variable = "", file
-    if not name:
-        raise InvalidValue(f"`{text}` of --secret has no id")
-    if not file and not variable:
-        file, variable = ("", name) if name in os.environ else (name, "")
-    if file and not os.path.exists(file):
-        raise InvalidValue(f"failed to stat {file}: no such file or directory",
-                           notes=(f"it was to be the secret `{name}`",))
-    return SecretSource(id=name, file=file, env=variable)
-
-
-def ssh_of(text: str) -> SshSource:
-    name, _, paths = text.partition("=")
-    return SshSource(id=name or "default", paths=tuple(path for path in paths.split(",") if path))
 
 
 def _ulimit(text: str) -> Ulimit:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from builder.attributes import fields_of
 from builder.cli.command import Invocation
-from builder.cli.values import fields_of
 from builder.errors import BuilderError, UsageError
 from builder.golang.bool import parse_bool
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from builder.cli.pflag import FlagError
 from builder.errors import InvalidValue
-from builder.golang.csv import CsvError, csv_fields
 
 
 def key_values(items: Iterable[str], *, from_environment: bool = False) -> dict[str, str]:
@@ -33,15 +32,6 @@ def lines_of(path: str, flag: str) -> list[str]:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InvalidValue(f"cannot read `{path}` of --{flag}", cause=why) from error
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def fields_of(text: str, what: str = "") -> list[str]:
-    """The comma-separated fields of one flag value. Raises InvalidValue with docker's sentence; `what` opens it."""
-    try:
-        return csv_fields(text)
-    except CsvError as error:
-        raise InvalidValue(f"{what}{error}", notes=(f"in `{text}`",),
-                           hint='quotes go round a whole field: "key=a,b"') from None
 
 
 def size(text: str, flag: str) -> int:

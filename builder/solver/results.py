@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -24,3 +25,12 @@ class LocalFiles(msgspec.Struct, frozen=True):
 
 
 Result: TypeAlias = Snapshot | LocalFiles
+
+
+def image_of(output: int | None, results: Mapping[int, Result]) -> Snapshot:
+    """The file system of a plan's image."""
+    if output is None:
+        return Snapshot()
+    result = results[output]
+    assert isinstance(result, Snapshot), "the planner gives local trees a layer"
+    return result

@@ -15,13 +15,13 @@ from builder.ui.text import printable
 
 
 def run(invocation: Invocation) -> int:
-    from builder.api import BuildOptions
-    from builder.cli.build_options import secret_of, ssh_of
+    from builder.api import BuildOptions, SecretSource, SshSource
 
     flags = invocation.flags
     text, *command = invocation.arguments or ("@last-failed",)
     command = command[1:] if command[:1] == ["--"] else command
-    options = BuildOptions(secrets=tuple(map(secret_of, flags.all("secret"))), ssh=tuple(map(ssh_of, flags.all("ssh"))))
+    options = BuildOptions(secrets=tuple(map(SecretSource.parse, flags.all("secret"))),
+                           ssh=tuple(map(SshSource.parse, flags.all("ssh"))))
     terminal = sys.stdin.isatty() and sys.stdout.isatty() if not flags.given("tty") else flags.on("tty")
     with invocation.open() as builder, builder.store.lease():
         inspector = builder.inspector
