@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from builder.cli.buildah_flags import BUILDAH_FLAGS
 from builder.cli.kaniko_flags import KANIKO_FLAGS
 from builder.cli.pflag import Flag, Kind
@@ -10,15 +12,19 @@ from builder.cli.registry_flags import REGISTRY_FLAGS
 from builder.cli.value_types import (
     BUILD_ARG,
     CACHE,
+    COUNT,
     FILE,
     IMAGE,
+    LIMIT,
     NAMED_CONTEXT,
+    NUMBER,
     OUTPUT,
     PLATFORM,
     PRINTED,
     PROGRESS,
     PULL,
     SECRET,
+    SIZE,
     STAGE,
     SWITCH,
     ULIMIT,
@@ -67,7 +73,7 @@ _BUILDX = (
     Flag("sbom", "SBOM attestation; only false is supported", Kind.OPTIONAL, type=SWITCH),
     Flag("secret", 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")', Kind.LIST,
          metavar="stringArray", type=SECRET),
-    Flag("shm-size", "Size of /dev/shm of the RUN steps", metavar="bytes"),
+    Flag("shm-size", "Size of /dev/shm of the RUN steps", metavar="bytes", type=SIZE),
     Flag("ssh", 'SSH agent socket or keys to expose (format: "default|<id>[=<socket>|<key>[,<key>]]")', Kind.LIST,
          metavar="stringArray"),
     Flag("tag", 'Name and optionally a tag (format: "name:tag")', Kind.LIST, "t", metavar="stringArray", type=IMAGE),
@@ -76,9 +82,9 @@ _BUILDX = (
 )
 _MORE = (
     Flag("build-arg-file", "Set build arguments from a file of KEY=VALUE lines", Kind.LIST, metavar="file", type=FILE),
-    Flag("cpu-period", "Limit the CPU CFS period", metavar="int"),
-    Flag("cpu-quota", "Limit the CPU CFS quota", metavar="int"),
-    Flag("cpu-shares", "CPU shares (relative weight)", short="c", metavar="int"),
+    Flag("cpu-period", "Limit the CPU CFS period", metavar="int", type=NUMBER),
+    Flag("cpu-quota", "Limit the CPU CFS quota", metavar="int", type=NUMBER),
+    Flag("cpu-shares", "CPU shares (relative weight)", short="c", metavar="int", type=NUMBER),
     Flag("cpuset-cpus", "CPUs that RUN steps may use (0-3, 0,1)"),
     Flag("cpuset-mems", "Memory nodes that RUN steps may use (0-3, 0,1)"),
     Flag("debug-run", "With --on-error=debug: a command for the failed step's shell, instead of a terminal",
@@ -88,12 +94,13 @@ _MORE = (
     Flag("dry-run", "Say what would be run or fetched, and why; build nothing (as a table, or json)", Kind.OPTIONAL,
          metavar="format", type=choice("table", "json")),
     Flag("exit-code", "With --dry-run: exit with 1 unless every step would come from the cache", Kind.BOOL),
-    Flag("jobs", "How many steps run at the same time", metavar="int"),
-    Flag("memory", "Memory limit of a RUN step", short="m", metavar="bytes"),
-    Flag("memory-swap", "Memory plus swap limit of a RUN step; -1 for no limit", metavar="bytes"),
+    Flag("jobs", "How many steps run at the same time", metavar="int", type=COUNT),
+    Flag("memory", "Memory limit of a RUN step", short="m", metavar="bytes", type=LIMIT),
+    Flag("memory-swap", "Memory plus swap limit of a RUN step; -1 for no limit", metavar="bytes", type=LIMIT),
     Flag("on-error", 'When a RUN fails: "stop" (default), or "debug" to open a shell in its container first',
          metavar="what", type=choice("stop", "debug")),
-    Flag("pids-limit", "Limit of a RUN step's tasks (processes and threads); -1 for no limit", metavar="int"),
+    Flag("pids-limit", "Limit of a RUN step's tasks (processes and threads); -1 for no limit", metavar="int",
+         type=NUMBER),
     Flag("print", 'Print an intermediate value and build nothing: "ast", "plan" or "keys"', metavar="what",
          type=PRINTED),
     Flag("profile", "Print where the time went, at the end", Kind.BOOL),
@@ -107,6 +114,8 @@ FLAGS = (*_BUILDX, *_MORE, *BUILDAH_FLAGS, *REGISTRY_FLAGS, *KANIKO_FLAGS, *_WIT
 
 _OF_DESCRIPTIONS = frozenset({"build-arg", "build-arg-file", "build-context", "file", "no-cache", "no-cache-filter",
                               "platform", "pull", "target"})
-DESCRIBING = tuple(Flag(flag.name, flag.help, flag.kind, flag.short, flag.metavar, flag.bare,
-                        hidden=flag.name not in _OF_DESCRIPTIONS) for flag in FLAGS)
-"""For commands that look at a build without doing it: a build's own command line is accepted as it is."""
+
+
+def describing() -> tuple[Flag, ...]:
+    """For commands that look at a build without doing it: a build's own command line is accepted as it is."""
+    return tuple(structs.replace(flag, hidden=flag.name not in _OF_DESCRIPTIONS) for flag in FLAGS)

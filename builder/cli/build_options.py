@@ -19,8 +19,6 @@ from builder.cli.values import (
     image_name,
     key_values,
     lines_of,
-    number,
-    size,
 )
 from builder.errors import InvalidValue, UsageError
 from builder.plan.ulimit import Ulimit
@@ -55,10 +53,10 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         secrets=tuple(map(SecretSource.parse, flags.all("secret"))), ssh=tuple(map(SshSource.parse, flags.all("ssh"))),
         network=_network(flags), allow=tuple(map(_entitlement, flags.all("allow"))),
         add_hosts=tuple(map(HostEntry.parse, flags.all("add-host"))),
-        ulimits=tuple(map(_ulimit, flags.all("ulimit"))), shm_size=size(flags.text("shm-size", "0"), "shm-size"),
+        ulimits=tuple(map(_ulimit, flags.all("ulimit"))), shm_size=flags.value("shm-size", 0),
         cgroup_parent=flags.text("cgroup-parent"),
-        resources={name: _resource(name, flags.text(name)) for name in RESOURCES if flags.given(name)},
-        jobs=number(flags.text("jobs", "0"), "jobs", least=0))
+        resources={name: str(flags.values(name)[-1]) for name in RESOURCES if flags.given(name)},
+        jobs=flags.value("jobs", 0))
     return msgspec.structs.replace(options, **buildah_options(flags))
 
 
@@ -231,9 +229,3 @@ def _pull(text: str) -> str:
     if policy not in ("missing", "always", "newer", "never"):
         raise FlagError(f'invalid argument "{text}" for "--pull" flag: use missing, always, newer or never')
     return policy
-
-
-def _resource(name: str, text: str) -> str:
-    if name.startswith("memory"):
-        return text if text == "-1" else str(size(text, name))
-    return text if name.startswith("cpuset") else str(number(text, name))

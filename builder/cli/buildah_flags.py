@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 
 from builder.cli.pflag import Flag, Kind, Values
-from builder.cli.value_types import CAPABILITY, FILE, IMAGE, choice
-from builder.cli.values import duration, image_name, key_values, number
+from builder.cli.value_types import CAPABILITY, DURATION, FILE, IMAGE, NUMBER, choice
+from builder.cli.values import image_name, key_values
 from builder.errors import InvalidValue, UsageError
 
 BUILDAH_FLAGS = (
     Flag("all-platforms", "Build for every platform that all base images are there for", Kind.BOOL),
     Flag("arch", "Architecture of the image, instead of --platform"),
-    Flag("cache-ttl", "Run steps again that ran longer ago than this (24h, 90m)", metavar="duration"),
+    Flag("cache-ttl", "Run steps again that ran longer ago than this (24h, 90m)", metavar="duration", type=DURATION),
     Flag("cap-add", "Capability that RUN steps get beside the usual ones", Kind.COMMAS, type=CAPABILITY),
     Flag("cap-drop", "Capability that RUN steps do without", Kind.COMMAS, type=CAPABILITY),
     Flag("compression-format", 'Compression of new layers ("gzip", "zstd" or "uncompressed")', metavar="string",
          type=choice("gzip", "zstd", "uncompressed")),
-    Flag("compression-level", "Level of that compression", metavar="int"),
+    Flag("compression-level", "Level of that compression", metavar="int", type=NUMBER),
     Flag("created-annotation", "Annotate the image with the time of the build", Kind.BOOL),
     Flag("disable-compression", "Leave new layers uncompressed", Kind.BOOL),
     Flag("dns", "Name server of the RUN steps", Kind.COMMAS, metavar="ip"),
@@ -84,7 +84,7 @@ def buildah_options(flags: Values) -> dict[str, object]:
         "layer_labels": key_values(flags.all("layer-label")), "omit_history": flags.on("omit-history"),
         "squash": "all" if flags.on("squash-all") else "new" if squash else "",
         "all_platforms": flags.on("all-platforms"),
-        "cache_ttl": duration(flags.text("cache-ttl"), "cache-ttl") if flags.given("cache-ttl") else None,
+        "cache_ttl": flags.value("cache-ttl", 0.0) if flags.given("cache-ttl") else None,
         "created_annotation": flags.on("created-annotation"),
         "unused_stages": not flags.on("skip-unused-stages", True)}
 
@@ -129,7 +129,7 @@ def output_fields(flags: Values) -> tuple[str, ...]:
                                hint="there are gzip, zstd and uncompressed")
         fields.append(f"compression={compression}")
     if flags.given("compression-level"):
-        fields.append(f"compression-level={number(flags.text('compression-level'), 'compression-level')}")
+        fields.append(f"compression-level={flags.value('compression-level', 0)}")
     if flags.on("force-compression"):
         fields.append("force-compression=true")
     if flags.on("rewrite-timestamp") or timestamp(flags):

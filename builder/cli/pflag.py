@@ -23,6 +23,10 @@ from builder.golang.bool import parse_bool
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # generic only in newer versions of click
+
 _T = TypeVar("_T")
 
 
@@ -43,7 +47,7 @@ class WrongArguments(FlagError):
     exit_code = 1
 
 
-class Type(click.ParamType[Any]):
+class Type(_ParamType):
     """What `parse` makes of a text, whose ValueError becomes pflag's complaint; without one, the text.
 
     `suggest` gives a shell the values that may be meant: of the whole command line so far, and the beginning of one.

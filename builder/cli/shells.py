@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from click.shell_completion import (
     BashComplete,
@@ -26,7 +26,7 @@ from builder.cli.pflag import Command, Flag, Kind, Reader, Values
 from builder.cli.suggestions import paths
 from builder.cli.value_types import SWITCH
 
-Item = CompletionItem[str]
+Item: TypeAlias = "CompletionItem[str]"
 _VARIABLE = "_BUILDER_COMPLETE"
 _HERE = "\0"
 """Stands for the word that is being completed; no argument can have a NUL."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from click.shell_completion import CompletionItem
 
@@ -17,7 +18,7 @@ from builder.cli.pflag import Type, Values
 from builder.errors import UsageError
 from builder.language.instructions import Dockerfile
 
-Items = Iterator[CompletionItem[str]]
+Items: TypeAlias = "Iterator[CompletionItem[str]]"
 _BUILDS = 50
 
 

@@ -57,6 +57,39 @@ def _items(known: Iterable[str], incomplete: str) -> list[CompletionItem[str]]:
     return [CompletionItem(word) for word in known if word.startswith(incomplete)]
 
 
+def _number(text: str) -> int:
+    if not text.removeprefix("-").isdecimal() or not text.isascii():
+        raise ValueError("not a number")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if (number := _number(text)) < 0:
+        raise ValueError("less than 0")
+    return number
+
+
+def _size(text: str) -> int:
+    from builder.golang.size import parse_size
+
+    return parse_size(text)
+
+
+def _duration(text: str) -> float:
+    from builder.golang.duration import parse_duration
+
+    if (seconds := parse_duration(text) / 1e9) < 0:
+        raise ValueError("less than 0")
+    return seconds
+
+
+NUMBER, COUNT = Type("number", _number), Type("count", _count)
+SIZE = Type("size", _size)
+"""Bytes, in docker's notation."""
+LIMIT = Type("limit", lambda text: -1 if text == "-1" else _size(text))
+"""A size, or -1 for none."""
+DURATION = Type("duration", _duration)
+"""Seconds, from Go's notation."""
 FILE, DIRECTORY = _path("file"), _path("dir")
 SWITCH = choice("true", "false")
 STAGE, BUILD_ARG, NAMED_CONTEXT = _looked_up("stages"), _looked_up("build_args"), _looked_up("named_contexts")

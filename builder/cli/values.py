@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from builder.cli.pflag import FlagError
 from builder.errors import InvalidValue
 
 
@@ -32,38 +31,6 @@ def lines_of(path: str, flag: str) -> list[str]:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InvalidValue(f"cannot read `{path}` of --{flag}", cause=why) from error
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def size(text: str, flag: str) -> int:
-    """Bytes. Raises FlagError with pflag's sentence."""
-    from builder.golang.size import parse_size
-
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: {error}') from None
-
-
-def number(text: str, flag: str, *, least: int | None = None) -> int:
-    """Raises FlagError."""
-    if not text.removeprefix("-").isdecimal() or not text.isascii():
-        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: not a number')
-    if least is not None and int(text) < least:
-        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: less than {least}')
-    return int(text)
-
-
-def duration(text: str, flag: str) -> float:
-    """Seconds, from Go's notation; not negative. Raises FlagError."""
-    from builder.golang.duration import parse_duration
-
-    try:
-        seconds = parse_duration(text) / 1e9
-    except ValueError as error:
-        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: {error}') from None
-    if seconds < 0:
-        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: less than 0')
-    return seconds
 
 
 def image_name(text: str) -> str:

@@ -162,7 +162,7 @@ BARE_QUOTE, QUOTE = 'bare " in non-quoted-field', 'extraneous or missing " in qu
     (["--shm-size", "64bb"], """invalid argument "64bb" for "--shm-size" flag: invalid suffix: 'bb'"""),
     (["--shm-size", "5 gib "], 'invalid argument "5 gib " for "--shm-size" flag: '
                                 'strconv.ParseFloat: parsing "5 gib": invalid syntax'),
-    (["--memory", "-5"], """invalid argument "-5" for "--memory" flag: invalid size: '-5'"""),
+    (["--memory", "-5"], """invalid argument "-5" for "-m, --memory" flag: invalid size: '-5'"""),
 ])
 def test_lists_and_sizes_are_refused_in_dockers_words(arguments: list[str], message: str) -> None:
     with pytest.raises(UsageError) as failure:

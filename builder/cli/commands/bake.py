@@ -11,7 +11,7 @@ import msgspec
 from builder.cli.command import Command, Invocation
 from builder.cli.commands.build import progress_mode, write_findings, write_metadata
 from builder.cli.pflag import Flag, Kind, Values, parse
-from builder.cli.value_types import BAKE_TARGET, FILE, PROGRESS, choice
+from builder.cli.value_types import BAKE_TARGET, COUNT, FILE, PROGRESS, choice
 from builder.errors import BuilderError, UsageError
 from builder.solver.events import AnyEvent, WarningRaised
 from builder.ui.progress import open_progress
@@ -30,7 +30,7 @@ FLAGS = (
          type=choice("build", "check", "outline", "targets")),
     Flag("check", 'Shorthand for "--call=check"', Kind.BOOL),
     Flag("file", "Build definition file", Kind.LIST, "f", metavar="stringArray", type=FILE),
-    Flag("jobs", "How many steps run at the same time", metavar="int"),
+    Flag("jobs", "How many steps run at the same time", metavar="int", type=COUNT),
     Flag("list", "List targets or variables", type=choice("targets", "variables")),
     Flag("load", 'Shorthand for "--set=*.output=type=docker"', Kind.BOOL),
     Flag("metadata-file", "Write build result metadata to a file", type=FILE),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.cli.build_flags import DESCRIBING
+from builder.cli.build_flags import describing
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, FlagError, Kind
 from builder.cli.value_types import DIRECTORY
@@ -110,4 +110,4 @@ COMMAND = Command(
            Flag("ignored", "Also what an ignore file leaves out, and by which rule", Kind.BOOL, "i"),
            Flag("json", "Everything, as JSON", Kind.BOOL),
            Flag("suggest", "Print only lines for .dockerignore that leave out what git ignores", Kind.BOOL),
-           Flag("unused", "Also what nothing leaves out and no instruction takes", Kind.BOOL, "u"), *DESCRIBING))
+           Flag("unused", "Also what nothing leaves out and no instruction takes", Kind.BOOL, "u"), *describing()))

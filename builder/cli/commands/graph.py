@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builder.cli.build_flags import DESCRIBING
+from builder.cli.build_flags import describing
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag
 from builder.cli.value_types import BUILD, DIRECTORY, choice
@@ -38,4 +38,4 @@ COMMAND = Command(
     notes="Without --build, what a build of PATH (default .) would do now; nothing is run.",
     flags=(Flag("build", "Draw a recorded build: its id, or last", short="b", metavar="id", type=BUILD),
            Flag("type", 'How to draw: "dot" (default), "mermaid" or "svg"',
-                type=choice("dot", "mermaid", "svg")), *DESCRIBING))
+                type=choice("dot", "mermaid", "svg")), *describing()))

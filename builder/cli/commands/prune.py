@@ -8,8 +8,7 @@ import sys
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind
 from builder.cli.table import align
-from builder.cli.value_types import choice
-from builder.cli.values import size
+from builder.cli.value_types import SIZE, choice
 from builder.errors import InvalidValue
 from builder.golang.duration import parse_duration
 from builder.ui.units import human_size
@@ -24,9 +23,9 @@ def run(invocation: Invocation) -> int:
     policy = PrunePolicy(
         filters=tuple(text for text in flags.all("filter") if not text.startswith("until=")), all=everything,
         keep_duration=max(map(duration, ages), default=0.0),
-        reserved_space=size(flags.text("reserved-space") or flags.text("keep-storage", "0"), "reserved-space"),
-        max_used_space=size(flags.text("max-used-space", "0"), "max-used-space"),
-        min_free_space=size(flags.text("min-free-space", "0"), "min-free-space"))
+        reserved_space=flags.value("reserved-space", flags.value("keep-storage", 0)),
+        max_used_space=flags.value("max-used-space", 0),
+        min_free_space=flags.value("min-free-space", 0))
     if not flags.on("force") and not _is_confirmed(everything):
         return 1
     with invocation.open() as builder:
@@ -60,9 +59,9 @@ COMMAND = Command(
         Flag("filter", 'Remove only what matches ("until=24h", "type=exec.cachemount", ...)', Kind.LIST,
              metavar="filter", type=choice("until=", "type=", "inuse", "id~=")),
         Flag("force", "Do not ask", Kind.BOOL, "f"),
-        Flag("keep-storage", "Older name of --reserved-space", metavar="bytes", hidden=True),
-        Flag("max-used-space", "Remove until no more than this is used", metavar="bytes"),
-        Flag("min-free-space", "Remove until this much of the disk is free", metavar="bytes"),
-        Flag("reserved-space", "This much may always be kept", metavar="bytes"),
+        Flag("keep-storage", "Older name of --reserved-space", metavar="bytes", hidden=True, type=SIZE),
+        Flag("max-used-space", "Remove until no more than this is used", metavar="bytes", type=SIZE),
+        Flag("min-free-space", "Remove until this much of the disk is free", metavar="bytes", type=SIZE),
+        Flag("reserved-space", "This much may always be kept", metavar="bytes", type=SIZE),
         Flag("verbose", "", Kind.BOOL, hidden=True),
     ))

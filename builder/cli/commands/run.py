@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from builder.cli.command import Command, Invocation
 from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.terminal import raw_terminal, write_through
-from builder.cli.value_types import FILE, IMAGE, PLATFORM, PULL, choice
-from builder.cli.values import key_values, lines_of, number
+from builder.cli.value_types import FILE, IMAGE, NUMBER, PLATFORM, PULL, choice
+from builder.cli.values import key_values, lines_of
 from builder.errors import BuilderError, Cancelled, InvalidValue, UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run_options(flags: Values, arguments: tuple[str, ...]) -> RunOptions:
         env=tuple(f"{name}={value}" for name, value in env.items()), user=flags.text("user"),
         workdir=flags.text("workdir"), hostname=flags.text("hostname"),
         network=network, volumes=tuple(map(_volume, flags.all("volume"))),
-        read_only=flags.on("read-only"), pids_limit=number(flags.text("pids-limit", "0"), "pids-limit"),
+        read_only=flags.on("read-only"), pids_limit=flags.value("pids-limit", 0),
         terminal=flags.on("tty"), privileged=flags.on("privileged"))
 
 
@@ -99,7 +99,8 @@ COMMAND = Command(
         Flag("interactive", "Connect standard input", Kind.BOOL, "i"),
         Flag("network", '"default" (one of its own), "private", "host" or "none"',
              type=choice("default", "private", "host", "none")),
-        Flag("pids-limit", "Limit of the container's tasks (processes and threads); -1 for no limit", metavar="int"),
+        Flag("pids-limit", "Limit of the container's tasks (processes and threads); -1 for no limit", metavar="int",
+         type=NUMBER),
         Flag("platform", "Platform of the image (os/arch[/variant])", type=PLATFORM),
         Flag("privileged", "All capabilities, no seccomp filter", Kind.BOOL),
         Flag("pull", 'Pull the image: "always", "missing" (default), "newer" or "never"', type=PULL),
