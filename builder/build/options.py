@@ -9,6 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from builder.build.networking import HostEntry, NetworkMode
     from builder.build.secrets import SecretSource, SshSource
+    from builder.images.outputs import Output
     from builder.plan.ulimit import Ulimit
 
 T = TypeVar("T", bound="_Parsed")
@@ -48,8 +49,8 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """For every platform that the base images are there for."""
     manifest: str = ""
     """Name of the list in the store that the image is added to (--manifest)."""
-    outputs: tuple[str, ...] = ()
-    """Each in buildx' syntax (`type=oci,dest=image.tar`); without any the result stays in the store."""
+    outputs: tuple[Output | str, ...] = ()
+    """As text in buildx' syntax (`type=oci,dest=image.tar`); without any the result stays in the store."""
     cache_from: tuple[str, ...] = ()
     """Caches elsewhere to look steps up in, the first ones preferred: `type=registry,ref=...`, `type=local,src=...`."""
     cache_to: tuple[str, ...] = ()

@@ -26,7 +26,6 @@ from builder.images.outputs import (
     Output,
     OutputType,
     parse_annotation,
-    parse_output,
 )
 from builder.oci import Digest, Platform, decode_manifest
 from builder.plan.planoptions import ImageSettings, PlanOptions
@@ -52,20 +51,20 @@ def outputs_of(options: BuildOptions) -> list[Output]:
     """
     annotations = tuple(annotation for text in options.annotations for annotation in parse_annotation(text))
     found = []
-    texts = options.outputs or ("type=image",)
-    if options.manifest and not any(parse_output(text).type is OutputType.IMAGE for text in texts):
-        texts = (*texts, "type=image")
-    for text in texts:
-        output = parse_output(text)
+    outputs = [value_of(Output, given) for given in options.outputs] or [Output(type=OutputType.IMAGE)]
+    if options.manifest and not any(output.type is OutputType.IMAGE for output in outputs):
+        outputs.append(Output(type=OutputType.IMAGE))
+    for output in outputs:
         image = msgspec.structs.replace(output.image, omit_history=options.omit_history,
                                         annotations=(*output.image.annotations, *annotations))
         output = msgspec.structs.replace(output, names=options.tags or output.names, image=image)
         if output.type is OutputType.IMAGE:
             output = msgspec.structs.replace(output, list_name=options.manifest)
         if output.push and not output.names:
-            raise BadOutput(text, "tag is needed when pushing to registry", hint="add --tag, or name=REPOSITORY:TAG")
+            raise BadOutput("type=image,push=true", "tag is needed when pushing to registry",
+                            hint="add --tag, or name=REPOSITORY:TAG")
         if output.push_by_digest and any(":" in name.rpartition("/")[2] for name in output.names):
-            raise BadOutput(text, "a name with a tag cannot be pushed by digest")
+            raise BadOutput("push-by-digest=true", "a name with a tag cannot be pushed by digest")
         if output.dest:
             _check_destination(output)
         found.append(output)

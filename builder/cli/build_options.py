@@ -21,6 +21,7 @@ from builder.cli.values import (
     lines_of,
 )
 from builder.errors import InvalidValue, UsageError
+from builder.images.outputs import Output, OutputType
 from builder.plan.ulimit import Ulimit
 from builder.version import __version__
 
@@ -151,22 +152,24 @@ def _contexts(flags: Values) -> dict[str, str]:
     return contexts
 
 
-def _outputs(flags: Values) -> tuple[str, ...]:
-    outputs = [*(_output(item) for item in flags.all("output") if item), *kaniko_outputs(flags)]
-    if flags.given("iidfile") and any(_is_type(item, "local", "tar") for item in outputs):
+def _outputs(flags: Values) -> tuple[Output, ...]:
+    defaults = output_fields(flags)
+    outputs = [Output.parse(item, defaults) for item in (*flags.all("output"), *kaniko_outputs(flags)) if item]
+    types = {output.type for output in outputs}
+    if flags.given("iidfile") and not types.isdisjoint((OutputType.LOCAL, OutputType.TAR)):
         raise UsageError("local and tar exporters are incompatible with image ID file")
     if flags.on("push") or (flags.given("destination") and not flags.on("no-push")):
-        if not _tags(flags) and not any("name=" in item for item in outputs):
+        if not _tags(flags) and not any(output.names for output in outputs):
             raise UsageError("tag is needed when pushing to registry")
-        pushed = [f"{item},push=true" if _is_type(item, "image") else item for item in outputs]
-        outputs = pushed if pushed != outputs else [*outputs, "type=image,push=true"]
-    if flags.on("load") and outputs and not any(_is_type(item, "docker") for item in outputs):
-        outputs.append("type=docker")
-    fields = output_fields(flags)
-    if fields and not outputs:
-        outputs = ["type=image"]
-    return tuple(item if _is_type(item, "local", "tar", "cacheonly") else _with_fields(item, fields)
-                 for item in outputs)
+        outputs = [msgspec.structs.replace(output, push=True) if output.type is OutputType.IMAGE else output
+                   for output in outputs]
+        if OutputType.IMAGE not in types:
+            outputs.append(Output.parse("type=image,push=true", defaults))
+    if flags.on("load") and outputs and OutputType.DOCKER not in types:
+        outputs.append(Output.parse("type=docker", defaults))
+    if defaults and not outputs:
+        outputs.append(Output.parse("type=image", defaults))
+    return tuple(outputs)
 
 
 def _cache_to(flags: Values) -> tuple[str, ...]:
@@ -174,31 +177,8 @@ def _cache_to(flags: Values) -> tuple[str, ...]:
     return (*flags.all("cache-to"), *(f"{place},mode=max" for place in written))
 
 
-def _with_fields(item: str, fields: tuple[str, ...]) -> str:
-    """The output with those fields that it does not have itself."""
-    known = {field.partition("=")[0].lower() for field in fields_of(item)}
-    return ",".join([item, *(field for field in fields if field.partition("=")[0] not in known)])
-
-
 def _tags(flags: Values) -> tuple[str, ...]:
     return tuple(map(image_name, (*flags.all("tag"), *flags.all("destination"))))
-
-
-def _output(item: str) -> str:
-    """`item` in full form: `DIR` alone is a local directory, `-` a tar on standard output."""
-    fields = fields_of(item)
-    if len(fields) == 1 and not item.startswith("type="):
-        return "type=tar,dest=-" if item == "-" else f"type=local,dest={item}"
-    for field in fields:
-        if "=" not in field:
-            raise InvalidValue(f"invalid value {field}")
-    if not any(field.lower().startswith("type=") for field in fields):
-        raise InvalidValue("type is required for output")
-    return item
-
-
-def _is_type(item: str, *types: str) -> bool:
-    return any(field.lower().strip() == f"type={name}" for field in fields_of(item) for name in types)
 
 
 def _annotation(text: str) -> str:

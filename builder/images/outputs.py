@@ -9,12 +9,12 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from builder.attributes import Attributes, fields_of, nearest
-from builder.errors import UsageError
+from builder.errors import InvalidValue, UsageError
 from builder.oci import Compression, Platform
 from builder.platforms import parse_platform
 
@@ -82,6 +82,32 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     delete: bool = False
     """Of local, `mode=delete`: remove what is in the folder and not in the result."""
 
+    @classmethod
+    def parse(cls, text: str, defaults: Sequence[str] = ()) -> Output:
+        """One `--output` value; an image's has the fields of `defaults` too that it does not name itself.
+
+        Raises BadOutput, and InvalidValue for what docker refuses in words of its own.
+        """
+        fields = fields_of(text)
+        if fields == [text] and not text.startswith("type="):
+            if text == "":
+                raise BadOutput(text, "it is empty")
+            return cls(type=OutputType.TAR if text == "-" else OutputType.LOCAL, dest=text)
+        attributes = dict(map(_attribute, fields))
+        kind = attributes.pop("type", "")
+        if not kind:
+            raise InvalidValue("type is required for output")
+        if kind == "registry":
+            kind = "image"
+            attributes.setdefault("push", "true")
+        if kind not in set(OutputType):
+            raise BadOutput(text, f"unknown type `{kind}`", hint=nearest(kind, [*OutputType, "registry"]))
+        if kind in _IMAGES:
+            added = [field for field in defaults if field.partition("=")[0] not in attributes]
+            attributes |= dict(map(_attribute, added))
+            text = ",".join([text, *added])
+        return _Attributes(attributes, functools.partial(BadOutput, text)).output(OutputType(kind))
+
     @property
     def to_folder(self) -> bool:
         return self.type is OutputType.LOCAL or not self.tar
@@ -91,34 +117,19 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         return self.dest == "-" or (self.dest == "" and self.type in {OutputType.TAR, OutputType.OCI} and self.tar)
 
 
+_IMAGES = frozenset({OutputType.IMAGE, OutputType.OCI, OutputType.DOCKER})
+
+
+def _attribute(field: str) -> tuple[str, str]:
+    key, equals, value = field.partition("=")
+    if not equals:
+        raise InvalidValue(f"invalid value {field}")
+    return (key if key.startswith("annotation") else key.strip().lower()), value
+
+
 class BadOutput(UsageError):
     def __init__(self, text: str, why: str, hint: str | None = None) -> None:
         super().__init__(f"invalid output `{text}`: {why}", hint=hint)
-
-
-def parse_output(text: str) -> Output:
-    """One `--output` value. Raises BadOutput."""
-    fields = fields_of(text, functools.partial(BadOutput, text))
-    if fields == [text] and not text.startswith("type="):
-        if text == "":
-            raise BadOutput(text, "it is empty")
-        return Output(type=OutputType.TAR if text == "-" else OutputType.LOCAL, dest=text)
-    attributes: dict[str, str] = {}
-    for field in fields:
-        key, equals, value = field.partition("=")
-        if not equals:
-            raise BadOutput(text, f"`{field}` is not `key=value`")
-        key = key if key.startswith("annotation") else key.strip().lower()
-        attributes[key] = value
-    kind = attributes.pop("type", "")
-    if not kind:
-        raise BadOutput(text, "it has no `type`")
-    if kind == "registry":
-        kind = "image"
-        attributes.setdefault("push", "true")
-    if kind not in set(OutputType):
-        raise BadOutput(text, f"unknown type `{kind}`", hint=nearest(kind, [*OutputType, "registry"]))
-    return _Attributes(attributes, functools.partial(BadOutput, text)).output(OutputType(kind))
 
 
 def parse_annotation(text: str) -> tuple[Annotation, ...]:

@@ -12,7 +12,7 @@ import pytest
 from builder.api import Builder
 from builder.build.options import BuildOptions, BuildResult
 from builder.build.packer import Packing
-from builder.images.outputs import parse_output
+from builder.images.outputs import Output
 from builder.oci import Compression, ImageConfig
 from builder.plan.vertices import Copy, CopySource, MakeDirectory, Plan, SourceContext, Vertex
 from builder.platforms import host_platform
@@ -60,7 +60,7 @@ def wait_for(store: Store, layer: LayerId, compression: Compression = Compressio
 ])
 def test_layers_below_the_last_are_packed(store: Store, output: str, compression: Compression) -> None:
     made = layers(store)
-    with Packing(store, [parse_output(output)]) as packing:
+    with Packing(store, [Output.parse(output)]) as packing:
         ended = packing.watch(PLAN)
         for vertex, layer in made.items():
             ended(Outcome(vertex=vertex, state="run", layer=layer))
@@ -78,14 +78,14 @@ def test_layers_below_the_last_are_packed(store: Store, output: str, compression
 ])
 def test_nothing_is_packed_that_nobody_wants(store: Store, output: str, state: str) -> None:
     made = layers(store)
-    with Packing(store, [parse_output(output)]) as packing:
+    with Packing(store, [Output.parse(output)]) as packing:
         packing.watch(PLAN)(Outcome(vertex=1, state=state, layer=made[1]))
         assert all(thread.name != "packing" for thread in threading.enumerate())
     assert not packed(store, made[1])
 
 
 def test_a_layer_that_is_gone_is_left_to_exporting(store: Store) -> None:
-    with Packing(store, [parse_output("type=image")]) as packing:
+    with Packing(store, [Output.parse("type=image")]) as packing:
         packing.watch(PLAN)(Outcome(vertex=1, state="run", layer=LayerId("missing")))
 
 
@@ -97,7 +97,7 @@ def test_a_build_that_ends_early_gives_up_the_layer_in_hand(store: Store, output
     made = layers(store)
     with open(os.path.join(store.layer_dir(made[1]), "zeros"), "wb") as file:
         file.truncate(2 << 40)
-    with pytest.raises(reason), Packing(store, [parse_output(output)]) as packing:
+    with pytest.raises(reason), Packing(store, [Output.parse(output)]) as packing:
         packing.watch(PLAN)(Outcome(vertex=1, state="run", layer=made[1]))
         while all(thread.name != "layer-blob" for thread in threading.enumerate()):
             time.sleep(0.01)

@@ -13,7 +13,7 @@ from builder.cli.build_options import NotSupported
 from builder.cli.pflag import Kind
 from builder.cli.refused_flags import ONLY, REASONS
 from builder.errors import UsageError
-from builder.images.outputs import OutputType, parse_output
+from builder.images.outputs import Output, OutputType
 from tests.cli.test_build_options import options
 
 NOTHING_TO_CHOOSE = {
@@ -88,7 +88,7 @@ def attributes(kind: OutputType) -> set[str]:
     found = set()
     for name in names:
         try:
-            parse_output(f"type={kind}{dest},{name}={HONOURED.get(name) or REFUSED[name]}")
+            Output.parse(f"type={kind}{dest},{name}={HONOURED.get(name) or REFUSED[name]}")
             found.add(name)
         except UsageError as error:
             if "has no attribute" not in error.message:
@@ -99,12 +99,12 @@ def attributes(kind: OutputType) -> set[str]:
 @pytest.mark.parametrize("kind", list(OutputType))
 def test_every_attribute_of_an_output_changes_it_or_is_refused_by_name(kind: OutputType) -> None:
     extra = ",dest=/e" if kind is OutputType.LOCAL else ",dest=/e,tar=true" if kind in ("oci", "docker") else ""
-    plain = parse_output(f"type={kind}{extra}")
+    plain = Output.parse(f"type={kind}{extra}")
     for name in attributes(kind):
         if name in REFUSED:
             with pytest.raises(UsageError, match=f"`{name}` is not supported"):
-                parse_output(f"type={kind}{extra},{name}={REFUSED[name]}")
+                Output.parse(f"type={kind}{extra},{name}={REFUSED[name]}")
             if REFUSED[name] == "true":
-                assert parse_output(f"type={kind}{extra},{name}=false") == plain
+                assert Output.parse(f"type={kind}{extra},{name}=false") == plain
         else:
-            assert parse_output(f"type={kind}{extra},{name}={HONOURED[name]}") != plain, name
+            assert Output.parse(f"type={kind}{extra},{name}={HONOURED[name]}") != plain, name

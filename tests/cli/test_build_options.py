@@ -16,6 +16,7 @@ from builder.cli.pflag import parse
 from builder.cli.refused_flags import BARE, REASONS
 from builder.cli.registry_flags import registry_settings
 from builder.errors import UsageError
+from builder.images.outputs import Output
 from builder.plan.ulimit import Ulimit
 from builder.plan.vertices import Network
 from builder.registry.settings import RegistrySettings
@@ -103,7 +104,7 @@ def test_labels_contexts_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
     (["-o", '"type=local","dest=a,b"'], ('"type=local","dest=a,b"',)),
 ])
 def test_outputs(arguments: list[str], outputs: tuple[str, ...]) -> None:
-    assert options(*arguments).outputs == outputs
+    assert options(*arguments).outputs == tuple(map(Output.parse, outputs))
 
 
 def test_bad_outputs() -> None:
@@ -223,6 +224,10 @@ def test_every_flag_of_the_peers_is_known(peer: str) -> None:
     assert set(names) <= known, "honour it, or refuse it in refused_flags"
 
 
+def outputs(*texts: str) -> tuple[Output, ...]:
+    return tuple(map(Output.parse, texts))
+
+
 DONE: list[tuple[list[str], dict[str, object]]] = [
     (["--no-hosts"], {"no_hosts": True}), (["--dns", "1.1.1.1,8.8.8.8"], {"dns": ("1.1.1.1", "8.8.8.8")}),
     (["--dns-search", "a", "--dns-option", "ndots:1"], {"dns_search": ("a",), "dns_options": ("ndots:1",)}),
@@ -242,20 +247,21 @@ DONE: list[tuple[list[str], dict[str, object]]] = [
      {"save_stages": True, "stage_labels": True, "layer_labels": {"a": "b"}}),
     (["--all-platforms"], {"all_platforms": True}), (["--all-platforms=false"], {}),
     (["--skip-unused-stages=false"], {"unused_stages": True}), (["--skip-unused-stages"], {}),
-    (["--format", "docker"], {"outputs": ("type=image,oci-mediatypes=false",)}),
-    (["--disable-compression", "-o", "type=oci,dest=x"], {"outputs": ("type=oci,dest=x,compression=uncompressed",)}),
+    (["--format", "docker"], {"outputs": outputs("type=image,oci-mediatypes=false")}),
+    (["--disable-compression", "-o", "type=oci,dest=x"],
+     {"outputs": outputs("type=oci,dest=x,compression=uncompressed")}),
     (["--compression-format", "zstd", "--compression-level", "3"],
-     {"outputs": ("type=image,compression=zstd,compression-level=3",)}),
+     {"outputs": outputs("type=image,compression=zstd,compression-level=3")}),
     (["--compression-format", "zstd", "-o", "type=oci,dest=x,compression=gzip", "-o", "d"],
-     {"outputs": ("type=oci,dest=x,compression=gzip", "type=local,dest=d")}),
+     {"outputs": outputs("type=oci,dest=x,compression=gzip", "type=local,dest=d")}),
     (["--timestamp", "7"],
-     {"build_args": {"SOURCE_DATE_EPOCH": "7"}, "outputs": ("type=image,rewrite-timestamp=true",)}),
+     {"build_args": {"SOURCE_DATE_EPOCH": "7"}, "outputs": outputs("type=image,rewrite-timestamp=true")}),
     (["--arch", "arm64", "--os", "linux", "--variant", "v8"], {"platforms": ("linux/arm64/v8",)}),
     (["--cache-from", "a/b:c", "--cache-to", "type=inline"], {"cache_from": ("a/b:c",), "cache_to": ("type=inline",)}),
     (["--cache-repo", "r/c"], {"cache_from": ("type=registry,ref=r/c",),
                                "cache_to": ("type=registry,ref=r/c,mode=max",)}),
     (["--cache-repo", "r/c", "--no-push-cache"], {"cache_from": ("type=registry,ref=r/c",), "cache_to": ()}),
-    (["--destination", "r/a"], {"tags": ("r/a",), "outputs": ("type=image,push=true",)}),
+    (["--destination", "r/a"], {"tags": ("r/a",), "outputs": outputs("type=image,push=true")}),
     (["--cache"], {}), (["--cache=false"], {"no_cache": True}),
     (["-d", "r/a", "--no-push"], {"tags": ("r/a",)}), (["--dockerfile", "D"], {"dockerfile": "D"}),
     (["--network", "private"], {"network": NetworkMode(Network.PRIVATE)}), (["--network", "ns:/proc/self/ns/net"],

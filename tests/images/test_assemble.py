@@ -19,7 +19,7 @@ from builder.errors import UsageError
 from builder.images.assemble import AnnotationRefused, ImageSource
 from builder.images.exporter import Exported, Exporter
 from builder.images.outfile import DestinationRefused
-from builder.images.outputs import parse_output
+from builder.images.outputs import Output
 from builder.images.pull import LayerSource
 from builder.images.resolve import Resolver
 from builder.layer.view import MergedView
@@ -44,7 +44,7 @@ def export(store: Store, access: RegistryAccess, layers: LayerSource, notes: lis
     exporter = Exporter(store, access, layers, note=notes.append, now=NOW)
 
     def run(text: str, *sources: ImageSource) -> Exported:
-        return exporter.export(parse_output(text), sources, lambda position: MergedView(
+        return exporter.export(Output.parse(text), sources, lambda position: MergedView(
             [store.layer_dir(layer) for layer in sources[position].layers]))
 
     return run
@@ -290,7 +290,7 @@ def test_a_pushed_base_needs_no_blob_here(export: Export, store: Store, resolver
     with Store.open(str(tmp_path / "other")) as other:
         base = Resolver(other, access).resolve(Reference(registry, "base", "t"), AMD64)
         exporter = Exporter(other, access, LayerSource(other, access), now=NOW)
-        exporter.export(parse_output(f"type=registry,name={registry}/derived:t"), [
+        exporter.export(Output.parse(f"type=registry,name={registry}/derived:t"), [
             source_of(make_layer(other, b="2"), base=base)], lambda position: MergedView([]))
         assert not other.has_blob(base.layers[0].digest)
     assert len(resolver.resolve(Reference(registry, "derived", "t"), AMD64).layers) == 2

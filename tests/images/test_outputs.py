@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from builder.errors import UsageError
+from builder.errors import InvalidValue, UsageError
 from builder.images.outputs import (
     Annotation,
     AnnotationTarget,
@@ -15,7 +15,6 @@ from builder.images.outputs import (
     Output,
     OutputType,
     parse_annotation,
-    parse_output,
 )
 from builder.oci import Compression
 from builder.platforms import parse_platform
@@ -49,7 +48,7 @@ OCI, IMAGE, LOCAL, TAR = OutputType.OCI, OutputType.IMAGE, OutputType.LOCAL, Out
     ('"type=oci","dest=with ""quotes"" and,comma"', Output(type=OCI, dest='with "quotes" and,comma')),
 ])
 def test_outputs(text: str, output: Output) -> None:
-    assert parse_output(text) == output
+    assert Output.parse(text) == output
 
 
 @pytest.mark.parametrize(("attributes", "fields"), [
@@ -67,13 +66,11 @@ def test_outputs(text: str, output: Output) -> None:
 ])
 def test_image_options(attributes: str, fields: dict[str, Any]) -> None:
     text = "type=oci,dest=x" + (f",{attributes}" if attributes else "")
-    assert parse_output(text).image == ImageOptions(**fields)
+    assert Output.parse(text).image == ImageOptions(**fields)
 
 
 @pytest.mark.parametrize(("text", "why", "hint"), [
     ("", "it is empty", None),
-    ("type=oci,dest", "`dest` is not `key=value`", None),
-    ("dest=x,tar=true", "it has no `type`", None),
     ("type=oic", "unknown type `oic`", "did you mean `oci`?"),
     ("type=local", "local needs a folder: dest=PATH", None),
     ("type=local,dest=x,mode=move", "mode is `move`, neither copy nor delete", None),
@@ -87,17 +84,36 @@ def test_image_options(attributes: str, fields: dict[str, Any]) -> None:
     ("type=oci,source-date-epoch=x", "source-date-epoch `x` is not a number of seconds", None),
     ("type=oci,annotation-x.k=v", "`annotation-x.k` names no annotation",
      "write annotation.KEY=VALUE, or annotation-index.KEY=VALUE"),
+])
+def test_bad_outputs(text: str, why: str, hint: str | None) -> None:
+    with pytest.raises(BadOutput) as failure:
+        Output.parse(text)
+    assert failure.value.message == f"invalid output `{text}`: {why}"
+    assert failure.value.hint == hint
+    assert failure.value.exit_code == 1
+
+
+@pytest.mark.parametrize(("text", "message", "hint"), [
+    ("type=oci,dest", "invalid value dest", None),
+    ("dest=x,tar=true", "type is required for output", None),
     ('type=local,dest="a,b"', 'parse error on line 1, column 17: bare " in non-quoted-field',
      'quotes go round a whole field: "key=a,b"'),
     ('"type=local', 'parse error on line 1, column 2: extraneous or missing " in quoted-field',
      'quotes go round a whole field: "key=a,b"'),
 ])
-def test_bad_outputs(text: str, why: str, hint: str | None) -> None:
+def test_text_that_is_no_output_is_refused_in_dockers_words(text: str, message: str, hint: str | None) -> None:
+    with pytest.raises(InvalidValue) as failure:
+        Output.parse(text)
+    assert (failure.value.message, failure.value.hint, failure.value.exit_code) == (message, hint, 1)
+
+
+def test_defaults_are_for_images_and_for_what_they_do_not_say() -> None:
+    defaults = ("compression=zstd", "compression-level=3")
+    assert Output.parse("type=local,dest=d", defaults) == Output(type=LOCAL, dest="d")
+    assert Output.parse("type=image,Compression=gzip", defaults).image == ImageOptions(compression_level=3)
     with pytest.raises(BadOutput) as failure:
-        parse_output(text)
-    assert failure.value.message == f"invalid output `{text}`: {why}"
-    assert failure.value.hint == hint
-    assert failure.value.exit_code == 1
+        Output.parse("type=image", ("compression-level=11",))
+    assert failure.value.message.startswith("invalid output `type=image,compression-level=11`: ")
 
 
 @pytest.mark.parametrize(("text", "annotations"), [
