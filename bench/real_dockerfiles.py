@@ -41,7 +41,7 @@ _NEWER = re.compile(r'\((?:ARG|ENV) "(?:[^"]*_)?(?:file|version)(?:_[^"]*)?"\)',
 
 
 class OneImage:
-    """A world in which every image is the same; `asked` are the names that were asked for."""
+    """A resolver for which every image is the same; `asked` are the names that were asked for."""
 
     def __init__(self) -> None:
         self.asked: dict[str, None] = {}
@@ -64,13 +64,13 @@ class OneImage:
         return False
 
 
-def our_findings(dockerfile: Dockerfile, world: OneImage) -> tuple[Findings, str]:
+def our_findings(dockerfile: Dockerfile, resolver: OneImage) -> tuple[Findings, str]:
     """What the checks find for all stages, and the error that ended them or ""."""
     linter = Linter(LintConfig.parse(dockerfile.directive("check") or ""))
     amd64 = Platform("amd64")
     error = ""
     try:
-        plan(dockerfile, PlanOptions(build_platform=amd64, platform=amd64, all_stages=True), world, linter)
+        plan(dockerfile, PlanOptions(build_platform=amd64, platform=amd64, all_stages=True), resolver, linter)
     except BuilderError as failure:
         error = failure.message
     return collections.Counter(
@@ -78,10 +78,10 @@ def our_findings(dockerfile: Dockerfile, world: OneImage) -> tuple[Findings, str
         for finding in linter.findings), error
 
 
-def their_findings(text: str, world: OneImage, docker: str, image: str) -> tuple[Findings, str]:
+def their_findings(text: str, resolver: OneImage, docker: str, image: str) -> tuple[Findings, str]:
     """What `docker buildx build --call=check` finds, and its error."""
     stages = {name.lower() for name in re.findall(r"(?im)^\s*FROM\b.*\sAS\s+(\S+)\s*$", text)}
-    contexts = [f"--build-context={name}=docker-image://{image}" for name in world.asked if name not in stages]
+    contexts = [f"--build-context={name}=docker-image://{image}" for name in resolver.asked if name not in stages]
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder, "Dockerfile").write_bytes(text.encode())
         done = subprocess.run([docker, "buildx", "build", "--call=check,format=json", *contexts, folder],
@@ -120,9 +120,9 @@ def examine(text: str, docker: str, image: str) -> Iterator[str]:
         yield f"FORMAT: {problem}"
     if not docker:
         return
-    world = OneImage()
-    ours, our_error = our_findings(dockerfile, world)
-    theirs, their_error = their_findings(text, world, docker, image)
+    resolver = OneImage()
+    ours, our_error = our_findings(dockerfile, resolver)
+    theirs, their_error = their_findings(text, resolver, docker, image)
     for (line, rule, message), count in sorted(((ours - theirs) + (theirs - ours)).items()):
         side = "only ours" if (line, rule, message) in ours - theirs else "only docker's"
         yield f"DIFFERENT: {side}: line {line}: {rule}: {message}" + (f" ({count} times)" if count > 1 else "")

@@ -12,7 +12,7 @@ from builder.language.instructions import Dockerfile
 from builder.lint.linter import InvalidCheckOption, LintConfig, Linter
 from builder.lint.report import Report
 from builder.plan.planner import plan
-from builder.plan.planoptions import World
+from builder.plan.planoptions import MetaResolver
 from builder.source import Source
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def lint_config(dockerfile: Dockerfile, options: BuildOptions) -> LintConfig:
     return LintConfig.parse(dockerfile.directive("check") or "")
 
 
-def check(dockerfile: Dockerfile, options: BuildOptions, world: World,
+def check(dockerfile: Dockerfile, options: BuildOptions, resolver: MetaResolver,
           unreached: Sequence[BuilderError] = ()) -> Report:
     """The findings for the target, or without one for all stages.
 
-    `unreached` is filled by `world` with the errors of images that it does not know: what needs none is still checked.
+    `resolver` adds to `unreached` the errors of images that it does not know: what needs none is still checked.
 
     As in BuildKit the wanted platforms play no part. Whatever ends planning early is the report's `error`. Raises
     InvalidCheckOption for the build arg.
@@ -46,7 +46,7 @@ def check(dockerfile: Dockerfile, options: BuildOptions, world: World,
     failure: BuilderError | None = None
     try:
         wanted = plan_options(options, None, all_stages=not options.target)
-        plan(dockerfile, wanted, world, linter, epoch=source_date_epoch(options))
+        plan(dockerfile, wanted, resolver, linter, epoch=source_date_epoch(options))
     except BuilderError as error:
         failure = error
     findings = tuple(linter.findings)
@@ -57,12 +57,12 @@ def check(dockerfile: Dockerfile, options: BuildOptions, world: World,
     return Report(source=source, findings=findings, error=failure, unreached=unreached[0] if unreached else None)
 
 
-def survey(dockerfile: Dockerfile, options: BuildOptions, world: World) -> Outline:
+def survey(dockerfile: Dockerfile, options: BuildOptions, resolver: MetaResolver) -> Outline:
     """What can be given to a build of the wanted target. Raises BuilderError."""
     from builder.plan.outline import outline
 
     linter = Linter(lint_config(dockerfile, options))
-    return outline(dockerfile, plan_options(options, None), world, linter, epoch=source_date_epoch(options))
+    return outline(dockerfile, plan_options(options, None), resolver, linter, epoch=source_date_epoch(options))
 
 
 def unparsed(error: DockerfileErrors) -> Report:

@@ -14,8 +14,8 @@ from builder.reference import Reference
 from builder.source import Source
 
 
-class _Nothing:
-    """A world without images and contexts: changes name none."""
+class _NoImages:
+    """Resolves no images and contexts: changes name none."""
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
         raise UsageError(f"a change cannot take files from `{reference}`")
@@ -36,7 +36,7 @@ def apply_changes(changes: tuple[str, ...]) -> ContainerConfig | None:
         return None
     host = host_platform()
     text = "\n".join(("FROM scratch", *changes))
-    planned = plan(parse(Source("--change", text)), PlanOptions(build_platform=host, platform=host), _Nothing(),
+    planned = plan(parse(Source("--change", text)), PlanOptions(build_platform=host, platform=host), _NoImages(),
                    Linter(LintConfig()))
     if planned.vertices:
         raise UsageError("a change can only be an instruction that makes no layer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from builder.build.options import BuildOptions
 from builder.build.request import plan_options
-from builder.build.resolver import BuildWorld
+from builder.build.resolver import BuildMetaResolver
 from builder.errors import UsageError
 from builder.language.instructions import Dockerfile
 from builder.lint.linter import LintConfig, Linter
@@ -23,7 +23,7 @@ class NoCommonPlatform(UsageError):
                                      for name, found in offers.items()))
 
 
-def offered_platforms(dockerfile: Dockerfile, options: BuildOptions, world: BuildWorld) -> list[Platform]:
+def offered_platforms(dockerfile: Dockerfile, options: BuildOptions, resolver: BuildMetaResolver) -> list[Platform]:
     """Those of every image that the wanted stages stand on for their target; none where they stand on no image.
 
     An image that a stage takes for the building machine (`FROM --platform=$BUILDPLATFORM`) has no say. Raises
@@ -31,34 +31,34 @@ def offered_platforms(dockerfile: Dockerfile, options: BuildOptions, world: Buil
     """
     # Planned for another machine than this one, stages of the two can be told apart.
     target = Platform("amd64" if host_platform().architecture == "arm64" else "arm64", "linux")
-    survey = _Survey(world, target)
-    plan(dockerfile, plan_options(options, target), survey, Linter(LintConfig(skip_all=True)))
-    first, *others = survey.offers.values() or [()]
+    recorder = _OfferRecorder(resolver, target)
+    plan(dockerfile, plan_options(options, target), recorder, Linter(LintConfig(skip_all=True)))
+    first, *others = recorder.offers.values() or [()]
     common = [platform for platform in first if all(platform in other for other in others)]
-    if survey.offers and not common:
-        raise NoCommonPlatform(survey.offers)
+    if recorder.offers and not common:
+        raise NoCommonPlatform(recorder.offers)
     return common
 
 
-class _Survey:
-    """A world that notes what the images for one platform are offered for. It has each, for whatever platform."""
+class _OfferRecorder:
+    """Records what the images for one platform are offered for. Resolves each, for whatever platform."""
 
-    def __init__(self, world: BuildWorld, target: Platform) -> None:
-        self._world = world
+    def __init__(self, resolver: BuildMetaResolver, target: Platform) -> None:
+        self._resolver = resolver
         self._target = target
         self.offers: dict[str, tuple[Platform, ...]] = {}
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
         if platform == self._target:
-            offers = self.offers[str(reference)] = self._world.offered(reference)
+            offers = self.offers[str(reference)] = self._resolver.offered(reference)
             platform = next((one for one in (platform, host_platform()) if one in offers), (*offers, platform)[0])
-        return self._world.image(reference, platform)
+        return self._resolver.image(reference, platform)
 
     def named_context(self, name: str, platform: Platform) -> NamedContext | None:
-        found = self._world.named_context(name, platform)
+        found = self._resolver.named_context(name, platform)
         if isinstance(found, ResolvedImage) and platform == self._target and not isinstance(found.origin, FromLayout):
-            self.offers[found.name] = self._world.offered(Reference.parse(found.name))
+            self.offers[found.name] = self._resolver.offered(Reference.parse(found.name))
         return found
 
     def ignored(self, path: str) -> bool:
-        return self._world.ignored(path)
+        return self._resolver.ignored(path)

@@ -28,7 +28,7 @@ LAYOUT = "oci-layout://"
 _IMAGE_SCHEMES = ("docker-image://", "container-image://")
 
 
-class BuildWorld:
+class BuildMetaResolver:
     """One build's; every image is resolved once per platform. `trees` collects the local trees that are named."""
 
     def __init__(self, resolver: Resolver, named: Mapping[str, str], rules: IgnoreRules | None, context: FileTree,

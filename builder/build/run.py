@@ -31,7 +31,7 @@ from builder.build.request import (
     source_date_epoch,
     with_local_context,
 )
-from builder.build.resolver import BuildWorld, Links
+from builder.build.resolver import BuildMetaResolver, Links
 from builder.build.secrets import Credentials
 from builder.cache.stepcache import Cache
 from builder.context.fingerprints import Fingerprints
@@ -82,10 +82,10 @@ class Tools(msgspec.Struct, frozen=True):
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A build before its first step: what was asked of the world, and a plan for each platform."""
+    """A build before its first step: its inputs, what they name, and a plan for each platform."""
 
     inputs: Inputs
-    world: BuildWorld
+    resolver: BuildMetaResolver
     plans: tuple[Plan, ...]
 
 
@@ -144,24 +144,23 @@ class BuildSession:
         return result
 
     def prepare(self, stack: ExitStack, *, offline: bool = False) -> Planned:
-        """All before solving; `stack` gives back what it takes. A lease must be held; `offline` is BuildWorld's."""
+        """All before solving; `stack` gives back what it takes. A lease must be held; `offline` is the resolver's."""
         platforms: list[Platform | None] = list(platforms_of(self._options)) or [None]
         with self._recording.phases.measure("load"):
-            inputs, dockerfile, world = self._read(stack, offline=offline)
+            inputs, dockerfile, resolver = self._read(stack, offline=offline)
         with self._recording.phases.measure("resolve"):
             if self._options.all_platforms:
                 from builder.build.offered import offered_platforms
 
-                platforms = [*offered_platforms(dockerfile, self._options, world)] or [None]
+                platforms = [*offered_platforms(dockerfile, self._options, resolver)] or [None]
             # as in BuildKit the checks speak of the first of several platforms alone
-            return Planned(inputs, world, tuple(
-                self._plan(dockerfile, world, inputs, platform, several=len(platforms) > 1,
+            return Planned(inputs, resolver, tuple(
+                self._plan(dockerfile, resolver, inputs, platform, several=len(platforms) > 1,
                            checked=platform == platforms[0]) for platform in platforms))
 
     def plans(self) -> tuple[Plan, ...]:
         """The plans of the build, one for each platform, without solving them."""
-        with ExitStack() as stack:
-            stack.enter_context(self._tools.store.lease())
+        with self._tools.store.lease(), ExitStack() as stack:
             return self.prepare(stack).plans
 
     def dockerfile(self) -> Dockerfile:
@@ -174,21 +173,21 @@ class BuildSession:
         with ExitStack() as stack:
             stack.enter_context(self._tools.store.lease())
             try:
-                _, dockerfile, world = self._read(stack, offline=True)
+                _, dockerfile, resolver = self._read(stack, offline=True)
             except DockerfileErrors as error:
                 return checking.unparsed(error)
-            return checking.check(dockerfile, self._options, world, world.unreached)
+            return checking.check(dockerfile, self._options, resolver, resolver.unreached)
 
     def outline(self) -> Outline:
         """What the wanted target takes."""
         with ExitStack() as stack, self._tools.store.lease():
-            _, dockerfile, world = self._read(stack)
-            return checking.survey(dockerfile, self._options, world)
+            _, dockerfile, resolver = self._read(stack)
+            return checking.survey(dockerfile, self._options, resolver)
 
     def _build(self, build: BuildId, outputs: Sequence[Output], stack: ExitStack) -> BuildResult:
         planned = self.prepare(stack)
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
-        resources = self.resources(build, planned.world.trees, fingerprints)
+        resources = self.resources(build, planned.resolver.trees, fingerprints)
         stack.callback(resources.close)
         caches = self._open_caches(stack)
         with self._recording.phases.measure("solve"), Packing(self._tools.store, outputs) as packing:
@@ -251,7 +250,7 @@ class BuildSession:
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
-    def _read(self, stack: ExitStack, *, offline: bool = False) -> tuple[Inputs, Dockerfile, BuildWorld]:
+    def _read(self, stack: ExitStack, *, offline: bool = False) -> tuple[Inputs, Dockerfile, BuildMetaResolver]:
         options = with_local_context(self._options, stack)
         remote = remote_context(options)
         remotes = functools.cache(lambda: self._remotes(stack))
@@ -280,11 +279,11 @@ class BuildSession:
 
             for sentence in later_than_named(dockerfile):
                 self._note(sentence)
-        resolver = Resolver(self._tools.store, self._tools.registries, note=self._note)
-        world = BuildWorld(resolver, options.named_contexts, inputs.rules, inputs.context, self._progress,
-                           pull=Pull(options.pull), offline=offline, fetch=lambda place: remotes().object_tree(place),
-                           links=self._shared.links if self._shared is not None else None)
-        return inputs, dockerfile, world
+        resolver = BuildMetaResolver(
+            Resolver(self._tools.store, self._tools.registries, note=self._note), options.named_contexts, inputs.rules,
+            inputs.context, self._progress, pull=Pull(options.pull), offline=offline,
+            fetch=lambda place: remotes().object_tree(place), links=self._shared.links if self._shared else None)
+        return inputs, dockerfile, resolver
 
     def _remotes(self, stack: ExitStack) -> Remotes:
         from builder.build.fetching import Remotes
@@ -305,12 +304,12 @@ class BuildSession:
             epoch = "" if time is None else str(time)
             self._options = msgspec.structs.replace(self._options, build_args={**args, "SOURCE_DATE_EPOCH": epoch})
 
-    def _plan(self, dockerfile: Dockerfile, world: BuildWorld, inputs: Inputs, platform: Platform | None, *,
-              several: bool, checked: bool) -> Plan:
+    def _plan(self, dockerfile: Dockerfile, resolver: BuildMetaResolver, inputs: Inputs,
+              platform: Platform | None, *, several: bool, checked: bool) -> Plan:
         linter = Linter(checking.lint_config(dockerfile, self._options) if checked else LintConfig(skip_all=True))
         try:
             options = plan_options(self._options, platform, several=several)
-            return plan(dockerfile, options, world, linter, epoch=source_date_epoch(self._options))
+            return plan(dockerfile, options, resolver, linter, epoch=source_date_epoch(self._options))
         finally:
             for finding in linter.findings:
                 self._warnings += 1

@@ -108,7 +108,7 @@ class SeveralBuilds:
     def _plan(self, target: _Target, stack: ExitStack) -> None:
         with self._recording.phases.measure("plan"):
             planned = target.session.prepare(stack)
-            target.plans = tuple(self._merged.settle(target.name, target.options, planned.world.trees, plan)
+            target.plans = tuple(self._merged.settle(target.name, target.options, planned.resolver.trees, plan)
                                  for plan in planned.plans)
             target.outcomes = tuple(map(self._merged.add, target.plans))
 

@@ -34,7 +34,7 @@ from builder.plan.vertices import (
 )
 from builder.solver.busyfiles import despite_changes
 from builder.solver.lineage import base_parts, has_parent, instruction_of, is_internal, parents
-from builder.solver.ops.executor import Work
+from builder.solver.ops.executor import OpExecutor
 from builder.solver.ops.executors import prepare
 from builder.solver.resources import Resources
 from builder.solver.results import LocalFiles, Result, Snapshot
@@ -166,7 +166,7 @@ class Forecaster:
     def _has_blob(self, descriptor: Descriptor) -> bool:
         return self._resources.store.has_blob(descriptor.digest)
 
-    def _keyed(self, index: int, vertex: Vertex, work: Work,
+    def _keyed(self, index: int, vertex: Vertex, work: OpExecutor,
                inputs: Sequence[Result]) -> tuple[Prediction, Result | None]:
         cache, store = self._resources.cache, self._resources.store
         parts = work.parts()

@@ -90,7 +90,7 @@ class Inspector:
         with ExitStack() as stack:
             planned, session = self._planned(options, stack)
             fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
-            resources = session.resources(BuildId(""), planned.world.trees, fingerprints)
+            resources = session.resources(BuildId(""), planned.resolver.trees, fingerprints)
             stack.callback(resources.close)
 
             def scratch() -> str:
@@ -103,7 +103,7 @@ class Inspector:
         """The files that a build would take from its contexts, and those that it leaves out."""
         with ExitStack() as stack:
             planned, _ = self._planned(options, stack)
-            return list_context(planned.plans[0], planned.inputs, planned.world.trees)
+            return list_context(planned.plans[0], planned.inputs, planned.resolver.trees)
 
     def profile(self, build: Build) -> Profile:
         """Where the time of a recorded build went."""

@@ -17,7 +17,7 @@ from builder.errors import SandboxError
 from builder.inspection.steprefs import ImagePlace, NoFiles, StepPlace
 from builder.language.ignore import IgnoreRules
 from builder.plan.vertices import BindMount, CacheMount, MakeDirectory, Mount, Run, SecretMount, SshMount
-from builder.solver.ops.exec import RunWork
+from builder.solver.ops.exec import RunExecutor
 from builder.solver.resources import Resources
 from builder.solver.results import LocalFiles, Result, Snapshot
 from builder.store.builds import Build, Outcome, Step
@@ -37,7 +37,7 @@ class NoShell(SandboxError):
 class Entrance(msgspec.Struct, frozen=True):
     """What it takes to run commands in a place."""
 
-    work: RunWork
+    work: RunExecutor
     layers: tuple[LayerId, ...]
     notes: tuple[str, ...] = ()
 
@@ -50,12 +50,12 @@ def entrance(place: StepPlace | ImagePlace, resources: Resources, *, before: boo
     """
     layers = place.layers_before() if before else place.layers()
     if isinstance(place, ImagePlace):
-        return Entrance(RunWork(_with_term(_of_config(place), term), (Snapshot(layers),), resources), layers)
+        return Entrance(RunExecutor(_with_term(_of_config(place), term), (Snapshot(layers),), resources), layers)
     op, inputs, notes = _reproduced(place, layers, resources)
     op = _with_term(op, term)
     if not before and place.step.outcome is Outcome.FAILED and place.step.layer is None:
         notes += ("what the step had changed before it failed was not kept",)
-    return Entrance(RunWork(op, inputs, resources), layers, notes)
+    return Entrance(RunExecutor(op, inputs, resources), layers, notes)
 
 
 def _with_term(op: Run, term: str) -> Run:

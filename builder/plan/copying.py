@@ -112,7 +112,7 @@ class CopyPlanner:
 
     def _check_ignored(self, path: str) -> None:
         clean = posixpath.normpath(re.sub("^/+", "/", path))
-        if self._planner.world.ignored(clean):
+        if self._planner.resolver.ignored(clean):
             keyword = "Copy" if isinstance(self._instruction, Copy) else "Add"
             self._planner.linter.report(rules.COPY_IGNORED_FILE, self._statement.span, keyword, clean,
                                         comments=self._statement.comments)

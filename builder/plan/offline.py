@@ -68,7 +68,7 @@ def unknown_image(name: str, platform: Platform) -> ResolvedImage:
 
 
 class _Unknown:
-    """A world whose images have nothing but a PATH."""
+    """A resolver whose images have nothing but a PATH."""
 
     def __init__(self, ignore: IgnoreRules | None) -> None:
         self._ignore = ignore

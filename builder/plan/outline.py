@@ -15,7 +15,7 @@ from builder.language.instructions import Dockerfile
 from builder.language.words import Words
 from builder.lint.linter import Linter
 from builder.plan.planner import Planner
-from builder.plan.planoptions import PlanOptions, World
+from builder.plan.planoptions import MetaResolver, PlanOptions
 from builder.plan.scope import TextBudget, platform_args
 from builder.plan.stages import StageNode
 from builder.plan.vertices import CacheMount, SecretMount, SshMount
@@ -52,10 +52,10 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     caches: tuple[Need, ...]
 
 
-def outline(dockerfile: Dockerfile, options: PlanOptions, world: World, linter: Linter, *,
+def outline(dockerfile: Dockerfile, options: PlanOptions, resolver: MetaResolver, linter: Linter, *,
             epoch: int | None = None) -> Outline:
     """The outline of the wanted target. Raises what planning raises."""
-    planner = Planner(dockerfile, options, world, linter, epoch)
+    planner = Planner(dockerfile, options, resolver, linter, epoch)
     target = planner.evaluate()
     survey = _Survey(dockerfile, options, planner.global_args)
     survey.visit(target)

@@ -8,52 +8,53 @@ from __future__ import annotations
 
 import msgspec
 
-from builder.errors import BuilderError, DockerfileError
+from builder.errors import BuilderError
 from builder.golang.paths import clean_absolute
 from builder.language import instructions as i
-from builder.language.instructions import Dockerfile, Statement
+from builder.language.instructions import Dockerfile
 from builder.language.words import Words
 from builder.lint import rules
 from builder.lint.checks import check_text
 from builder.lint.linter import Linter
 from builder.oci import ContainerConfig, ImageConfig, Platform
 from builder.plan import vertices as v
+from builder.plan.basenames import BaseNames
 from builder.plan.copying import CopyPlanner
-from builder.plan.errors import BlankBaseName, NoStages, PlanError, UnknownTarget
+from builder.plan.errors import BlankBaseName, NoStages, UnknownTarget
 from builder.plan.graphbuilder import GraphBuilder, reached
 from builder.plan.imagesettings import inherited, with_settings
 from builder.plan.metadata import MetadataPlanner
-from builder.plan.planoptions import ContextTree, EmptyTree, PlanOptions, World
+from builder.plan.planoptions import ContextTree, EmptyTree, MetaResolver, PlanOptions
 from builder.plan.running import RunPlanner
-from builder.plan.scope import DEFAULT_PATH, Scope, TextBudget, platform_args
+from builder.plan.scope import DEFAULT_PATH, Scope, TextBudget
 from builder.plan.sourcenames import SourceNames
 from builder.plan.stage import StagePlanner
 from builder.plan.stages import Command, StageGraph, StageNode
-from builder.platforms import normalize, parse_platform
+from builder.platforms import normalize
 from builder.reference import Reference
 
 _OWN_NAMES = frozenset({"scratch", "context"})
 """Stages of these names are never replaced by a named context."""
 
 
-def plan(dockerfile: Dockerfile, options: PlanOptions, world: World, linter: Linter, *,
+def plan(dockerfile: Dockerfile, options: PlanOptions, resolver: MetaResolver, linter: Linter, *,
          epoch: int | None = None) -> v.Plan:
     """The plan for one platform. Findings of the checks go to `linter`.
 
-    Raises DockerfileError (with a location), UnknownTarget, LintViolation where findings are errors, and what `world`
-    raises.
+    Raises DockerfileError (with a location), UnknownTarget, LintViolation where findings are errors, and the errors of
+    `resolver`.
     """
-    return Planner(dockerfile, options, world, linter, epoch).plan()
+    return Planner(dockerfile, options, resolver, linter, epoch).plan()
 
 
 class Planner:
     """Planning of one file for one platform: `plan`, or `evaluate` for who wants the stages and not the image."""
 
-    def __init__(self, dockerfile: Dockerfile, options: PlanOptions, world: World, linter: Linter,
+    def __init__(self, dockerfile: Dockerfile, options: PlanOptions, resolver: MetaResolver, linter: Linter,
                  epoch: int | None) -> None:
         self._dockerfile = dockerfile
         self._options = options
-        self._world = world
+        self._resolver = resolver
         self._linter = linter
         self._epoch = epoch
         self._words = Words(dockerfile.escape, dockerfile.words)
@@ -62,7 +63,6 @@ class Planner:
         self._budget = TextBudget()
         self.global_args: dict[str, str] = {}
         """Values of the ARGs before the first FROM, and of the predefined ones."""
-        self._declared: dict[str, None] = {}
 
     def plan(self) -> v.Plan:
         return self._finish(self.evaluate())
@@ -72,11 +72,12 @@ class Planner:
         if not self._dockerfile.stages:
             raise NoStages
         check_text(self._dockerfile, self._linter)
-        self._set_global_args()
+        bases = BaseNames(self._dockerfile, self._options, self._words, self._linter, self._budget)
+        self.global_args = bases.global_args
         self._stages.source_name = SourceNames(self._words, self.global_args, self._options.build_args,
                                               self._budget).expand
         for index, stage in enumerate(self._dockerfile.stages):
-            self._add_stage(index, stage)
+            self._add_stage(index, stage, bases)
         target = self._target()
         for node in list(self._stages.nodes):
             for command in node.commands:
@@ -90,49 +91,11 @@ class Planner:
         self._linter.raise_if_failed()
         return target
 
-    # -- global ARGs and stages ----------------------------------------------------------------------------------
+    # -- stages --------------------------------------------------------------------------------------------------
 
-    def _set_global_args(self) -> None:
-        options, last = self._options, self._dockerfile.stages[-1]
-        target = options.target or last.base.name
-        given = platform_args(options.build_platform, options.platform, target, options.build_args)
-        self._check_default_bases(given)
-        self.global_args = self._with_global_args(given, options.build_args)
-        self._declared = dict.fromkeys(self.global_args) | {
-            pair.key: None for s in self._dockerfile.global_args if isinstance(s.instruction, i.Arg)
-            for pair in s.instruction.pairs}
-
-    def _with_global_args(self, env: dict[str, str], given: dict[str, str]) -> dict[str, str]:
-        env = dict(env)
-        for statement in self._dockerfile.global_args:
-            assert isinstance(statement.instruction, i.Arg)
-            for pair in statement.instruction.pairs:
-                if pair.key in given:
-                    env[pair.key] = given[pair.key]
-                elif pair.default is not None:
-                    try:
-                        env[pair.key] = self._words.expand(pair.default, env).result
-                        self._budget.spend(len(env[pair.key]))
-                    except DockerfileError as error:
-                        raise error.at(self._stages.locate(statement.span)) from None
-        return env
-
-    def _check_default_bases(self, env: dict[str, str]) -> None:
-        """Rule InvalidDefaultArgInFrom: would the bases be names without any --build-arg?"""
-        try:
-            defaults = self._with_global_args(env, {})
-            for stage in self._dockerfile.stages:
-                name = self._words.expand(stage.base.image, defaults).result
-                try:
-                    Reference.parse(name)
-                except BuilderError:
-                    self._linter.report(rules.INVALID_DEFAULT_ARG_IN_FROM, stage.statement.span, stage.base.image)
-        except DockerfileError:
-            return  # the real expansion will say it
-
-    def _add_stage(self, index: int, stage: i.Stage) -> None:
+    def _add_stage(self, index: int, stage: i.Stage, bases: BaseNames) -> None:
         location = self._stages.locate(stage.statement.span)
-        base_name = self._expand_from(stage.base.image, stage.statement)
+        base_name = bases.expand(stage.base.image, stage.statement)
         if index == 0:
             base_name = self._options.base or base_name
         if not base_name:
@@ -140,49 +103,13 @@ class Planner:
         node = StageNode(base_name, stage=stage, index=index, location=location)
         node.commands = [Command(statement) for statement in stage.body]
         if stage.base.platform:
-            node.platform = self._stage_platform(stage)
+            node.platform = bases.platform(stage)
         if node.name and node.name.lower() not in _OWN_NAMES:
-            node.named_context = self._world.named_context(node.name.lower(), node.platform or self._options.platform)
+            platform = node.platform or self._options.platform
+            node.named_context = self._resolver.named_context(node.name.lower(), platform)
         if node.named_context is not None:
             node.commands = []
         self._stages.add_stage(node)
-
-    def _expand_from(self, word: str, statement: Statement) -> str:
-        try:
-            expansion = self._words.expand(word, self.global_args)
-        except DockerfileError as error:
-            raise error.at(self._stages.locate(statement.span)) from None
-        for name in expansion.unmatched:
-            if name not in self._declared:
-                from builder.golang.suggest import suggestion
-
-                self._linter.report(rules.UNDEFINED_ARG_IN_FROM, statement.span, name,
-                                    suggestion(name, self._declared), comments=statement.comments)
-        return expansion.result
-
-    def _stage_platform(self, stage: i.Stage) -> Platform:
-        statement, written = stage.statement, stage.base.platform
-        location = self._stages.locate(statement.span)
-        text = self._expand_from(written, statement)
-        expansion = self._words.expand(written, self.global_args)
-        if not text:
-            from builder.golang.suggest import suggestion
-
-            hint = "".join(suggestion(name, self.global_args) for name in expansion.unmatched)
-            raise PlanError(f"empty platform value from expression {written}{hint}", location=location)
-        if set(expansion.matched) == {"TARGETPLATFORM"} and not expansion.unmatched \
-                and text == self.global_args["TARGETPLATFORM"]:
-            self._linter.report(rules.REDUNDANT_TARGET_PLATFORM, statement.span, written, comments=statement.comments)
-        try:
-            platform = parse_platform(text)
-        except BuilderError as error:
-            raise PlanError(f"failed to parse platform {written}: {error.message}", location=location,
-                            hint=error.hint) from None
-        if not expansion.matched and not expansion.unmatched \
-                and platform.os not in stage.base.name and platform.architecture not in stage.base.name:
-            self._linter.report(rules.FROM_PLATFORM_FLAG_CONST_DISALLOWED, statement.span, text,
-                                comments=statement.comments)
-        return platform
 
     def _target(self) -> StageNode:
         wanted = self._options.target
@@ -226,11 +153,11 @@ class Planner:
             node.planned = node.is_image
             return
         if context is None:
-            context = self._world.named_context(node.base_name, platform)
+            context = self._resolver.named_context(node.base_name, platform)
         match context:
             case None:
                 reference = Reference.parse(node.base_name).with_default_tag()
-                node.image = self._world.image(reference, platform)
+                node.image = self._resolver.image(reference, platform)
                 self._check_base_platform(node, platform)
             case v.ResolvedImage():
                 node.image = context
@@ -310,7 +237,7 @@ class Planner:
             return
         node.planned = True
         self._inherit(node)
-        planner = StagePlanner(node, options=self._options, world=self._world, linter=self._linter,
+        planner = StagePlanner(node, options=self._options, resolver=self._resolver, linter=self._linter,
                                stages=self._stages, graph=self._graph, global_args=self.global_args,
                                epoch=self._epoch)
         planner.total = _count_steps(node)

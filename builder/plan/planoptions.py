@@ -1,4 +1,4 @@
-"""What a build is asked for, as planning sees it, and what planning may ask of the world."""
+"""What a build is asked for, as planning sees it, and what answers what planning asks."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ NamedContext: TypeAlias = ContextTree | EmptyTree | ResolvedImage | SourceHttp |
 """A Plan is another target of the same run: its image is what is stood on, without having been made yet."""
 
 
-class World(Protocol):
-    """What planning must ask: image configs and named contexts. Answers may be remembered for one build."""
+class MetaResolver(Protocol):
+    """Answers what planning must ask: image configs and named contexts. Answers may be remembered for one build."""
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
         """Raises ImageError or RegistryError."""

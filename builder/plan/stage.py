@@ -13,7 +13,7 @@ from builder.language.instructions import Statement
 from builder.lint.linter import Linter
 from builder.oci import ContainerConfig, History
 from builder.plan.graphbuilder import GraphBuilder
-from builder.plan.planoptions import PlanOptions, World
+from builder.plan.planoptions import MetaResolver, PlanOptions
 from builder.plan.scope import Scope
 from builder.plan.stages import StageGraph, StageNode
 from builder.plan.vertices import AnyOp, SourceContext
@@ -25,12 +25,12 @@ HISTORY_COMMENT = "buildkit.dockerfile.v0"
 class StagePlanner:
     """The stage `node` with the tools of the whole plan; instructions change `node` through it."""
 
-    def __init__(self, node: StageNode, *, options: PlanOptions, world: World, linter: Linter, stages: StageGraph,
-                 graph: GraphBuilder, global_args: dict[str, str], epoch: int | None) -> None:
+    def __init__(self, node: StageNode, *, options: PlanOptions, resolver: MetaResolver, linter: Linter,
+                 stages: StageGraph, graph: GraphBuilder, global_args: dict[str, str], epoch: int | None) -> None:
         assert node.scope is not None
         self.node = node
         self.options = options
-        self.world = world
+        self.resolver = resolver
         self.linter = linter
         self.global_args = global_args
         self.epoch = epoch

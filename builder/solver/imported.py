@@ -9,7 +9,7 @@ import msgspec
 from builder.cache.document import CachedLayer
 from builder.plan.vertices import FromRegistry, Plan, SourceImage
 from builder.solver.lineage import has_parent
-from builder.solver.ops.executor import Work
+from builder.solver.ops.executor import OpExecutor
 from builder.solver.portable import PortableStep
 from builder.store.layers import LayerId
 
@@ -29,7 +29,7 @@ class Imported(msgspec.Struct, frozen=True):
     absent: frozenset[int]
     """Vertices whose layer nothing takes, neither a step nor an output: it is known by name and stays where it is."""
     fetch: Fetch
-    works: Mapping[int, Work]
+    works: Mapping[int, OpExecutor]
     """Works that were needed to find out; the solver goes on with them."""
     explain: Callable[[int], str]
     """Why nothing was found for a vertex, in words; "" where the caches know nothing like it."""

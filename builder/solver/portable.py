@@ -34,7 +34,7 @@ from builder.plan.vertices import (
     Vertex,
 )
 from builder.solver.lineage import has_parent, selection_of
-from builder.solver.ops.executor import Work
+from builder.solver.ops.executor import OpExecutor
 from builder.solver.ops.executors import prepare
 from builder.solver.resources import Resources
 
@@ -54,7 +54,7 @@ class PortableStep(msgspec.Struct, frozen=True):
 
 
 def portable_steps(plan: Plan, trees: Mapping[str, FileTree], contents: ContentDigests,
-                   sources: Mapping[int, Work]) -> list[PortableStep | None]:
+                   sources: Mapping[int, OpExecutor]) -> list[PortableStep | None]:
     """A step for each vertex; None for local files, and where no key can be told.
 
     `contents` gives SHA-256 digests. `sources` are the works of the vertices whose content decides: URLs and git trees.
@@ -72,9 +72,9 @@ def portable_steps(plan: Plan, trees: Mapping[str, FileTree], contents: ContentD
     return steps
 
 
-def prepare_sources(plan: Plan, resources: Resources) -> dict[int, Work]:
+def prepare_sources(plan: Plan, resources: Resources) -> dict[int, OpExecutor]:
     """The works of URLs and git trees, asked now what they are. Those that cannot tell are left to solving."""
-    works: dict[int, Work] = {}
+    works: dict[int, OpExecutor] = {}
     for index, vertex in enumerate(plan.vertices):
         if isinstance(vertex.op, SourceHttp | SourceGit):
             try:
@@ -88,7 +88,7 @@ def prepare_sources(plan: Plan, resources: Resources) -> dict[int, Work]:
 class _Prepared:
     """A work whose parts were asked for already."""
 
-    def __init__(self, work: Work, parts: Parts) -> None:
+    def __init__(self, work: OpExecutor, parts: Parts) -> None:
         self._parts = parts
         self.lists = work.lists
         self.fill = work.fill
@@ -99,7 +99,7 @@ class _Prepared:
 
 
 def _step(vertex: Vertex, inputs: Sequence[PortableStep | None], local: Mapping[int, FileTree],
-          contents: ContentDigests, source: Work | None) -> PortableStep | None:
+          contents: ContentDigests, source: OpExecutor | None) -> PortableStep | None:
     op = vertex.op
     if isinstance(op, SourceContext):
         return None

@@ -22,8 +22,8 @@ from builder.oci import BlobForm, DiffID
 from builder.plan.vertices import Copy, Plan, Run, SourceContext, SourceImage, Vertex
 from builder.solver import events
 from builder.solver.lineage import base_parts, has_parent, instruction_of, words_taken
-from builder.solver.ops.exec import RunWork
-from builder.solver.ops.executor import Work
+from builder.solver.ops.exec import RunExecutor
+from builder.solver.ops.executor import OpExecutor
 from builder.solver.ops.executors import prepare
 from builder.solver.ops.remotesource import pull
 from builder.solver.resources import Resources
@@ -225,7 +225,7 @@ class Solver:
         below = self._results[vertex.inputs[0]] if has_parent(vertex) else None
         return below.layers if isinstance(below, Snapshot) else ()
 
-    def _layer(self, index: int, vertex: Vertex, work: Work) -> LayerId:
+    def _layer(self, index: int, vertex: Vertex, work: OpExecutor) -> LayerId:
         parts = work.parts()
         key = key_of(kind_of(vertex.op), parts)
         layer = None if vertex.ignore_cache else self._cached(index, key)
@@ -244,7 +244,7 @@ class Solver:
         self._record(Outcome(vertex=index, key=key, state="cached", layer=record.layer))
         return record.layer
 
-    def _import(self, index: int, work: Work | None = None, parts: Parts | None = None,
+    def _import(self, index: int, work: OpExecutor | None = None, parts: Parts | None = None,
                 key: CacheKey | None = None) -> LayerId | None:
         """The layer that another cache has of the vertex. Where its own key is known, that finds it from now on."""
         if self._imported is None or index not in self._imported:
@@ -267,7 +267,7 @@ class Solver:
                              seconds=time.time() - started, layer=layer))
         return layer
 
-    def _run(self, index: int, vertex: Vertex, work: Work, parts: Parts, key: CacheKey) -> LayerId:
+    def _run(self, index: int, vertex: Vertex, work: OpExecutor, parts: Parts, key: CacheKey) -> LayerId:
         resources, number = self._resources, self._first + index
         if self._leads_to_step(index):
             resources.prepare_sandbox()
@@ -344,7 +344,7 @@ class Solver:
 
         return same_as_before(self._resources, instruction_of(vertex), staged.diff)
 
-    def _fill(self, outcome: Outcome, vertex: Vertex, work: Work, staged: StagedLayer, log: StepLog) -> Outcome:
+    def _fill(self, outcome: Outcome, vertex: Vertex, work: OpExecutor, staged: StagedLayer, log: StepLog) -> Outcome:
         """Has the layer filled, again if a person wants so; the outcome with its start and its state."""
         while True:
             outcome = msgspec.structs.replace(outcome, started=time.time())
@@ -356,7 +356,7 @@ class Solver:
                 seconds = time.time() - outcome.started
                 failed = msgspec.structs.replace(outcome, state="failed", seconds=seconds)
                 self._unfinished[outcome.vertex] = failed
-                if not isinstance(error, RunFailed) or not isinstance(work, RunWork):
+                if not isinstance(error, RunFailed) or not isinstance(work, RunExecutor):
                     raise
                 from builder.solver.intervention import Decision
 
@@ -374,7 +374,7 @@ class Solver:
                             error.hint = f"`builder debug {place}` opens a shell in it as it failed"
                         raise
 
-    def _ask(self, index: int, vertex: Vertex, work: RunWork, staged: StagedLayer, error: RunFailed) -> Decision:
+    def _ask(self, index: int, vertex: Vertex, work: RunExecutor, staged: StagedLayer, error: RunFailed) -> Decision:
         from builder.solver.intervention import Decision, FailedStep
 
         resources = self._resources

@@ -55,7 +55,7 @@ def test_golden(case: Path, builder: Builder, tmp_path: Path, update_golden: boo
 
 
 class Arm:
-    """A world in which every image is one for linux/arm64."""
+    """A resolver for which every image is one for linux/arm64."""
 
     def image(self, reference: Reference, platform: Platform) -> ResolvedImage:
         layer = Descriptor(media_type=MediaType.OCI_LAYER, digest=Digest("sha256:" + "d" * 64), size=1)

@@ -30,7 +30,7 @@ DEBIAN = {
 
 
 class OneImage:
-    """A world in which every image is `config`."""
+    """A resolver for which every image is `config`."""
 
     def __init__(self, config: ImageConfig) -> None:
         self._config = config
@@ -51,9 +51,9 @@ def planned(text: str, *, base: dict[str, object] | None = None, replaced_base: 
             **options: object) -> tuple[Plan, Linter]:
     dockerfile = parse(Source("Dockerfile", text))
     linter = Linter(LintConfig.parse(dockerfile.directive("check") or ""))
-    world = OneImage(decode_config(json.dumps(base or DEBIAN).encode()))
+    resolver = OneImage(decode_config(json.dumps(base or DEBIAN).encode()))
     wanted = PlanOptions(build_platform=AMD64, platform=AMD64, base=replaced_base, **options)  # type: ignore[arg-type]  # a test's words
-    return plan(dockerfile, wanted, world, linter), linter
+    return plan(dockerfile, wanted, resolver, linter), linter
 
 
 @pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda path: path.name)

@@ -52,9 +52,9 @@ from builder.plan.planoptions import PlanOptions
 from builder.plan.planner import plan
 from tests.plan.test_plan import AMD64, DEBIAN, OneImage, decode_config, json
 dockerfile = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Dockerfile)
-world = OneImage(decode_config(json.dumps(DEBIAN).encode()))
+resolver = OneImage(decode_config(json.dumps(DEBIAN).encode()))
 wanted = PlanOptions(build_platform=AMD64, platform=AMD64, build_args={"V": "1.2"})
-print(len(plan(dockerfile, wanted, world, Linter(LintConfig())).vertices), "lark" in sys.modules)
+print(len(plan(dockerfile, wanted, resolver, Linter(LintConfig())).vertices), "lark" in sys.modules)
 """
 
 

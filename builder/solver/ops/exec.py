@@ -33,7 +33,7 @@ _SHOWN_LINES = 20
 _SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/bin/sh", "/usr/bin/sh", "/bin/ash", "/busybox/sh")
 
 
-class RunWork:
+class RunExecutor:
     """One RUN, and how to run something else in its place."""
 
     def __init__(self, op: Run, inputs: Sequence[Result], resources: Resources) -> None:

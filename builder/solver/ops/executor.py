@@ -13,7 +13,7 @@ from builder.cache.key import Parts
 from builder.store.layers import StagedLayer
 
 
-class Work(Protocol):
+class OpExecutor(Protocol):
     def parts(self) -> Parts:
         """What the result depends on, by name; `cache.key` has the vocabulary. Raises BuilderError."""
         ...

@@ -15,7 +15,7 @@ from builder.solver.results import Result
 from builder.store.layers import StagedLayer
 
 
-class CopyWork:
+class CopyExecutor:
     """One COPY or ADD. The parent counts only through the few facts that the copying looks at."""
 
     def __init__(self, op: Copy, inputs: Sequence[Result], resources: Resources, form: BlobForm | None) -> None:
@@ -69,7 +69,7 @@ def _named(parts: Parts) -> Parts:
             "below": sorted(parts["parent"].items())}
 
 
-class MakeDirectoryWork:
+class MakeDirectoryExecutor:
     """WORKDIR."""
 
     def __init__(self, op: MakeDirectory, inputs: Sequence[Result], resources: Resources) -> None:
@@ -90,7 +90,7 @@ class MakeDirectoryWork:
         pass
 
 
-class InlineWork:
+class InlineExecutor:
     """The bodies of here-documents as a layer of their own, for COPY to take from."""
 
     def __init__(self, op: SourceInline) -> None:

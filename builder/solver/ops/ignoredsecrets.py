@@ -12,8 +12,8 @@ from builder.layer.tree import shown
 from builder.plan.vertices import Vertex
 from builder.solver import events
 from builder.solver.lineage import instruction_of
-from builder.solver.ops.executor import Work
-from builder.solver.ops.file import CopyWork
+from builder.solver.ops.executor import OpExecutor
+from builder.solver.ops.file import CopyExecutor
 
 _NAMES = frozenset({
     ".env", ".envrc", ".git-credentials", ".htpasswd", ".netrc", ".npmrc", ".pgpass", ".pypirc", "credentials.json",
@@ -24,9 +24,9 @@ _EXAMPLES = (".example", ".sample", ".template", ".dist")
 _MOST_NAMED = 5
 
 
-def warn_of_secrets(work: Work, vertex: Vertex, number: int, emit: events.Emit) -> None:
+def warn_of_secrets(executor: OpExecutor, vertex: Vertex, number: int, emit: events.Emit) -> None:
     """Of those that the COPY or ADD `vertex` is about to take."""
-    for text in _ignored_secrets(work.taken) if isinstance(work, CopyWork) else ():
+    for text in _ignored_secrets(executor.taken) if isinstance(executor, CopyExecutor) else ():
         emit(events.WarningRaised(
             time=time.time(), rule="IgnoredSecretCopied", vertex=number, location=vertex.location,
             description="What git ignores is seldom meant for an image; a step has a secret by RUN --mount=type=secret",

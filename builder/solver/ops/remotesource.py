@@ -44,7 +44,7 @@ def pull(op: SourceImage, resources: Resources, vertex: int) -> tuple[Snapshot, 
     return Snapshot(layers), started.is_set()
 
 
-class HttpWork:
+class HttpExecutor:
     """A file from a URL. The server is asked each time; without a change it sends nothing, and the layer serves on."""
 
     def __init__(self, op: SourceHttp, resources: Resources) -> None:
@@ -88,7 +88,7 @@ class HttpWork:
             self._staged.discard()
 
 
-class GitWork:
+class GitExecutor:
     """A git tree, keyed by the commit that the reference names now."""
 
     def __init__(self, op: SourceGit, resources: Resources) -> None:
