@@ -17,7 +17,7 @@ from builder.images.outputs import Output, OutputType
 from builder.oci import BlobForm
 from builder.plan.vertices import Plan
 from builder.solver.lineage import parents
-from builder.solver.solver import Outcome
+from builder.solver.vertex import Outcome
 from builder.store import Store
 from builder.store.layers import LayerId
 

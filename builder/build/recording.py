@@ -16,7 +16,7 @@ from builder.plan.vertices import AnyOp, MakeDirectory, Plan, Run, SourceContext
 from builder.solver import events
 from builder.solver.lineage import has_parent, is_internal
 from builder.solver.reporter import Progress
-from builder.solver.solver import Outcome
+from builder.solver.vertex import Outcome
 from builder.store import Store
 from builder.store.builds import NO_OP, BuildId, BuildState, Origin, Phase, Step
 from builder.store.builds import Outcome as StepOutcome

@@ -38,7 +38,7 @@ from builder.solver.portable import PortableStep, portable_steps, prepare_source
 from builder.solver.reporter import Progress
 from builder.solver.resources import Resources
 from builder.solver.results import Result, Snapshot
-from builder.solver.solver import Outcome
+from builder.solver.vertex import Outcome
 
 if TYPE_CHECKING:
     from builder.images.pull import LayerSource

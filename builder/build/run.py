@@ -55,7 +55,8 @@ from builder.solver import events
 from builder.solver.reporter import Progress
 from builder.solver.resources import Resources, Transfer
 from builder.solver.results import Result, Snapshot, image_of
-from builder.solver.solver import Outcome, Solver
+from builder.solver.solver import Solver
+from builder.solver.vertex import Outcome
 from builder.source import Location
 from builder.store import Store
 from builder.store.builds import BuildId, Origin

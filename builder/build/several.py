@@ -31,7 +31,8 @@ from builder.solver import events
 from builder.solver.reporter import Progress
 from builder.solver.resources import Resources
 from builder.solver.results import Result, image_of
-from builder.solver.solver import Outcome, Solver
+from builder.solver.solver import Solver
+from builder.solver.vertex import Outcome
 from builder.store.builds import BuildId
 
 if TYPE_CHECKING:

@@ -144,11 +144,11 @@ class Forecaster:
             return self._behind(index, vertex, blocking), None
 
         def keyed(inputs: Sequence[Result]) -> tuple[Prediction, Result | None]:
-            work = prepare(op, inputs, self._resources)
+            executor = prepare(op, inputs, self._resources)
             try:
-                return self._keyed(index, vertex, work, inputs)
+                return self._keyed(index, vertex, executor, inputs)
             finally:
-                work.close()
+                executor.close()
 
         inputs = [result for needed in vertex.inputs if (result := self._results[needed]) is not None]
         return despite_changes(self._resources, inputs, keyed)
@@ -166,10 +166,10 @@ class Forecaster:
     def _has_blob(self, descriptor: Descriptor) -> bool:
         return self._resources.store.has_blob(descriptor.digest)
 
-    def _keyed(self, index: int, vertex: Vertex, work: OpExecutor,
+    def _keyed(self, index: int, vertex: Vertex, executor: OpExecutor,
                inputs: Sequence[Result]) -> tuple[Prediction, Result | None]:
         cache, store = self._resources.cache, self._resources.store
-        parts = work.parts()
+        parts = executor.parts()
         key = key_of(kind_of(vertex.op), parts)
         below = inputs[0].layers if has_parent(vertex) and isinstance(inputs[0], Snapshot) else ()
         record = None if vertex.ignore_cache else cache.lookup(key)
@@ -179,7 +179,7 @@ class Forecaster:
         if vertex.ignore_cache:
             why = "the cache would not be asked (--no-cache)"
         else:
-            parts = {**parts, **work.lists(), **base_parts(self._plan, index)}
+            parts = {**parts, **executor.lists(), **base_parts(self._plan, index)}
             why = self._sentence(index, self._resources.why_missed(self._plan, index, parts))
         fate = Fate.MISS
         if not vertex.ignore_cache and (maybe := self._maybe_the_same(index)) is not None:

@@ -75,10 +75,10 @@ class Inspector:
                 note(text)
             with store.stage_layer() as writes:
                 if not command:
-                    command = (found.work.shell(writes),)
+                    command = (found.executor.shell(writes),)
                     if not command[0]:
                         raise NoShell(str(place))
-                return found.work.enter(writes, command, output, stdin, terminal=terminal)
+                return found.executor.enter(writes, command, output, stdin, terminal=terminal)
         finally:
             resources.close()
 

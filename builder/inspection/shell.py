@@ -37,7 +37,7 @@ class NoShell(SandboxError):
 class Entrance(msgspec.Struct, frozen=True):
     """What it takes to run commands in a place."""
 
-    work: RunExecutor
+    executor: RunExecutor
     layers: tuple[LayerId, ...]
     notes: tuple[str, ...] = ()
 

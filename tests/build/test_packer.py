@@ -16,7 +16,7 @@ from builder.images.outputs import Output
 from builder.oci import Compression, ImageConfig
 from builder.plan.vertices import Copy, CopySource, MakeDirectory, Plan, SourceContext, Vertex
 from builder.platforms import host_platform
-from builder.solver.solver import Outcome
+from builder.solver.vertex import Outcome
 from builder.store import Store
 from builder.store.layers import LayerId
 

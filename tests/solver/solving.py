@@ -20,7 +20,8 @@ from builder.sandbox import open_sandbox
 from builder.solver import events
 from builder.solver.resources import Resources
 from builder.solver.results import Result, Snapshot
-from builder.solver.solver import Outcome, Solver
+from builder.solver.solver import Solver
+from builder.solver.vertex import Outcome
 from builder.store import Store
 from builder.store.builds import BuildState, Origin
 

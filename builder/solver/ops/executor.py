@@ -1,8 +1,8 @@
 """The seam between the solver and what a vertex does.
 
-The solver asks for the key's parts, looks the key up, and only on a miss lets the work fill a layer. So a work must be
-cheap to make and to key, and `fill` must depend on nothing that is not in the parts (or is declared unkeyed in
-`plan.vertices`).
+The solver asks for the key's parts, looks the key up, and only on a miss has the executor fill a layer. So an executor
+must be cheap to create and to key, and `fill` must depend on nothing that is not in the parts (or is declared unkeyed
+in `plan.vertices`).
 """
 
 from __future__ import annotations

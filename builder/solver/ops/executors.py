@@ -1,4 +1,4 @@
-"""From an op to its work: one class per kind."""
+"""From an op to its executor: one class per kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from builder.solver.results import Result
 
 
 def prepare(op: AnyOp, inputs: Sequence[Result], resources: Resources, form: BlobForm | None = None) -> OpExecutor:
-    """The work for an op that makes a layer of its own (not: images and local contexts).
+    """The executor for an op that makes a layer of its own (not: images and local contexts).
 
     With `form`, no step will see the layer, and the blob of that form is wanted: it may be all that is made.
     """

@@ -1,4 +1,4 @@
-"""COPY, ADD, WORKDIR and here-document sources: works that write files without running anything."""
+"""COPY, ADD, WORKDIR and here-document sources: executors that write files without running anything."""
 
 from __future__ import annotations
 
