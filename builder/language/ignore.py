@@ -16,6 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from typing import TypeAlias
 
 import msgspec
@@ -72,19 +75,14 @@ class IgnoreRules:
         self.rules = tuple(rules)
         self.name = name
         self.has_exceptions = any(rule.is_exception for rule in rules)
-        self._matchers: dict[int, Callable[[str], bool]] = {}
         self._groups: list[tuple[int, bool, Callable[[str], bool]]] = []
-        groups = _groups(self.rules)
-        texts: Texts | None = None
-        for group in groups:
+        for is_exception, alike in groupby(self.rules, attrgetter("is_exception")):
+            group = list(alike)
             if len(self._groups) >= _MAX_CHANGES:
                 raise TooManyPatterns(f"patterns and exceptions take turns more than {_MAX_CHANGES} times", name,
                                       group[0])
-            texts = self._texts(group)
-            self._groups.append((1 << len(self._groups), group[0].is_exception, texts.matcher()))
-        if texts is None or len(groups) > 1 or self.has_exceptions:
-            texts = self._texts([rule for rule in rules if not rule.is_exception])
-        self._excluding = texts
+            self._groups.append((1 << len(self._groups), is_exception, self._texts(group).matcher()))
+        self._excluding = self._texts([rule for rule in rules if not rule.is_exception])
         self._states: dict[str, MatchState] = {}
         self._exceptions = [_Reach(rule.pattern) for rule in rules if rule.is_exception]
 
@@ -171,16 +169,11 @@ class IgnoreRules:
             here: set[int] = set()
             for index, rule in enumerate(self.rules):
                 undecided = rule.is_exception is (decided is not None)
-                if index in above or (undecided and self._matcher(index)(step)):
+                if index in above or (undecided and _matcher(rule.pattern)(step)):
                     here.add(index)
                     decided = None if rule.is_exception else rule
             above = here
         return decided
-
-    def _matcher(self, index: int) -> Callable[[str], bool]:
-        if index not in self._matchers:
-            self._matchers[index] = Texts([self.rules[index].pattern]).matcher()
-        return self._matchers[index]
 
     def explain(self, path: str) -> str | None:
         """In words, the rule that excludes `path`: "`.dockerignore` line 3: `dist`"; None if it is not excluded."""
@@ -243,11 +236,6 @@ def _ancestors(path: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
-def _groups(rules: Iterable[IgnoreRule]) -> list[list[IgnoreRule]]:
-    groups: list[list[IgnoreRule]] = []
-    for rule in rules:
-        if groups and groups[-1][0].is_exception is rule.is_exception:
-            groups[-1].append(rule)
-        else:
-            groups.append([rule])
-    return groups
+@lru_cache(maxsize=1024)
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    return Texts([pattern]).matcher()

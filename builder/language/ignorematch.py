@@ -8,7 +8,7 @@ wildcards by their first component and by what their last one begins and ends wi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from builder.golang import glob
@@ -23,6 +23,10 @@ _SEARCHED = 200
 """Up to here one search for all texts in all paths pays off."""
 _BACKTRACKING = 3
 """From so many `**` on, a backtracking matcher takes a time that grows with the path's length to that power."""
+_MANY_STARS = 8
+"""From more on it does beside classes too."""
+_TOKEN = r"\\.|\[(?:\\.|[^\\\]])*\]|\*\*/?"
+"""An escape, a class, or two stars that are in neither."""
 
 
 class TooManyAlike(ValueError):
@@ -89,12 +93,10 @@ class Texts:
 
     def _small(self) -> Callable[[str], bool]:
         exact, starts, ends, tails = self.exact, self.prefixes, self.suffixes, self._tails
-        if not self._wild:
+        wild = expressions(self._wild)
+        if not wild:
             return lambda path: path in exact or path.startswith(starts) or path.endswith(ends)
-        first, *others = expressions(self._wild)
-        if others:
-            return lambda path: (path in exact or path.startswith(starts) or path.endswith(ends) or (
-                path.endswith(tails) and any(match(path) is not None for match in (first, *others))))
+        first = wild[0] if len(wild) == 1 else lambda path: next(filter(None, (match(path) for match in wild)), None)
         if not starts and not ends:
             return lambda path: path in exact or (path.endswith(tails) and first(path) is not None)
         return lambda path: (path in exact or path.startswith(starts) or path.endswith(ends)
@@ -135,11 +137,6 @@ def _ends_of(pattern: str) -> tuple[str, str, str]:
 
 def _by_length(texts: Sequence[str], *, at_end: bool) -> Callable[[str], bool]:
     """Whether a path begins (or ends) with one of `texts`."""
-    if not texts:
-        return lambda path: False
-    if len(texts) <= _FEW:
-        few = tuple(texts)
-        return (lambda path: path.endswith(few)) if at_end else (lambda path: path.startswith(few))
     known: dict[int, set[str]] = {}
     for text in texts:
         known.setdefault(len(text), set()).add(text)
@@ -157,51 +154,31 @@ def _by_length(texts: Sequence[str], *, at_end: bool) -> Callable[[str], bool]:
     return matches
 
 
-def expressions(globs: Iterable[str]) -> list[Callable[[str], Any]]:
+def expressions(globs: Sequence[str]) -> list[Callable[[str], Any]]:
     """Matchers of whole paths, of all patterns together; no path takes them more than linear time."""
-    plain = [pattern for pattern in globs if not _is_expensive(pattern)]
-    expensive = [pattern for pattern in globs if _is_expensive(pattern)]
-    found: list[Callable[[str], Any]] = [re.compile("|".join(map(expression, plain))).fullmatch] if plain else []
+    plain = [expression(pattern) for pattern in globs if not _is_expensive(pattern)]
+    expensive = [expression(pattern).replace("(?>", "(?:") for pattern in globs if _is_expensive(pattern)]
+    found: list[Callable[[str], Any]] = [re.compile("|".join(plain)).fullmatch] if plain else []
     if expensive:
-        import re2
+        import re2  # it knows no atomic groups, and needs none
 
-        found += [re2.compile(expression(pattern, atomic=False)).fullmatch for pattern in expensive]
+        found += [re2.compile(text).fullmatch for text in expensive]
     return found
 
 
 def _is_expensive(pattern: str) -> bool:
-    return pattern.removesuffix("**").count("**") >= _BACKTRACKING
+    return (pattern.removesuffix("**").count("**") >= _BACKTRACKING
+            or ("[" in pattern and pattern.count("*") > _MANY_STARS))
 
 
-def expression(pattern: str, *, atomic: bool = True) -> str:
+def expression(pattern: str) -> str:
     """The regular expression of a pattern with wildcards; `**` and a slash behind it is any number of directories."""
-    out: list[str] = []
-    star = -1
-    """Where in `out` the component's last star is."""
-    position = 0
-    while position < len(pattern):
-        char = pattern[position]
-        if pattern.startswith("**", position):
-            position += 3 if pattern.startswith("/", position + 2) else 2
-            out.append("(?:.*/)?" if position < len(pattern) else ".*")
-            star = -1
-        elif char == "*":
-            if atomic and star >= 0 and not any(part.startswith("[") and part != "[^/]" for part in out[star + 1:]):
-                # between two stars of a component the first fit is as good as any: no need to come back to it
-                out[star:] = [f"(?>[^/]*?{''.join(out[star + 1:])})"]
-            star = len(out)
-            out.append("[^/]*")
-            position += 1
-        elif char == "[":
-            text, position = glob.character_class(pattern, position)
-            out.append(text)
-        elif char == "?":
-            out.append("[^/]")
-            position += 1
-        else:
-            position += char == "\\"
-            literal = pattern[position]
-            out.append(re.escape(literal))
-            star = -1 if literal == "/" else star
-            position += 1
-    return "".join(out)
+    out, start = "", 0
+    for token in re.finditer(_TOKEN, pattern, re.DOTALL):
+        if token[0].startswith("**"):
+            out += glob.translated(pattern[start:token.start()])
+            start = token.end()
+            out += "(?:.*/)?" if start < len(pattern) else ".*"
+    out += glob.translated(pattern[start:])
+    # a class may match a slash: the first fit of what is between two stars is not as good as any then
+    return out.replace("(?>", "(?:") if "[" in pattern else out
