@@ -8,8 +8,8 @@ A walker asks for each entry with the state of its directory (`match`); rules ar
 change the answer. Neighbouring rules of one kind act as one, so a path costs a few look-ups however many rules there
 are: 50,000 paths against 12 rules take 0.1 s.
 
-Not pathspec: it has git's rules, where a pattern without a slash matches at any depth, decides each path from the root
-anew, and costs a build 40 ms before the first path.
+Not pathspec, as in `context.gitignore`: it has git's rules, where a pattern without a slash matches at any depth,
+decides each path from the root anew, and costs a build 40 ms before the first path.
 """
 
 from __future__ import annotations
