@@ -73,8 +73,10 @@ class CachePlaces(msgspec.Struct, frozen=True):
 
 def cache_places(options: BuildOptions) -> CachePlaces:
     """Raises BadCachePlace, UsageError."""
-    imports = [place for text in options.cache_from for place in parse_import(text, os.environ)]
-    exports = [place for text in options.cache_to for place in parse_export(text, os.environ)]
+    imports = [place for given in options.cache_from
+               for place in (parse_import(given, os.environ) if isinstance(given, str) else (given,))]
+    exports = [place for given in options.cache_to
+               for place in (parse_export(given, os.environ) if isinstance(given, str) else (given,))]
     if is_on(options.build_args.get(INLINE_ARG, "")):
         exports.append(ExportPlace(type=PlaceType.INLINE))
     return CachePlaces(tuple(dict.fromkeys(imports)), tuple(exports))

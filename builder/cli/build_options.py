@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,6 +25,9 @@ from builder.errors import InvalidValue, UsageError
 from builder.images.outputs import Output, OutputType
 from builder.plan.ulimit import Ulimit
 from builder.version import __version__
+
+if TYPE_CHECKING:
+    from builder.remotecache.locations import ExportPlace, ImportPlace
 
 _PULL = {"true": "always", "1": "always", "false": "missing", "0": "missing"}
 _IDENTITY = "io.builder.version"
@@ -48,7 +52,7 @@ def build_options(flags: Values, context: str) -> BuildOptions:
         target=flags.text("target"), build_args=_build_args(flags), labels=_labels(flags, context),
         annotations=tuple(map(_annotation, flags.all("annotation"))), named_contexts=_contexts(flags),
         platforms=_platforms(flags),
-        outputs=_outputs(flags), cache_from=(*flags.all("cache-from"), *cache_repo(flags)), cache_to=_cache_to(flags),
+        outputs=_outputs(flags), cache_from=_cache_from(flags), cache_to=_cache_to(flags),
         no_cache=flags.on("no-cache") or not flags.on("cache", True), no_cache_filter=flags.all("no-cache-filter"),
         pull=_pull(flags.text("pull", BuildOptions().pull)),
         secrets=tuple(map(SecretSource.parse, flags.all("secret"))), ssh=tuple(map(SshSource.parse, flags.all("ssh"))),
@@ -172,9 +176,23 @@ def _outputs(flags: Values) -> tuple[Output, ...]:
     return tuple(outputs)
 
 
-def _cache_to(flags: Values) -> tuple[str, ...]:
+def _cache_from(flags: Values) -> tuple[ImportPlace, ...]:
+    texts = (*flags.all("cache-from"), *cache_repo(flags))
+    if not texts:
+        return ()
+    from builder.remotecache.locations import parse_import
+
+    return tuple(place for text in texts for place in parse_import(text, os.environ))
+
+
+def _cache_to(flags: Values) -> tuple[ExportPlace, ...]:
     written = () if flags.on("no-push-cache") else cache_repo(flags)
-    return (*flags.all("cache-to"), *(f"{place},mode=max" for place in written))
+    texts = (*flags.all("cache-to"), *(f"{place},mode=max" for place in written))
+    if not texts:
+        return ()
+    from builder.remotecache.locations import parse_export
+
+    return tuple(place for text in texts for place in parse_export(text, os.environ))
 
 
 def _tags(flags: Values) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from builder.images.outputs import Output
 from builder.plan.ulimit import Ulimit
 from builder.plan.vertices import Network
 from builder.registry.settings import RegistrySettings
+from builder.remotecache.locations import parse_export, parse_import
 
 TESTDATA = Path(__file__).parents[2] / "testdata" / "flags"
 
@@ -257,10 +258,13 @@ DONE: list[tuple[list[str], dict[str, object]]] = [
     (["--timestamp", "7"],
      {"build_args": {"SOURCE_DATE_EPOCH": "7"}, "outputs": outputs("type=image,rewrite-timestamp=true")}),
     (["--arch", "arm64", "--os", "linux", "--variant", "v8"], {"platforms": ("linux/arm64/v8",)}),
-    (["--cache-from", "a/b:c", "--cache-to", "type=inline"], {"cache_from": ("a/b:c",), "cache_to": ("type=inline",)}),
-    (["--cache-repo", "r/c"], {"cache_from": ("type=registry,ref=r/c",),
-                               "cache_to": ("type=registry,ref=r/c,mode=max",)}),
-    (["--cache-repo", "r/c", "--no-push-cache"], {"cache_from": ("type=registry,ref=r/c",), "cache_to": ()}),
+    (["--cache-from", "a/b:c", "--cache-to", "type=inline"], {
+        "cache_from": parse_import("a/b:c", {}), "cache_to": parse_export("type=inline", {})}),
+    (["--cache-repo", "r/c"], {
+        "cache_from": parse_import("type=registry,ref=r/c", {}),
+        "cache_to": parse_export("type=registry,ref=r/c,mode=max", {})}),
+    (["--cache-repo", "r/c", "--no-push-cache"], {
+        "cache_from": parse_import("type=registry,ref=r/c", {}), "cache_to": ()}),
     (["--destination", "r/a"], {"tags": ("r/a",), "outputs": outputs("type=image,push=true")}),
     (["--cache"], {}), (["--cache=false"], {"no_cache": True}),
     (["-d", "r/a", "--no-push"], {"tags": ("r/a",)}), (["--dockerfile", "D"], {"dockerfile": "D"}),
