@@ -52,7 +52,7 @@ def _looking_secret(taken: Taken) -> Iterator[tuple[LocalContext, list[str]]]:
 
 def _looks_secret(path: str) -> bool:
     name = path[path.rfind("/") + 1:]
-    return (name in _NAMES or path.endswith(_ENDS) or f"/{path}".endswith(_ENDS)
+    return (name in _NAMES or f"/{path}".endswith(_ENDS)
             or (name.startswith(".env.") and not name.endswith(_EXAMPLES)))
 
 
