@@ -246,7 +246,7 @@ class _Evaluation:
     def _reference(self, kind: str, path: tuple[str, ...]) -> Value:
         """`target.app.tags`, as far as the expression goes."""
         if not path:
-            raise ExpressionError(f"cannot access {kind} as a variable", hint=f"{kind}.NAME.ATTRIBUTE is one")
+            raise ExpressionError(f"cannot access {kind} as a variable", hint=f"write {kind}.NAME.ATTRIBUTE")
         instances = self._named_instances()
         found = self._by_name.get((kind, path[0]))
         if found is None:

@@ -25,7 +25,7 @@ _SPECIAL = (LINK, "docker-image://", "container-image://")
 class UnknownEntitlement(UsageError):
     def __init__(self, key: str) -> None:
         super().__init__(f"unknown entitlement key `{key}`",
-                         hint="there are network.host, security.insecure, ssh, device, fs, fs.read and fs.write")
+                         hint="choose one of network.host, security.insecure, ssh, device, fs, fs.read, fs.write")
 
 
 class PrivilegesRequested(BakeError):

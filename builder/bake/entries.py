@@ -126,10 +126,10 @@ def parse_secret(text: str) -> Secret:
     for key, value in _pairs(text, fields_of(text)):
         name = {"source": "src"}.get(key.lower(), key.lower())
         if name not in ("type", "id", "src", "env"):
-            raise BadEntry(f"unexpected key `{name}` in secret `{text}`", hint="there are type, id, src and env")
+            raise BadEntry(f"unexpected key `{name}` in secret `{text}`", hint="choose one of type, id, src, env")
         values[name] = value
     if values.get("type", "file") not in ("file", "env"):
-        raise BadEntry(f"unsupported secret type `{values['type']}`", hint="there are file and env")
+        raise BadEntry(f"unsupported secret type `{values['type']}`", hint="choose one of file, env")
     file, variable = values.get("src", ""), values.get("env", "")
     if values.get("type") == "env" and not variable:
         file, variable = "", file

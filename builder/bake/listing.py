@@ -43,9 +43,9 @@ def _parse(text: str) -> tuple[str, str]:
                 raise UsageError(f"unexpected key '{key}' in '{field}'")
             kind, form = (value, form) if key == "type" else (kind, value)
     if kind not in ("targets", "variables"):
-        raise UsageError(f'invalid list type "{kind}"', hint="there are targets and variables")
+        raise UsageError(f'invalid list type "{kind}"', hint="choose one of targets, variables")
     if form not in ("table", "json"):
-        raise UsageError(f'invalid list format "{form}"', hint="there are table and json")
+        raise UsageError(f'invalid list format "{form}"', hint="choose one of table, json")
     return kind, form
 
 

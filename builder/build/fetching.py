@@ -1,4 +1,4 @@
-"""What a build reads from elsewhere before it is planned: contexts, and a Dockerfile by URL."""
+"""What a build fetches before it is planned: contexts, and a Dockerfile by URL."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class NoContext(ContextError):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"unable to prepare context: path `{path}` not found",
-                         hint="the last argument is the directory whose files COPY takes")
+                         hint="the last argument is the build context")
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ def _from_stream(dockerfile: str, stream: BinaryIO, scratch: str, subdir: str) -
 
 
 def _inside(folder: str, subdir: str) -> str:
-    """A folder of a context that came from elsewhere: a link must not lead out of it."""
+    """A folder of a remote context: a link must not lead out of it."""
     if not subdir:
         return folder
     entry = LocalContext(folder, None).lstat(os.path.normpath(subdir).strip("/"))
@@ -92,7 +92,7 @@ def _inside(folder: str, subdir: str) -> str:
 
 
 def _from_scratch(dockerfile: str, scratch: str) -> Inputs:
-    """The Dockerfile is in the context too, which came from elsewhere: a link must not lead out of it."""
+    """The Dockerfile of a remote context: a link must not lead out of it."""
     from builder.layer.resolution import follow
 
     context = LocalContext(scratch, None)

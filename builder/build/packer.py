@@ -1,7 +1,7 @@
 """Layers become blobs in the background, while later steps run.
 
 Only those that some output will want, in the form in which it will want them; exporting then finds them ready. What
-goes wrong here goes wrong again when exporting, and is told there.
+fails here fails again when exporting, and is reported there.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Solved(msgspec.Struct, frozen=True):
     plan: Plan
     snapshot: Snapshot
     steps: PlanSteps | None = None
-    """What caches elsewhere call the steps, where any are used."""
+    """What remote caches call the steps, where any are used."""
     output: int | None = None
     """The vertex of `steps.plan` whose layers these are."""
     results: Mapping[int, Result] = {}
@@ -339,7 +339,7 @@ class BuildSession:
 
     @functools.cached_property
     def cache_places(self) -> CachePlaces | None:
-        """The caches elsewhere that the options name; None where they name none. Raises UsageError."""
+        """The remote caches that the options name; None where they name none. Raises UsageError."""
         options = self._options
         if not options.cache_from and not options.cache_to and "BUILDKIT_INLINE_CACHE" not in options.build_args:
             return None

@@ -23,7 +23,7 @@ _UNCONFINED = frozenset({"label=disable", "label:disable", "systempaths=default"
 class UnknownSecurityOption(UsageError):
     def __init__(self, text: str, why: str) -> None:
         super().__init__(f"--security-opt `{text}`: {why}",
-                         hint="there are seccomp=FILE, seccomp=unconfined, apparmor=NAME, no-new-privileges, "
+                         hint="choose one of seccomp=FILE, seccomp=unconfined, apparmor=NAME, no-new-privileges, "
                               "mask=PATHS, unmask=PATHS and unmask=ALL")
 
 
@@ -158,7 +158,7 @@ def _volume(text: str) -> HostMount:
     for word in words.split(",") if words else ():
         if word not in ("ro", "rw", "z", "Z", "rprivate", "private", "rbind"):
             raise UsageError(f"--volume `{text}`: the option `{word}` is not supported",
-                             hint="there are ro and rw; z, Z, private and rprivate change nothing here")
+                             hint="choose one of ro and rw; z, Z, private and rprivate change nothing here")
         readonly = word == "ro" or (readonly and word != "rw")
     if not target.startswith("/") or not source.startswith("/"):
         raise UsageError(f"--volume `{text}`: both paths must be absolute", hint="write it as /host/path:/path[:ro]")

@@ -218,7 +218,7 @@ def _network(flags: Values) -> NetworkMode | str:
 
 def _entitlement(text: str) -> str:
     if text.partition("=")[0] not in _ENTITLEMENTS:
-        raise InvalidValue(f"unknown entitlement {text}", hint=f"there are {', '.join(_ENTITLEMENTS)}")
+        raise InvalidValue(f"unknown entitlement {text}", hint=f"choose one of {', '.join(_ENTITLEMENTS)}")
     return text
 
 

@@ -10,11 +10,11 @@ from builder.cli.values import image_name, key_values
 from builder.errors import InvalidValue, UsageError
 
 BUILDAH_FLAGS = (
-    Flag("all-platforms", "Build for every platform that all base images are there for", Kind.BOOL),
+    Flag("all-platforms", "Build for every platform that all base images support", Kind.BOOL),
     Flag("arch", "Architecture of the image, instead of --platform"),
     Flag("cache-ttl", "Run steps again that ran longer ago than this (24h, 90m)", metavar="duration", type=DURATION),
-    Flag("cap-add", "Capability that RUN steps get beside the usual ones", Kind.COMMAS, type=CAPABILITY),
-    Flag("cap-drop", "Capability that RUN steps do without", Kind.COMMAS, type=CAPABILITY),
+    Flag("cap-add", "Add a capability to RUN steps", Kind.COMMAS, type=CAPABILITY),
+    Flag("cap-drop", "Drop a capability from RUN steps", Kind.COMMAS, type=CAPABILITY),
     Flag("compression-format", 'Compression of new layers ("gzip", "zstd" or "uncompressed")', metavar="string",
          type=choice("gzip", "zstd", "uncompressed")),
     Flag("compression-level", "Level of that compression", metavar="int", type=NUMBER),
@@ -27,7 +27,7 @@ BUILDAH_FLAGS = (
     Flag("force-compression", "Compress the layers of the base again, too", Kind.BOOL),
     Flag("format", 'Format of the manifest and config ("oci" or "docker")', metavar="string",
          type=choice("oci", "docker")),
-    Flag("from", "Image to use instead of what the first FROM names", metavar="image", type=IMAGE),
+    Flag("from", "Use this image instead of the one that the first FROM names", metavar="image", type=IMAGE),
     Flag("http-proxy", "Pass the proxy variables of the environment to RUN steps", Kind.BOOL),
     Flag("identity-label", "Label the image with the version of this builder", Kind.BOOL),
     Flag("iidfile-raw", "Write the image ID to a file, without `sha256:`", type=FILE),
@@ -36,10 +36,10 @@ BUILDAH_FLAGS = (
     Flag("isolation", 'Accepted: what the machine allows is found out ("default", "oci" or "rootless")',
          type=choice("default", "oci", "rootless")),
     Flag("layer-label", "With --save-stages: set a label of the images of stages", Kind.LIST, metavar="stringArray"),
-    Flag("manifest", "List of images to add the image to; it is made if it does not exist", metavar="name", type=IMAGE),
+    Flag("manifest", "Manifest list to add the image to, created if it does not exist", metavar="name", type=IMAGE),
     Flag("mount", "Mount for all RUN steps, as RUN's --mount has it", Kind.LIST, metavar="stringArray"),
     Flag("no-hosts", "Let RUN steps see the image's own /etc/hosts", Kind.BOOL),
-    Flag("omit-history", "Leave the history out of the image", Kind.BOOL),
+    Flag("omit-history", "Omit the history of the image", Kind.BOOL),
     Flag("os", "Operating system of the image, instead of --platform"),
     Flag("rewrite-timestamp", "Set times of files that are later than SOURCE_DATE_EPOCH to it", Kind.BOOL),
     Flag("save-stages", "Keep an image of each stage that the target needs, without a name", Kind.BOOL),
@@ -49,8 +49,8 @@ BUILDAH_FLAGS = (
          type=choice("seccomp=", "apparmor=", "no-new-privileges", "mask=", "unmask=")),
     Flag("skip-unused-stages", "Leave out stages that the target does not need (default true)", Kind.BOOL),
     Flag("stage-labels", "With --save-stages: label the images with the stage's name and base", Kind.BOOL),
-    Flag("squash", "Make one layer of all new ones", Kind.BOOL),
-    Flag("squash-all", "Make one layer of all, those of the base included", Kind.BOOL),
+    Flag("squash", "Squash all new layers into one", Kind.BOOL),
+    Flag("squash-all", "Squash all layers into one, those of the base image included", Kind.BOOL),
     Flag("timestamp", "Shorthand for --source-date-epoch with --rewrite-timestamp", metavar="seconds"),
     Flag("unsetannotation", "With --inherit-annotations: leave one of them out", Kind.COMMAS),
     Flag("unsetenv", "Leave an environment variable out of the image", Kind.COMMAS),
@@ -119,14 +119,14 @@ def output_fields(flags: Values) -> tuple[str, ...]:
     kind = flags.text("format") or os.environ.get("BUILDAH_FORMAT", "")
     if kind:
         if kind not in _FORMATS:
-            raise InvalidValue(f"--format `{kind}` is not known", hint="there are oci and docker")
+            raise InvalidValue(f"--format `{kind}` is not known", hint="choose one of oci, docker")
         fields.append(f"oci-mediatypes={'true' if kind == 'oci' else 'false'}")
     compression = "uncompressed" if flags.on("disable-compression") else (
         flags.text("compression-format") or flags.text("compression"))
     if compression:
         if not _COMPRESSIONS.get(compression):
             raise InvalidValue(f"--compression-format `{compression}` is not supported",
-                               hint="there are gzip, zstd and uncompressed")
+                               hint="choose one of gzip, zstd, uncompressed")
         fields.append(f"compression={compression}")
     if flags.given("compression-level"):
         fields.append(f"compression-level={flags.value('compression-level', 0)}")

@@ -28,7 +28,7 @@ class UnsupportedRequest(BuilderError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"unsupported request frontend.{name}",
-                         hint="there are build, check, outline, targets and subrequests.describe")
+                         hint="choose one of build, check, outline, targets, subrequests.describe")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """`builder build --on-error=debug`: what happens when a RUN fails, before the build ends because of it.
 
 On a terminal a person gets a shell in the step's container, as the step left it, and says afterwards how to go on.
-Elsewhere `--debug-run` says what to run there and `--debug-then` how to go on.
+Without a terminal `--debug-run` says what to run there and `--debug-then` how to go on.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def debug_plan(flags: Values) -> DebugPlan | None:
         raise InvalidValue(f"`{mode}` of --on-error", hint="use stop or debug")
     text = flags.text("debug-then")
     if text and text not in [decision.value for decision in Decision]:
-        raise InvalidValue(f"`{text}` of --debug-then", hint="use retry, continue or stop")
+        raise InvalidValue(f"`{text}` of --debug-then", hint="valid answers: retry, continue, stop")
     if mode == "stop":
         if text or flags.given("debug-run"):
             raise UsageError("--debug-run and --debug-then go with --on-error=debug")

@@ -14,7 +14,7 @@ KANIKO_FLAGS = (
          metavar="name", hidden=True),
     Flag("compression", "As --compression-format", hidden=True),
     Flag("context", "The context, in place of the argument", hidden=True, type=DIRECTORY),
-    Flag("context-sub-path", "The folder of the context that is the context", metavar="dir", hidden=True,
+    Flag("context-sub-path", "Use this folder of the context as the context", metavar="dir", hidden=True,
          type=DIRECTORY),
     Flag("custom-platform", "As --platform", Kind.COMMAS, hidden=True, type=PLATFORM),
     Flag("destination", "Name to build under and push to", Kind.LIST, "d", metavar="name", hidden=True, type=IMAGE),
@@ -47,7 +47,8 @@ def kaniko_context(flags: Values, context: str) -> str:
 
     fields = dict(field.partition("=")[::2] for field in flags.all("git"))
     if unknown := next((key for key in fields if key not in _GIT), ""):
-        raise InvalidValue(f"--git `{unknown}={fields[unknown]}` is not supported", hint=f"there are {', '.join(_GIT)}")
+        raise InvalidValue(f"--git `{unknown}={fields[unknown]}` is not supported",
+                           hint=f"choose one of {', '.join(_GIT)}")
     ref = parse_git_ref(context)
     if ref is None:
         raise InvalidValue(f"--git is for git contexts, and `{context}` is none")

@@ -36,7 +36,7 @@ _DEFAULT_NAME = "download"
 
 
 class DownloadFailed(ContextError):
-    """No answer, a wrong one, or it broke off."""
+    """No answer, a wrong one, or an interrupted one."""
 
     code = "download"
 

@@ -13,7 +13,7 @@ class Temporary(Exception):
 
 
 class Broken(Temporary):
-    """No connection, or it broke off."""
+    """No connection, or an interrupted one."""
 
     def __init__(self, reason: str, *, transient: bool = True, certificate: bool = False) -> None:
         super().__init__(reason)

@@ -94,7 +94,7 @@ class Response:
         return b"".join(chunks)
 
     def excerpt(self) -> bytes:
-        """The start of the body, "" if it broke off. Drains the answer."""
+        """The start of the body, "" if it is interrupted. Drains the answer."""
         try:
             return self.read(_MAX_EXCERPT)
         except Broken:

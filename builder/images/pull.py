@@ -1,7 +1,7 @@
 """Layers of images: downloaded, checked and unpacked in one stream, several layers at once, each once for all builds.
 
 The blob is kept beside the unpacked layer, so that an export sends the same bytes on. Nothing becomes part of the store
-before its digests are proven; what broke off leaves nothing.
+before its digests are verified; an interrupted download leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Transfer:
             return self._commit(staged, descriptor, diff_id)
 
     def packed(self, position: int) -> LayerId:
-        """Keeps the layer as a blob, whose diff id is proven once somebody looks into it."""
+        """Keeps the layer as a blob, whose diff id is verified when it is first unpacked."""
         descriptor, diff_id = self._image.descriptors[position], self._image.diff_ids[position]
         compression = layer_compression(self._image.name, descriptor)
         with self._store.lock(f"layer {diff_id}", self._cancelled):

@@ -48,7 +48,7 @@ class NoFiles(StoreError):
 
     def __init__(self, step: Step, why: str) -> None:
         super().__init__(f"the files of step @{step.ordinal} `{step.name}` are not there", cause=why,
-                         hint="run the build again; what is still cached takes no time")
+                         hint="run the build again; cached steps take no time")
 
 
 class StepPlace(msgspec.Struct, frozen=True):

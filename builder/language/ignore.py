@@ -64,7 +64,7 @@ class IgnoreRule(msgspec.Struct, frozen=True):
     """Cleaned, without `!`."""
     is_exception: bool
     line: int
-    """In the ignore file; 0 for a rule from elsewhere."""
+    """In the ignore file; 0 for a rule that is not from a file."""
 
 
 class IgnoreRules:

@@ -46,14 +46,14 @@ class EmptyDockerfile(DockerfileError):
     code = "empty-dockerfile"
 
     def __init__(self, location: Location) -> None:
-        super().__init__("the Dockerfile cannot be empty", location=location, hint="it needs a FROM")
+        super().__init__("the Dockerfile cannot be empty", location=location, hint="add a FROM")
 
 
 class NoStages(DockerfileError):
     code = "no-stages"
 
     def __init__(self, location: Location) -> None:
-        super().__init__("dockerfile contains no stages to build", location=location, hint="it needs a FROM")
+        super().__init__("dockerfile contains no stages to build", location=location, hint="add a FROM")
 
 
 class SeveralTriggers(DockerfileError):

@@ -2,7 +2,7 @@
 
 BuildKit fetches that image and has it read the file. Here only Dockerfiles are read, so another language is refused by
 its name; a version of Dockerfile's own language is not switched on or off, but what came after the version that the
-file names is told. "Minimum Dockerfile version": https://docs.docker.com/reference/dockerfile/
+file names is reported. "Minimum Dockerfile version": https://docs.docker.com/reference/dockerfile/
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ForeignSyntax(DockerfileError):
 
     def __init__(self, image: str, location: Location) -> None:
         super().__init__(f"the file is written for `{image}`, which is not Dockerfile's language", location=location,
-                         hint="docker/dockerfile is the one that is read; leave the line out if the file is one")
+                         hint="use docker/dockerfile, or remove the line if the file is a Dockerfile")
 
 
 def foreign_syntax(source: Source, directives: Sequence[Directive]) -> ForeignSyntax | None:

@@ -30,7 +30,7 @@ class TooMuchText(DockerfileError):
 
     def __init__(self) -> None:
         super().__init__(f"the instructions come to more than {MAX_TEXT >> 20} Mi characters once their variables are "
-                         "filled in", hint="a variable holds another one again and again")
+                         "filled in", hint="variables that contain each other multiply")
 
 
 class TextBudget:

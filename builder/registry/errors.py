@@ -109,4 +109,4 @@ class DownloadBroken(Missed, Temporary):
     code = "download-broken"
 
     def __init__(self, what: str, cause: str) -> None:
-        super().__init__(f"the download of `{what}` broke off", cause=cause)
+        super().__init__(f"the download of `{what}` was interrupted", cause=cause)

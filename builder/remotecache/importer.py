@@ -56,7 +56,7 @@ class CacheUnreadable(BuilderError):
 
     def __init__(self, place: str, error: BuilderError) -> None:
         super().__init__(f"cannot take a layer from the cache {place}", cause=error.message,
-                         hint="build without --cache-from, and fill the cache anew")
+                         hint="rebuild without --cache-from, then export the cache again")
 
 
 class RemoteSteps:

@@ -14,7 +14,7 @@ from builder.rooted.root import LOOK, MAX_LINKS
 
 
 class Place:
-    """Where a path leads: `fd` is the deepest existing directory or file on the way, `missing` what is not there."""
+    """Where a path leads: `fd` is the deepest existing directory or file on the way, `missing` the rest."""
 
     __slots__ = ("fd", "found", "missing")
 

@@ -1,6 +1,6 @@
 """Local files that change while a step is keyed or made of them: the step is looked at again, from what is there then.
 
-A key must stand for the bytes that went into the layer. So whoever reads a file that is not what it was when the step
+A key must stand for the bytes that went into the layer. So a reader of a file that is not what it was when the step
 was planned raises, and the step begins anew: with copies of all that changed lately, which hold still.
 """
 

@@ -1,7 +1,7 @@
 """What a person may do about a step that failed: look at it from inside, and say how the build goes on.
 
 The engine asks while the step's container can still be entered: its files as the process left them, its mounts open.
-Whoever answers has a terminal, or answers prepared beforehand; the engine knows neither.
+The answers come from a terminal or were given beforehand; the solver knows neither.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FailedStep(msgspec.Struct, frozen=True, kw_only=True):
     shell: str
     """A shell that can be entered, as a path in the container; "" if there is none."""
     cancelled: threading.Event
-    """Set when the build ends for another reason; whoever waits for a person looks at it."""
+    """Set when the build ends for another reason; a prompt that waits for a person polls it."""
 
 
 Intervene: TypeAlias = Callable[[FailedStep], Decision]

@@ -27,7 +27,7 @@ it; `exposure` refuses the rest before anything in it is used.
 Write rule: fill a private folder in stage/, rename it into place, then commit its row. A row is a promise that the file
 is there; a file without a row is nothing. Losing the rename race is success: the content is the same by name.
 
-Lock rule: rename and row are one act under `locks/commit`, shared. Whoever deletes takes it exclusively, so that to
+Lock rule: rename and row are one act under `locks/commit`, shared. A deleter takes it exclusively, so that to
 delete is one act for all others: it reads the pins of the living sessions, removes rows, renames files into
 stage/trash-*. To use something is: append it to one's pins and see that its row is there, under the shared lock.
 Named locks and sessions are flock(2)ed files: the kernel lets go of them when their holder dies, so nothing

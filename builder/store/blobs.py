@@ -35,7 +35,7 @@ class BlobDamaged(StoreError):
 
     def __init__(self, digest: str, found: str) -> None:
         super().__init__(f"blob `{digest}` in the store is damaged", cause=f"its content has digest {found}",
-                         hint="run the build again: the blob was moved aside and will be made or fetched anew")
+                         hint="run the build again: the blob was moved aside and will be created or fetched again")
 
 
 class DigestMismatch(ImageError):

@@ -132,7 +132,8 @@ class NoBuilds(StoreError):
     code = "no-builds"
 
     def __init__(self) -> None:
-        super().__init__("there is no record of any build", hint="`builder build` makes one, `builder prune` takes it")
+        super().__init__("there is no record of any build",
+                         hint="`builder build` creates one, `builder prune` removes it")
 
 
 class Builds(State):

@@ -63,7 +63,7 @@ class StoreBusy(StoreError):
 
 
 class Database:
-    """The index; usable from several threads at once. Whoever reads or writes takes an idle connection or opens one."""
+    """The index; usable from several threads at once. Each reader or writer takes an idle connection or opens one."""
 
     def __init__(self, root: str) -> None:
         self._root = root

@@ -1,7 +1,7 @@
 """Whether somebody else could make this process work for them through the state folder.
 
 Who may write there decides what builder unpacks where, which programs git starts, which layers pass for others; a
-folder swapped for a link makes root write elsewhere. So the folder, those in it and those above it must belong to this
+folder swapped for a link redirects what root writes. So the folder, those in it and those above it must belong to this
 user (above it, to root too) and be closed to others, but for a directory like /tmp, where nobody can rename another's
 files. In a user namespace the owners of what is above may be unknown, and are not looked at.
 """

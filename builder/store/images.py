@@ -119,7 +119,7 @@ class Images(Blobs):
 
     def write_index(self) -> None:
         """Makes index.json say what the names are now."""
-        # Under a lock: whoever writes last has also read last.
+        # Under a lock: the last writer was also the last reader.
         with reporting_full_disk(self.root), named_lock(self.root, "index.json"):
             write_file(self.path("index.json"), self.index())
 

@@ -246,7 +246,7 @@ class StagedLayer:
         """Makes it a layer, or throws it away and returns the one that is there with the same `content`, or `diff_id`.
 
         Give what is known: `content` whatever decides about the whole layer (a digest of it, or the key of a step),
-        `size` its bytes on disk, `created` when it was made elsewhere (seconds since the epoch). With `fresh` it takes
+        `size` in bytes on disk, `created` if another machine made it (seconds since the epoch). With `fresh` it takes
         the place of layers with the same `content` instead.
         """
         from builder.rooted.removing import remove_path

@@ -20,7 +20,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05  # seconds between tries of a wait that
 class Lock:
     """flock(2) on `path`; a context manager, not re-entrant.
 
-    The file is made if it is missing. With `ephemeral` the holder removes it on release: whoever gets the lock looks
+    The file is made if it is missing. With `ephemeral` the holder removes it on release: the next holder looks
     whether its file is still the one at `path`, and starts again if not.
     """
 

@@ -51,7 +51,7 @@ class Session:
             return os.path.basename(self._start())
 
     def new_folder(self) -> str:
-        """An empty private folder, removed by whoever comes later should this process die."""
+        """An empty private folder, removed by a later process should this one die."""
         with self._mutex:
             path = os.path.join(self._start(), str(self._count))
             self._count += 1

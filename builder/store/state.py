@@ -66,7 +66,7 @@ class State:
             touched, self._touched = self._touched, {}
         if not touched:
             return
-        # On a full disk, say. What is told here only guides GC, so no build fails for it.
+        # On a full disk, say. These figures only guide GC, so no build fails for it.
         with contextlib.suppress(StoreError), self.db.write() as transaction:
             for (kind, item), now in touched.items():
                 table, column = _TABLES[kind]

@@ -92,7 +92,7 @@ def test_aliases_name_commands() -> None:
 
 def test_help_of_a_command(cli: Cli) -> None:
     done = cli("tag", "--help")
-    assert done.stdout.startswith("Usage:  builder tag SOURCE TARGET\n\nGive an image another name\n")
+    assert done.stdout.startswith("Usage:  builder tag SOURCE TARGET\n\nCreate a tag that refers to an image\n")
     assert cli("help", "tag").stdout == cli("image", "tag", "--help").stdout == done.stdout
 
 
@@ -107,7 +107,7 @@ def test_help_of_a_command(cli: Cli) -> None:
      "error[not-supported]: `--pid` is not supported: steps have a PID namespace of their own\n"),
     (["build", "-q", "--progress", "plain", "."], "error[usage]: progress=plain and quiet cannot be used together\n"),
     (["build", "--progress", "x", "."], "error[invalid-value]: invalid progress mode x\n"
-                                        "hint: there are auto, none, plain, quiet, rawjson, tty\n"),
+                                        "hint: choose one of auto, none, plain, quiet, rawjson, tty\n"),
 ])
 def test_usage_errors(cli: Cli, arguments: list[str], stderr: str) -> None:
     done = cli(*arguments)

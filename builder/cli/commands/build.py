@@ -174,7 +174,7 @@ def _wants_warnings() -> bool:
 
 
 def write_atomically(path: str, content: bytes) -> None:
-    """Whoever reads `path` sees the old content or all of the new. A device or pipe is written as it is."""
+    """Readers of `path` see either the old or the complete new content. A device or pipe is written to directly."""
     from builder.rooted.named import write_file
 
     try:
@@ -215,7 +215,7 @@ def progress_mode(flags: Values) -> str:
     """What --progress, or the environment, says. Raises InvalidValue."""
     mode = flags.text("progress") or os.environ.get("BUILDKIT_PROGRESS", "") or "auto"
     if mode not in PROGRESS.known:
-        raise InvalidValue(f"invalid progress mode {mode}", hint=f"there are {', '.join(PROGRESS.known)}")
+        raise InvalidValue(f"invalid progress mode {mode}", hint=f"choose one of {', '.join(PROGRESS.known)}")
     return mode
 
 

@@ -107,7 +107,7 @@ COMMAND = Command(
     "context ls", "[OPTIONS] [PATH]", run, arguments=(0, 1), takes=DIRECTORY,
     notes="A build reads only what a COPY, an ADD or a mount of the chosen stages names.",
     flags=(Flag("depth", "Show directories at this depth as one line", metavar="n"),
-           Flag("ignored", "Also what an ignore file leaves out, and by which rule", Kind.BOOL, "i"),
+           Flag("ignored", "Also list ignored files, and the rule that ignores each", Kind.BOOL, "i"),
            Flag("json", "Everything, as JSON", Kind.BOOL),
            Flag("suggest", "Print only lines for .dockerignore that leave out what git ignores", Kind.BOOL),
-           Flag("unused", "Also what nothing leaves out and no instruction takes", Kind.BOOL, "u"), *describing()))
+           Flag("unused", "Also list files that are neither ignored nor copied", Kind.BOOL, "u"), *describing()))

@@ -8,12 +8,12 @@ from builder.ui.text import printable
 
 
 def run(invocation: Invocation) -> int:
-    """0 if nothing is damaged, or all damage was mended."""
+    """0 if nothing is damaged, or all damage was repaired."""
     with invocation.open() as builder:
         findings = builder.fsck(repair=invocation.flags.on("repair"))
     for finding in findings:
-        mended = " (repaired)" if finding.repaired else ""
-        print(f"{finding.kind.value}: {printable(finding.subject)}: {printable(finding.message)}{mended}")
+        repaired = " (repaired)" if finding.repaired else ""
+        print(f"{finding.kind.value}: {printable(finding.subject)}: {printable(finding.message)}{repaired}")
     damaged = [finding for finding in findings if finding.is_damage and not finding.repaired]
     if not findings:
         print("no damage found")
@@ -22,4 +22,4 @@ def run(invocation: Invocation) -> int:
 
 COMMAND = Command(
     "fsck", "[OPTIONS]", run,
-    flags=(Flag("repair", "Mend what can be mended; forget what cannot, so that it is made anew", Kind.BOOL),))
+    flags=(Flag("repair", "Repair damage; forget what cannot be repaired, so that it is built again", Kind.BOOL),))

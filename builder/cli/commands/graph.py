@@ -16,7 +16,7 @@ def run(invocation: Invocation) -> int:
     flags = invocation.flags
     form = flags.text("type", "dot")
     if form not in FORMATS:
-        raise InvalidValue(f"`{form}` of --type", hint=f"there are {', '.join(FORMATS)}")
+        raise InvalidValue(f"`{form}` of --type", hint=f"choose one of {', '.join(FORMATS)}")
     if flags.given("build") and invocation.arguments:
         raise UsageError("a recorded build and a context cannot be drawn in one", hint="leave one out")
     with invocation.open() as builder:

@@ -80,7 +80,7 @@ def parse_filter(text: str, images: Sequence[ImageSummary]) -> Test:
         case "before" | "since":
             border = _find(value, images).created
             return lambda image: image.created < border if name == "before" else image.created > border
-    raise InvalidValue(f"invalid filter '{name}'", hint="there are dangling, label, reference, before and since")
+    raise InvalidValue(f"invalid filter '{name}'", hint="choose one of dangling, label, reference, before, since")
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -18,7 +18,7 @@ _MAPS = frozenset({"Labels", "ExposedPorts", "Volumes", "Annotations"})
 
 def run(invocation: Invocation) -> int:
     if invocation.flags.text("type", "image") != "image":
-        raise InvalidValue(f"`{invocation.flags.text('type')}` cannot be inspected", hint="there are only images")
+        raise InvalidValue(f"`{invocation.flags.text('type')}` cannot be inspected", hint="it shows images only")
     documents, failure = [], None
     with invocation.open() as builder:
         for image in invocation.arguments:

@@ -1,4 +1,4 @@
-"""`builder lint`: checks Dockerfiles by their text alone, and mends what can be mended."""
+"""`builder lint`: checks Dockerfiles by their text alone, and applies fixes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(invocation: Invocation) -> int:
     flags = invocation.flags
     form = flags.text("format", "text")
     if form not in _FORMATS:
-        raise InvalidValue(f"`{form}` is no format of lint", hint=f"there are {', '.join(_FORMATS)}")
+        raise InvalidValue(f"`{form}` is no format of lint", hint=f"choose one of {', '.join(_FORMATS)}")
     chosen = _Rules(flags.all("rule"), extra=flags.on("extra"))
     if flags.on("list"):
         print(chosen.listing(), end="")
@@ -90,7 +90,7 @@ class _Rules:
 
 
 def _fix(path: str, source: Source, chosen: _Rules, *, unsafe: bool, quiet: bool) -> Source:
-    """Mends the file until nothing more can be mended; prints what changed. A file with mistakes is left alone."""
+    """Fixes the file until no fix applies; prints what changed. A file that does not parse stays unchanged."""
     from builder.language.parser import parse
     from builder.lint.fixes import fixed
     from builder.source import Source
@@ -149,11 +149,11 @@ def _show(reports: list[tuple[str, Report]], form: str, chosen: _Rules) -> None:
 COMMAND = Command(
     "lint", "[OPTIONS] [PATH...]", run, arguments=(0, None), takes=FILE,
     flags=(
-        Flag("extra", "Also check what hadolint is run for: versions, caches, pipes, users, ...", Kind.BOOL),
-        Flag("fix", "Mend what can be mended without changing the image", Kind.BOOL),
+        Flag("extra", "Also apply checks that hadolint is known for: versions, caches, pipes, ...", Kind.BOOL),
+        Flag("fix", "Apply fixes that do not change the image", Kind.BOOL),
         Flag("format", 'How to print: "text", "json" or "sarif"', type=choice("text", "json", "sarif")),
         Flag("list", "List the rules and check nothing", Kind.BOOL),
         Flag("rule", "Check this rule only", Kind.LIST, metavar="name", type=LINT_RULE),
-        Flag("unsafe-fix", "Mend also what changes the image's config (exec forms, MAINTAINER)", Kind.BOOL)),
+        Flag("unsafe-fix", "Also apply fixes that change the image config (exec forms, MAINTAINER)", Kind.BOOL)),
     notes="A path may be a directory, for all Dockerfiles in it that git does not ignore, or `-`. No image and no\n"
           "registry is asked: `builder build --check` also knows the base images.")

@@ -32,7 +32,7 @@ def run(invocation: Invocation) -> int:
 
 
 def _columns() -> int:
-    """The terminal's; 0 where the lines go elsewhere and nothing is wrapped."""
+    """The terminal's; 0 where output is no terminal and nothing is wrapped."""
     import shutil
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0

@@ -60,7 +60,7 @@ class Host:
         self.groups_denied = groups_denied()
         self.tty_gid = any(first <= 5 < first + count for first, _, count in id_map("gid"))
         """Whether gid 5, which owns terminals, exists in the user namespace."""
-        # The container's /proc and /sys show the same kernel, so what is not there now need not be hidden later.
+        # The container's /proc and /sys show the same kernel, so missing files need not be hidden later.
         self.masked_paths = tuple(p for p in facts.MASKED_PATHS if os.path.exists(p))
         self.readonly_paths = tuple(p for p in facts.READONLY_PATHS if os.path.exists(p))
         self.has_kcore = os.path.exists("/proc/kcore")

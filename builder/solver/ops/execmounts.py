@@ -195,7 +195,7 @@ class RunMounts:
         begins = tree is not None and follow(tree, mount.source) is not None
         if not begins and mount.source not in ("/", _MADE):
             raise ContextError(f"`{mount.source}` to be mounted at `{mount.target}` was not found",
-                               hint="source= of a cache is a path in what from= names")
+                               hint="source= of a cache mount is a path inside what from= names")
 
         def fill(path: str) -> None:
             if tree is not None and begins:

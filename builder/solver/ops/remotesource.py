@@ -1,4 +1,4 @@
-"""Sources from elsewhere: image layers, URLs and git repositories.
+"""Remote sources: image layers, URLs and git repositories.
 
 URLs and git references move, so each build asks again what they are now; the key holds what they are, not where.
 """
