@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "builder"
-ROOMS = ("layer", "context", "export", "inspecting", "engine", "images", "remotecache", "containers",
-         "sandbox/nooverlay.py")
+ROOMS = ("layer", "context", "inspection", "solver", "images", "remotecache", "containers", "sandbox/nooverlay.py")
 
 BY_PATH = frozenset({
     "access", "chdir", "chmod", "chown", "fwalk", "getxattr", "lchmod", "lchown", "link", "listdir", "listxattr",
@@ -89,7 +88,7 @@ HARMLESS = {
     "images/layerblobs.py": {"open(staged.path, 'wb')": OWN},
     "images/push.py": {"open(store.blob_path(blob.digest), 'rb', buffering=0)": OWN},
     "images/load.py": {"open(store.blob_path(digest), 'rb')": OWN},
-    "inspect/shell.py": {"os.path.realpath(build.context)": USER},
+    "inspection/shell.py": {"os.path.realpath(build.context)": USER},
     "layer/comparing.py": {"os.open(one, DIRECTORY)": TOP, "os.open(other, DIRECTORY)": TOP},
     "layer/copylayer.py": {
         "os.makedirs(os.path.dirname(path), exist_ok=True)": SCRATCH,
@@ -142,6 +141,10 @@ def test_what_is_touched_by_path_is_known_to_be_harmless(path: Path) -> None:
     found = set(calls_by_path(path))
     assert sorted(found - allowed.keys()) == [], "open it beneath builder.rooted, or say here why its path is harmless"
     assert sorted(allowed.keys() - found) == [], "no longer called: take it off the list"
+
+
+def test_the_tables_name_what_exists() -> None:
+    assert [name for name in (*ROOMS, *HARMLESS) if not (PACKAGE / name).exists()] == []
 
 
 def test_the_check_sees_calls_by_path(tmp_path: Path) -> None:
