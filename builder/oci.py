@@ -99,6 +99,13 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     annotations: dict[str, str] = {}
 
 
+class LayerBlob(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer and its bytes in one compression."""
+
+    descriptor: Descriptor
+    diff_id: DiffID
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     schema_version: int = msgspec.field(default_factory=_TWO)
     media_type: str = ""

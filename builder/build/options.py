@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from builder.build.secrets import SecretSource, SshSource
     from builder.images.outputs import Output
     from builder.plan.ulimit import Ulimit
-    from builder.remotecache.locations import ExportPlace, ImportPlace
+    from builder.remotecache.locations import CacheExport, CacheImport
 
 T = TypeVar("T", bound="_Parsed")
 
@@ -52,9 +52,9 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the list in the store that the image is added to (--manifest)."""
     outputs: tuple[Output | str, ...] = ()
     """As text in buildx' syntax (`type=oci,dest=image.tar`); without any the result stays in the store."""
-    cache_from: tuple[ImportPlace | str, ...] = ()
+    cache_from: tuple[CacheImport | str, ...] = ()
     """Caches elsewhere to look steps up in, the first ones preferred: `type=registry,ref=...`, `type=local,src=...`."""
-    cache_to: tuple[ExportPlace | str, ...] = ()
+    cache_to: tuple[CacheExport | str, ...] = ()
     """Where to keep the steps for other machines: `type=registry,ref=...`, `type=local,dest=...`, `type=inline`."""
     cache_ttl: float | None = None
     """Steps that ran more than this many seconds ago run again (--cache-ttl)."""

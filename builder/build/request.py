@@ -36,7 +36,9 @@ from builder.store.builds import Origin
 
 if TYPE_CHECKING:
     from builder.context.remotecontext import RemoteSource
+    from builder.remotecache.locations import CacheOptions
 
+_INLINE_CACHE = "BUILDKIT_INLINE_CACHE"
 
 def platforms_of(options: BuildOptions) -> tuple[Platform, ...]:
     """The wanted platforms, without repetition; none when the base image is to decide. Raises UsageError."""
@@ -191,6 +193,16 @@ def remote_context(options: BuildOptions) -> RemoteSource | None:
     return object_location(options.context) or remote_source(
         options.context, keep_git_dir=is_on(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")),
         commit_times=bool(args.get("SOURCE_DATE_EPOCH")))
+
+
+def cache_options(options: BuildOptions) -> CacheOptions | None:
+    """The remote caches that the options name; None where they name none. Raises BadCacheOption, UsageError."""
+    if not options.cache_from and not options.cache_to and _INLINE_CACHE not in options.build_args:
+        return None
+    from builder.remotecache.locations import parse_caches
+
+    return parse_caches(options.cache_from, options.cache_to, os.environ,
+                        inline=is_on(options.build_args.get(_INLINE_CACHE, "")))
 
 
 def created_annotation(options: BuildOptions) -> tuple[Annotation, ...]:

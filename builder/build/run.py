@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from builder.build.packer import Packing
 from builder.build.parsing import parsed
 from builder.build.recording import Recording
 from builder.build.request import (
+    cache_options,
     created_annotation,
     inherited_annotations,
     is_multi,
@@ -49,24 +49,25 @@ from builder.lint.linter import LintConfig, Linter
 from builder.lint.report import Report
 from builder.oci import Platform
 from builder.plan.planner import plan
-from builder.plan.vertices import Plan, SavedStage, SourceImage
+from builder.plan.vertices import Plan, SavedStage
 from builder.registry.access import RegistryAccess
 from builder.solver import events
 from builder.solver.reporter import Progress
-from builder.solver.resources import Resources, Transfer
+from builder.solver.resources import Resources
 from builder.solver.results import Result, Snapshot, image_of
 from builder.solver.solver import Solver
 from builder.solver.vertex import Outcome
 from builder.source import Location
 from builder.store import Store
 from builder.store.builds import BuildId, Origin
-from builder.store.layers import LayerId
 
 if TYPE_CHECKING:
     from builder.build.fetching import Remotes
-    from builder.build.remotecaches import CachePlaces, PlanSteps, RemoteCaches
     from builder.build.sshagents import SshAgents
     from builder.plan.outline import Outline
+    from builder.remotecache.cachedplan import CachedPlan
+    from builder.remotecache.importer import CacheImporter
+    from builder.remotecache.locations import CacheOptions
     from builder.sandbox.container import Sandbox
     from builder.solver.intervention import Intervene
 
@@ -107,10 +108,10 @@ class Solved(msgspec.Struct, frozen=True):
 
     plan: Plan
     snapshot: Snapshot
-    steps: PlanSteps | None = None
-    """What remote caches call the steps, where any are used."""
+    cached: CachedPlan | None = None
+    """What remote caches have of it, where any are used."""
     output: int | None = None
-    """The vertex of `steps.plan` whose layers these are."""
+    """The vertex of `cached.plan` whose layers these are."""
     results: Mapping[int, Result] = {}
     """Of all vertices, where stages are to be saved."""
 
@@ -134,13 +135,12 @@ class BuildSession:
     def run(self) -> BuildResult:
         """Builds and exports. Raises BuilderError; the record of the build says how it ended."""
         options, recording = self._options, self._recording
-        outputs = outputs_of(options)
-        _ = self.cache_places  # refuses bad ones before anything is done
+        outputs, caches = outputs_of(options), self.caches
         with recording.of_build(name=_name(options), origins=(origin_of(options),), context=options.context,
                                 dockerfile=options.dockerfile, target=options.target,
                                 platform=",".join(options.platforms)) as build, \
                 ExitStack() as stack:
-            result = self._build(build, outputs, stack)
+            result = self._build(build, outputs, caches, stack)
             recording.image = result.digest
         return result
 
@@ -185,12 +185,13 @@ class BuildSession:
             _, dockerfile, resolver = self._read(stack)
             return checking.survey(dockerfile, self._options, resolver)
 
-    def _build(self, build: BuildId, outputs: Sequence[Output], stack: ExitStack) -> BuildResult:
+    def _build(self, build: BuildId, outputs: Sequence[Output], named: CacheOptions | None,
+               stack: ExitStack) -> BuildResult:
         planned = self.prepare(stack)
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
         resources = self.resources(build, planned.resolver.trees, fingerprints)
         stack.callback(resources.close)
-        caches = self._open_caches(stack)
+        caches = open_caches([named], self._tools, self._progress, stack)
         with self._recording.phases.measure("solve"), Packing(self._tools.store, outputs) as packing:
             solved = [self._solve(one, resources, build, packing, caches) for one in planned.plans]
         fingerprints.save()
@@ -227,18 +228,20 @@ class BuildSession:
                             self._tools.store, self._tools.layers, say)
         return [msgspec.structs.replace(one, plan=plan) for one, plan in zip(solved, plans, strict=True)]
 
-    def export_cache(self, caches: RemoteCaches, solved: Sequence[Solved]) -> None:
+    def export_cache(self, caches: CacheImporter, solved: Sequence[Solved]) -> None:
         """Keeps the steps wherever --cache-to says."""
-        if self.cache_places is not None:
+        if self.caches is not None:
+            from builder.remotecache.exporter import CacheExporter
+
             with self._recording.phases.measure("cache"):
-                caches.write(self.cache_places.exports, [(one.steps, one.output) for one in solved if one.steps])
+                CacheExporter(self._tools.store, self._tools.registries, caches.caches, caches.progress).export(
+                    self.caches.exports, [(one.cached, one.output) for one in solved if one.cached])
 
     def _source(self, solved: Solved) -> ImageSource:
         plan, base = solved.plan, solved.plan.base
         below = len(base.layers) if base else 0
-        places, steps = self.cache_places, solved.steps
-        is_inline = places is not None and places.is_inline
-        inline = steps.image_steps(solved.output) if is_inline and steps is not None else {}
+        is_inline = self.caches is not None and self.caches.is_inline
+        inline = solved.cached.image_keys(solved.output) if is_inline and solved.cached is not None else {}
         source = ImageSource(platform=plan.platform, config=plan.config, history=plan.history,
                              layers=solved.snapshot.layers[below:], base=base, epoch=plan.epoch,
                              annotations=inherited_annotations(self._options, base, self._tools.store.read_blob),
@@ -333,32 +336,21 @@ class BuildSession:
             store=tools.store, cache=Cache(tools.store, max_age=self._options.cache_ttl),
             sandbox=tools.sandbox, fingerprints=fingerprints,
             contexts=trees, secret=credentials.secret, ssh_socket=credentials.ssh_socket,
-            fetch_image=self._fetch_image, emit=self._progress.emit, build=build,
+            emit=self._progress.emit, build=build,
+            fetch_image=lambda op, progress, cancelled: tools.layers.ensure_layers(
+                op, progress=progress, cancelled=cancelled),
             origins=origins or (origin_of(self._options),), log_limit=log_limit(os.environ),
             intervene=self._intervene, on_close=credentials.close)
 
     @functools.cached_property
-    def cache_places(self) -> CachePlaces | None:
+    def caches(self) -> CacheOptions | None:
         """The remote caches that the options name; None where they name none. Raises UsageError."""
-        options = self._options
-        if not options.cache_from and not options.cache_to and "BUILDKIT_INLINE_CACHE" not in options.build_args:
-            return None
-        from builder.build.remotecaches import cache_places
-
-        return cache_places(options)
-
-    def _open_caches(self, stack: ExitStack) -> RemoteCaches | None:
-        if self.cache_places is None:
-            return None
-        from builder.build.remotecaches import open_caches
-
-        tools = self._tools
-        return open_caches([self.cache_places], tools.store, tools.registries, tools.layers, self._progress, stack)
+        return cache_options(self._options)
 
     def _solve(self, planned: Plan, resources: Resources, build: BuildId, packing: Packing,
-               caches: RemoteCaches | None) -> Solved:
+               caches: CacheImporter | None) -> Solved:
         first = self.number(planned)
-        steps = None if caches is None else caches.look_up(
+        cached = None if caches is None else caches.look_up(
             planned, resources, first, only_images=packing.only_blobs and not self._options.squash,
             nothing=packing.nothing and not self._options.squash and not self._options.save_stages)
         ended = packing.watch(planned)
@@ -367,17 +359,16 @@ class BuildSession:
         def record(outcome: Outcome) -> None:
             ended(outcome)
             recorded(outcome)
-            if steps is not None:
-                steps.watch(outcome)
+            if cached is not None:
+                cached.watch(outcome)
 
         solver = Solver(planned, resources, jobs=self._options.jobs or DEFAULT_JOBS, first=first,
                         form=None if self._options.squash else packing.only_form,
-                        imported=None if steps is None else steps.imported, record=record,
-                        began=self._recording.began(build, planned, first))
+                        remote=cached, record=record, began=self._recording.began(build, planned, first))
         results = solver.solve()
-        if steps is not None:
-            steps.results = results
-        return Solved(planned, image_of(planned.output, results), steps, planned.output,
+        if cached is not None:
+            cached.results = results
+        return Solved(planned, image_of(planned.output, results), cached, planned.output,
                       results if self._options.save_stages else {})
 
     @property
@@ -385,11 +376,20 @@ class BuildSession:
         """The findings so far."""
         return self._warnings
 
-    def _fetch_image(self, op: SourceImage, progress: Transfer, cancelled: threading.Event) -> tuple[LayerId, ...]:
-        return self._tools.layers.ensure_layers(op, progress=progress, cancelled=cancelled)
-
     def _note(self, text: str) -> None:
         self._progress.emit(events.WarningRaised(time=time.time(), rule="", message=text))
+
+
+def open_caches(named: Iterable[CacheOptions | None], tools: Tools, progress: Progress,
+                stack: ExitStack) -> CacheImporter | None:
+    """The remote caches that the builds of one run name, read, until `stack` is left; None where they name none."""
+    found = [one for one in named if one is not None]
+    if not found:
+        return None
+    from builder.remotecache.importer import CacheImporter
+
+    return stack.enter_context(CacheImporter((source for one in found for source in one.imports), tools.store,
+                                             tools.registries, tools.layers, progress))
 
 
 def _snapshot(results: Mapping[int, Result], stage: SavedStage) -> Snapshot | None:

@@ -20,7 +20,7 @@ from builder.build.packer import Packing
 from builder.build.recording import Recording
 from builder.build.request import origin_of, outputs_of
 from builder.build.resolver import LINK
-from builder.build.run import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools
+from builder.build.run import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools, open_caches
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import ListedContext, LocalContext
 from builder.errors import UsageError
@@ -36,8 +36,9 @@ from builder.solver.vertex import Outcome
 from builder.store.builds import BuildId
 
 if TYPE_CHECKING:
-    from builder.build.remotecaches import PlanSteps, RemoteCaches
     from builder.build.sshagents import SshAgents
+    from builder.remotecache.cachedplan import CachedPlan
+    from builder.remotecache.importer import CacheImporter
 
 
 class UnknownLink(UsageError):
@@ -84,10 +85,11 @@ class SeveralBuilds:
         for target in self._targets.values():
             self._plan(target, stack)
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
-        caches = self._open_caches(stack)
-        steps, results = self._solve(build, fingerprints, stack, caches)
+        caches = open_caches((target.session.caches for target in self._targets.values()), self._tools,
+                             self._progress, stack)
+        cached, results = self._solve(build, fingerprints, stack, caches)
         fingerprints.save()
-        solved = {target.name: [Solved(plan, image_of(outcome, results), steps, outcome)
+        solved = {target.name: [Solved(plan, image_of(outcome, results), cached, outcome)
                                 for plan, outcome in zip(target.plans, target.outcomes, strict=True)]
                   for target in self._targets.values()}
         with self._recording.phases.measure("export"):
@@ -97,15 +99,6 @@ class SeveralBuilds:
                 self._targets[name].session.export_cache(caches, found)
         return exported
 
-    def _open_caches(self, stack: ExitStack) -> RemoteCaches | None:
-        places = [target.session.cache_places for target in self._targets.values()]
-        if not any(places):
-            return None
-        from builder.build.remotecaches import open_caches
-
-        tools = self._tools
-        return open_caches(places, tools.store, tools.registries, tools.layers, self._progress, stack)
-
     def _plan(self, target: _Target, stack: ExitStack) -> None:
         with self._recording.phases.measure("plan"):
             planned = target.session.prepare(stack)
@@ -114,7 +107,7 @@ class SeveralBuilds:
             target.outcomes = tuple(map(self._merged.add, target.plans))
 
     def _solve(self, build: BuildId, fingerprints: Fingerprints, stack: ExitStack,
-               caches: RemoteCaches | None) -> tuple[PlanSteps | None, dict[int, Result]]:
+               caches: CacheImporter | None) -> tuple[CachedPlan | None, dict[int, Result]]:
         plan = self._merged.plan
         if plan is None:
             return None, {}
@@ -133,15 +126,15 @@ class SeveralBuilds:
 
             wanted = {outcome for target in self._targets.values() for outcome in target.outcomes
                       if outcome is not None}
-            steps = None if caches is None else caches.look_up(plan, resources, first, wanted,
-                                                                  only_images=packing.only_blobs,
-                                                                  nothing=packing.nothing)
+            cached = None if caches is None else caches.look_up(plan, resources, first, wanted,
+                                                                only_images=packing.only_blobs,
+                                                                nothing=packing.nothing)
             results = Solver(plan, resources, jobs=jobs, first=first, record=record,
-                             imported=None if steps is None else steps.imported,
+                             remote=cached,
                              began=self._recording.began(build, plan, first)).solve()
-        if steps is not None:
-            steps.results = results
-        return steps, results
+        if cached is not None:
+            cached.results = results
+        return cached, results
 
     def _watchers(self, plan: Plan, packing: Packing) -> list[Callable[[Outcome], None]]:
         """What packs the layers of the targets that become images."""

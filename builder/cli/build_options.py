@@ -27,7 +27,7 @@ from builder.plan.ulimit import Ulimit
 from builder.version import __version__
 
 if TYPE_CHECKING:
-    from builder.remotecache.locations import ExportPlace, ImportPlace
+    from builder.remotecache.locations import CacheExport, CacheImport
 
 _PULL = {"true": "always", "1": "always", "false": "missing", "0": "missing"}
 _IDENTITY = "io.builder.version"
@@ -176,7 +176,7 @@ def _outputs(flags: Values) -> tuple[Output, ...]:
     return tuple(outputs)
 
 
-def _cache_from(flags: Values) -> tuple[ImportPlace, ...]:
+def _cache_from(flags: Values) -> tuple[CacheImport, ...]:
     texts = (*flags.all("cache-from"), *cache_repo(flags))
     if not texts:
         return ()
@@ -185,7 +185,7 @@ def _cache_from(flags: Values) -> tuple[ImportPlace, ...]:
     return tuple(place for text in texts for place in parse_import(text, os.environ))
 
 
-def _cache_to(flags: Values) -> tuple[ExportPlace, ...]:
+def _cache_to(flags: Values) -> tuple[CacheExport, ...]:
     written = () if flags.on("no-push-cache") else cache_repo(flags)
     texts = (*flags.all("cache-to"), *(f"{place},mode=max" for place in written))
     if not texts:

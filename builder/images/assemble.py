@@ -17,7 +17,7 @@ from builder.images.documents import config_bytes, index_bytes, manifest_bytes
 from builder.images.history import LayerOrigin, complete_history, created_at
 from builder.images.layerblobs import layer_blob, recompressed
 from builder.images.outputs import AnnotationTarget, ImageOptions
-from builder.oci import Compression, Descriptor, DiffID, Digest, History, ImageConfig, MediaType, Platform
+from builder.oci import Compression, Descriptor, DiffID, Digest, History, ImageConfig, LayerBlob, MediaType, Platform
 from builder.plan.vertices import ResolvedImage
 from builder.platforms import normalize
 from builder.store.layers import LayerId
@@ -190,9 +190,9 @@ def _inline_cache(steps: Mapping[str, int], layers: Sequence[Descriptor],
     """The config's field that says which layer is which step's."""
     if not steps:
         return {}
-    from builder.cache.document import INLINE_KEY, CachedLayer, encode_steps
+    from builder.cache.cacheconfig import INLINE_KEY, encode_steps
 
-    known = {key: CachedLayer(diff_ids[position], layers[position]) for key, position in steps.items()}
+    known = {key: LayerBlob(descriptor=layers[position], diff_id=diff_ids[position]) for key, position in steps.items()}
     return {INLINE_KEY: msgspec.Raw(encode_steps(known))}
 
 

@@ -8,24 +8,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from builder.oci import Compression, Descriptor, DiffID
+from builder.oci import Compression, Descriptor, DiffID, LayerBlob
 
 if TYPE_CHECKING:
     from builder.store import Store
     from builder.store.layers import LayerId
 
 
-class PackedLayer(msgspec.Struct, frozen=True, kw_only=True):
-    descriptor: Descriptor
-    """Of the stored blob, with its OCI media type."""
-    diff_id: DiffID
-
-
 def layer_blob(store: Store, layer: LayerId, compression: Compression, *, level: int | None = None,
                clamp_mtime: int | None = None, again: bool = False,
-               cancelled: threading.Event | None = None) -> PackedLayer:
+               cancelled: threading.Event | None = None) -> LayerBlob:
     """The layer as a stored blob. Idempotent; concurrent calls for one layer pack it once.
 
     `clamp_mtime` moves later times to it, which gives the layer another diff id. `again` packs even if there is a blob
@@ -39,16 +31,16 @@ def layer_blob(store: Store, layer: LayerId, compression: Compression, *, level:
         return found or _pack(store, layer, compression, level, clamp_mtime, cancelled or threading.Event())
 
 
-def _stored(store: Store, layer: LayerId, compression: Compression, clamp_mtime: int | None) -> PackedLayer | None:
+def _stored(store: Store, layer: LayerId, compression: Compression, clamp_mtime: int | None) -> LayerBlob | None:
     diff_id = store.layer_info(layer).diff_id
     if diff_id is None or clamp_mtime is not None:
         return None
     descriptor = store.layer_blob(diff_id, compression)
-    return PackedLayer(descriptor=descriptor, diff_id=diff_id) if descriptor else None
+    return LayerBlob(descriptor=descriptor, diff_id=diff_id) if descriptor else None
 
 
 def _pack(store: Store, layer: LayerId, compression: Compression, level: int | None,
-          clamp_mtime: int | None, cancelled: threading.Event) -> PackedLayer:
+          clamp_mtime: int | None, cancelled: threading.Event) -> LayerBlob:
     from builder.layer.compress import BlobFile
     from builder.layer.pack import pack
 
@@ -60,7 +52,7 @@ def _pack(store: Store, layer: LayerId, compression: Compression, level: int | N
     if clamp_mtime is None:
         store.set_packed(layer, blob.diff_id, blob.diff_size)
     store.add_layer_blob(blob.diff_id, compression, blob.descriptor)
-    return PackedLayer(descriptor=blob.descriptor, diff_id=blob.diff_id)
+    return LayerBlob(descriptor=blob.descriptor, diff_id=blob.diff_id)
 
 
 def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compression: Compression,

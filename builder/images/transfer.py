@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
-from builder.cache.document import CREATED
+from builder.cache.cacheconfig import CREATED
 from builder.errors import Cancelled
 from builder.golang.times import parse_rfc3339
 from builder.images.manifest import layer_compression

@@ -1,99 +1,148 @@
-"""Writing step caches: a document of keys and the layer blobs, as an OCI manifest in a registry or a layout folder."""
+"""Exporting steps to remote caches: the layers of solved plans and a manifest, to a registry or a layout folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.cache.document import CREATED, DIFF_ID, MEDIA_TYPE, CachedLayer, encode_steps
-from builder.errors import BuilderError
+from builder.cache.cacheconfig import CREATED, DIFF_ID
+from builder.errors import BuilderError, ImageError
 from builder.golang.times import rfc3339
-from builder.images.assemble import exported_descriptor
-from builder.images.documents import index_bytes, manifest_bytes
 from builder.images.layerblobs import layer_blob
 from builder.images.push import push_image
-from builder.images.tarball import REF_NAME, FetchBlob, remove_unreachable, write_folder
-from builder.oci import Compression, Descriptor, DiffID, MediaType
+from builder.images.tarball import REF_NAME, remove_unreachable, write_folder
+from builder.oci import Compression, Descriptor, LayerBlob
 from builder.registry.access import RegistryAccess
-from builder.remotecache.explanations import MEDIA_TYPE as EXPLANATIONS
-from builder.remotecache.explanations import Explanation, encode_explanations
-from builder.remotecache.locations import ExportPlace
+from builder.remotecache.cachedplan import CachedPlan
+from builder.remotecache.cachemanifest import store_manifest
+from builder.remotecache.explanations import Explanation
+from builder.remotecache.locations import CacheExport, CacheType
+from builder.remotecache.remotecache import RemoteCache
+from builder.solver import events
+from builder.solver.reporter import Progress
+from builder.solver.results import Snapshot
 
 if TYPE_CHECKING:
     from builder.store import Store
     from builder.store.layers import LayerId
 
+_WHERE = {CacheType.REGISTRY: "registry", CacheType.LOCAL: "client directory"}
+
+
 class CacheNotWritten(BuilderError):
     code = "cache-not-written"
 
     def __init__(self, path: str, error: OSError) -> None:
-        place = os.fsdecode(error.filename) if error.filename else path
+        file = os.fsdecode(error.filename) if error.filename else path
         why = (error.strerror or str(error)).lower()
-        super().__init__(f"cannot write the cache to `{path}`", cause=f"{place}: {why}")
+        super().__init__(f"cannot write the cache to `{path}`", cause=f"{file}: {why}")
 
 
-Say = Callable[[str], None]
-"""Told what was done."""
+class CacheNotExported(BuilderError):
+    """The build succeeded, but a cache with `ignore-error=false` could not be exported."""
+
+    code = "cache-not-exported"
+
+    def __init__(self, export: CacheExport, error: BuilderError) -> None:
+        super().__init__(f"the cache was not exported to `{export}`: {error.message}",
+                         cause=error.cause, notes=error.notes,
+                         hint="the result is done; without `ignore-error=false` in --cache-to the build succeeds")
 
 
-def packed(store: Store, place: ExportPlace, layer: LayerId) -> CachedLayer:
-    """The layer as a blob of the place's form, or in a form that there is already. Raises StoreError."""
-    info = store.layer_info(layer)
-    diff_id = info.diff_id
-    if diff_id is not None and not place.force_compression:
-        for compression in (place.form.compression, *Compression):
-            if blob := store.layer_blob(diff_id, compression):
-                return _described(diff_id, blob, info.created)
-    made = layer_blob(store, layer, place.form.compression, level=place.form.level)
-    return _described(made.diff_id, made.descriptor, info.created)
+class CacheExporter:
+    """Exports what one run solved. `caches` are those that it imported: their layers are exported again."""
 
+    def __init__(self, store: Store, registries: RegistryAccess, caches: Sequence[RemoteCache],
+                 progress: Progress) -> None:
+        self._store = store
+        self._registries = registries
+        self._caches = caches
+        self._progress = progress
 
-def write_steps(place: ExportPlace, steps: Mapping[str, CachedLayer], explanations: Iterable[Explanation],
-                store: Store, registries: RegistryAccess, *, fetch: FetchBlob, say: Say) -> Descriptor:
-    """Puts the steps at the place, instead of those that were there; the manifest's descriptor.
+    def export(self, exports: Iterable[CacheExport], plans: Sequence[tuple[CachedPlan, int | None]]) -> None:
+        """Writes the steps of solved plans, each with its output, to all caches. Raises CacheNotExported.
 
-    `fetch` brings blobs of layers that only another cache has. Blobs that the place has are not sent again. Raises
-    RegistryError, StoreError, ImageError, CacheNotWritten.
-    """
-    root = _manifest(place, steps, explanations, store)
-    if place.reference is None:
-        tagged = msgspec.structs.replace(root, annotations={REF_NAME: place.tag})
-        try:
-            write_folder(store, (tagged,), place.path, fetch=fetch)
-            remove_unreachable(place.path)
-        except OSError as error:
-            raise CacheNotWritten(place.path, error) from error
-    else:
-        access = registries.insecure(place.reference.domain) if place.insecure else registries
-        push_image(store, access.client, root, place.reference, fetch=fetch, mount_from={},
-                   progress=lambda blob, sent: say(f"writing {blob.digest}") if sent else None)
-    return root
+        An inline cache is the image's. A cache that cannot be written is a warning, or where `ignore_error` is off a
+        failure; it does not keep the others from being written.
+        """
+        failure: CacheNotExported | None = None
+        for export in exports:
+            if export.type is CacheType.INLINE:
+                continue
+            try:
+                self._export(export, plans)
+            except BuilderError as error:
+                if export.ignore_error:
+                    message = f"the cache was not exported to `{export}`: {error.message}"
+                    self._progress.emit(events.WarningRaised(time=time.time(), rule="", message=message))
+                else:
+                    failure = failure or CacheNotExported(export, error)
+        if failure is not None:
+            raise failure
 
+    def _export(self, export: CacheExport, plans: Sequence[tuple[CachedPlan, int | None]]) -> None:
+        with self._progress.internal(f"exporting cache to {_WHERE[export.type]}") as vertex:
+            def say(text: str) -> None:
+                self._progress.say(vertex, text)
 
-def _manifest(place: ExportPlace, steps: Mapping[str, CachedLayer], explanations: Iterable[Explanation],
-              store: Store) -> Descriptor:
-    oci = place.oci_mediatypes
-    config = _document(store, MEDIA_TYPE, encode_steps(steps))
-    layers = {layer.blob.digest: _listed(layer, oci=oci) for _, layer in sorted(steps.items())}
-    blobs = [*layers.values(), _document(store, EXPLANATIONS, encode_explanations(explanations))]
-    if place.image_manifest:
-        return _document(store, MediaType.OCI_MANIFEST, manifest_bytes(config, blobs, {}, oci=True))
-    data = index_bytes((*blobs, config), {}, oci=oci)
-    return _document(store, MediaType.OCI_INDEX if oci else MediaType.DOCKER_LIST, data)
+            say("preparing build cache for export")
+            layers: dict[str, LayerBlob] = {}
+            explanations: dict[str, Explanation] = {}
+            for plan, output in plans:
+                for index, key in plan.exported(output, all_steps=export.all_steps):
+                    result = plan.results.get(index)
+                    if isinstance(result, Snapshot) and index not in plan.unfetched:
+                        layer = result.layers[-1]
+                        layers[key.key] = self._packed(export, layer)
+                        explanations[key.key] = plan.explanation(index, key, self._store.layer_info(layer).created)
+                    else:
+                        self._hand_on(key.key, layers, explanations)
+            root = store_manifest(self._store, export, layers, explanations.values())
+            self._write(export, root, say)
+            say(f"writing cache manifest {root.digest}")
 
+    def _packed(self, export: CacheExport, layer: LayerId) -> LayerBlob:
+        """The layer as a blob of the wanted form, or in a form that it has already. Raises StoreError."""
+        info, form = self._store.layer_info(layer), export.form
+        blob = None
+        if info.diff_id is not None and not export.force_compression:
+            blobs = (self._store.layer_blob(info.diff_id, one) for one in (form.compression, *Compression))
+            blob = next((LayerBlob(descriptor=one, diff_id=info.diff_id) for one in blobs if one), None)
+        blob = blob or layer_blob(self._store, layer, form.compression, level=form.level)
+        annotations = {DIFF_ID: blob.diff_id, CREATED: rfc3339(info.created)}
+        return msgspec.structs.replace(blob, descriptor=msgspec.structs.replace(
+            blob.descriptor, annotations=annotations))
 
-def _document(store: Store, media_type: str, data: bytes) -> Descriptor:
-    return Descriptor(media_type=media_type, digest=store.put_blob(data), size=len(data))
+    def _hand_on(self, key: str, layers: dict[str, LayerBlob], explanations: dict[str, Explanation]) -> None:
+        """Adds what another cache has of a step that was not needed."""
+        for cache in self._caches:
+            if (layer := cache.layers.get(key)) is not None:
+                layers[key] = layer
+                if (explanation := cache.explanations().get(key)) is not None:
+                    explanations[key] = explanation
+                return
 
+    def _write(self, export: CacheExport, root: Descriptor, say: Callable[[str], None]) -> None:
+        """Sends no blob that the cache has. Raises RegistryError, StoreError, ImageError, CacheNotWritten."""
+        sources = {layer.descriptor.digest: cache for cache in self._caches for layer in cache.layers.values()}
 
-def _listed(layer: CachedLayer, *, oci: bool) -> Descriptor:
-    return msgspec.structs.replace(exported_descriptor(layer.blob, oci=oci), annotations=layer.blob.annotations)
+        def fetch(blob: Descriptor) -> None:
+            if blob.digest not in sources:
+                raise ImageError(f"blob {blob.digest} is neither in the store nor in a cache that was read")
+            sources[blob.digest].fetch_blob(blob)
 
-
-def _described(diff_id: DiffID, blob: Descriptor, created: float) -> CachedLayer:
-    """The layer with what an importer needs to know of it in its descriptor."""
-    annotations = {DIFF_ID: diff_id, CREATED: rfc3339(created)}
-    return CachedLayer(diff_id, msgspec.structs.replace(blob, annotations=annotations))
+        if export.reference is None:
+            tagged = msgspec.structs.replace(root, annotations={REF_NAME: export.tag})
+            try:
+                write_folder(self._store, (tagged,), export.path, fetch=fetch)
+                remove_unreachable(export.path)
+            except OSError as error:
+                raise CacheNotWritten(export.path, error) from error
+        else:
+            access = self._registries.insecure(export.reference.domain) if export.insecure else self._registries
+            push_image(self._store, access.client, root, export.reference, fetch=fetch, mount_from={},
+                       progress=lambda blob, sent: say(f"writing {blob.digest}") if sent else None)

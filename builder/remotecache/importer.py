@@ -1,221 +1,111 @@
-"""Reading step caches: which keys a place knows, and the layers behind them, several downloads at a time.
+"""Importing remote caches: which of a plan's results they have, and the layers, several downloads at a time.
 
-Only documents are read at first; a layer is fetched when a build uses it, and what is in the store already is not.
+Only manifests are read at first; a layer is fetched when a build uses it, unless the store has it already.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from builder.cache.document import CREATED, DIFF_ID, INLINE_KEY, MEDIA_TYPE, CachedLayer, decode_steps, layer_of
-from builder.errors import BuilderError, ImageError
-from builder.images.manifest import is_attestation, layer_compression, manifest_type
-from builder.images.pull import LayerSource, Progress
-from builder.oci import (
-    INDEX_TYPES,
-    MANIFEST_TYPES,
-    Descriptor,
-    DiffID,
-    Digest,
-    Manifest,
-    decode_config,
-    decode_index,
-    decode_json,
-    decode_manifest,
-    parse_digest,
-)
-from builder.plan.vertices import FromLayout, FromRegistry, ImageOrigin, ResolvedImage, SourceImage
+from builder.context.fingerprints import Sha256Digests
+from builder.errors import BuilderError
+from builder.images.pull import LayerSource
+from builder.oci import LayerBlob
+from builder.plan.vertices import Plan, SourceImage
 from builder.registry.access import RegistryAccess
-from builder.remotecache.explanations import MEDIA_TYPE as EXPLANATIONS
-from builder.remotecache.explanations import Explanation, decode_explanations
-from builder.remotecache.locations import ImportPlace
+from builder.remotecache.cachedplan import CachedPlan
+from builder.remotecache.locations import CacheImport
+from builder.remotecache.needed import (
+    found_vertices,
+    read_vertices,
+    skipped_vertices,
+    unkeyed_vertices,
+    unread_images,
+)
+from builder.remotecache.portable import portable_keys, prepare_sources
+from builder.remotecache.remotecache import RemoteCache, open_cache
+from builder.solver.reporter import Progress, transfer_of
+from builder.solver.resources import Resources
 
 if TYPE_CHECKING:
     from builder.store import Store
     from builder.store.layers import LayerId
 
 _PARALLEL = 3
-_MAX_DOCUMENT = 64 << 20
-_MAX_DEPTH = 3
-
-Fetch = Callable[[Descriptor], bytes]
 
 
-class CacheUnreadable(BuilderError):
-    """A layer that a cache promised cannot be had."""
+class CacheImporter:
+    """The remote caches that one run imports; a context manager, which ends downloads."""
 
-    code = "cache-unreadable"
-
-    def __init__(self, place: str, error: BuilderError) -> None:
-        super().__init__(f"cannot take a layer from the cache {place}", cause=error.message,
-                         hint="rebuild without --cache-from, then export the cache again")
-
-
-class RemoteSteps:
-    """What one place knows."""
-
-    def __init__(self, place: ImportPlace, origin: ImageOrigin, layers: LayerSource, root: Descriptor,
-                 fetch: Fetch) -> None:
-        """Reads all but the explanations, from `root` on. `layers` may use the place's own way to its registry.
-
-        Raises RegistryError, ImageError.
-        """
-        self.place = place
-        self.origin = origin
-        self.layers = layers
-        self._fetch = fetch
-        self._explaining: list[Descriptor] = []
-        self._lock = threading.Lock()
-        self._read_already: set[Digest] = set()
-        self.steps = self._read(root, _MAX_DEPTH)
-
-    def explanations(self) -> Mapping[str, Explanation]:
-        """What the keys were made of, by key, as far as the place tells."""
-        with self._lock:
-            return self._explanations
-
-    @functools.cached_property
-    def _explanations(self) -> dict[str, Explanation]:
-        found: dict[str, Explanation] = {}
-        for descriptor in self._explaining:
-            with contextlib.suppress(BuilderError):
-                found |= decode_explanations(self._fetch(_bounded(descriptor)))
-        return found
-
-    def _read(self, root: Descriptor, depth: int) -> dict[str, CachedLayer]:
-        """All that a manifest of a cache, an image with an inline cache, or an index above such images tells."""
-        data, name = self._fetch(_bounded(root)), str(self.place)
-        if manifest_type(name, data, root.media_type) not in INDEX_TYPES:
-            manifest = decode_manifest(data)
-            config = self._fetch(_bounded(manifest.config))
-            if manifest.config.media_type == MEDIA_TYPE:
-                return decode_steps(config, self._listed(manifest.layers))
-            return _inline_steps(name, manifest, config)
-        entries = decode_index(data).manifests
-        document = next((entry for entry in entries if entry.media_type == MEDIA_TYPE), None)
-        if document is not None:  # as older BuildKits wrote a cache
-            return decode_steps(self._fetch(_bounded(document)), self._listed(entries))
-        found: dict[str, CachedLayer] = {}
-        for entry in entries if depth else ():
-            if entry.media_type in MANIFEST_TYPES | INDEX_TYPES and not is_attestation(entry) and (
-                    entry.digest not in self._read_already):
-                self._read_already.add(entry.digest)
-                found = {**self._read(entry, depth - 1), **found}
-        return found
-
-    def _listed(self, descriptors: tuple[Descriptor, ...]) -> dict[Digest, CachedLayer]:
-        """The layers that a manifest lists."""
-        layers: dict[Digest, CachedLayer] = {}
-        for descriptor in descriptors:
-            if descriptor.media_type == EXPLANATIONS:
-                self._explaining.append(descriptor)
-            elif (layer := layer_of(descriptor)) is not None:
-                layer_compression(str(self.place), descriptor)
-                layers[descriptor.digest] = layer
-        return layers
-
-
-def read_steps(place: ImportPlace, store: Store, registries: RegistryAccess) -> RemoteSteps:
-    """Raises RegistryError, ImageError."""
-    reference = place.reference
-    if reference is None:
-        from builder.registry.ocilayout import OciLayout
-
-        layout = OciLayout(Path(place.path))
-        return RemoteSteps(place, FromLayout(place.path), LayerSource(store, registries),
-                           layout.find(place.tag, place.digest), layout.read_document)
-    access = registries.insecure(reference.domain) if place.insecure else registries
-    fetched = access.client.get_manifest(reference)
-
-    def fetch(descriptor: Descriptor) -> bytes:
-        return fetched.data if descriptor.digest == fetched.digest else access.document(reference, descriptor)
-
-    return RemoteSteps(place, FromRegistry(str(reference)), LayerSource(store, access), fetched.descriptor, fetch)
-
-
-class StepLayers:
-    """Fetches what was found, once a layer of it is wanted: all of it, several at a time."""
-
-    def __init__(self, found: Mapping[int, tuple[RemoteSteps, CachedLayer]], seen: Collection[int],
-                 progress: Callable[[int], Progress], cancelled: threading.Event) -> None:
-        """What was found for each vertex, and into which of it steps will look.
-
-        `progress` gives what is told of a vertex' download.
-        """
-        self._found = found
-        self._seen = seen
-        self._progress = progress
-        self._cancelled = cancelled
-        self._lock = threading.Lock()
-        self._futures: dict[int, Future[LayerId]] | None = None
+    def __init__(self, imports: Iterable[CacheImport], store: Store, registries: RegistryAccess, layers: LayerSource,
+                 progress: Progress) -> None:
+        """Reads all caches, each once. One that cannot be read is shown as failed, and the build does without it."""
+        self.progress = progress
+        self._layers = layers
+        self._contents = Sha256Digests(store)
+        self._plans: list[CachedPlan] = []
         self._pool = ThreadPoolExecutor(_PARALLEL, "cache")
+        self.caches: list[RemoteCache] = []
+        for source in dict.fromkeys(imports):
+            with contextlib.suppress(BuilderError), progress.internal(f"importing cache manifest from {source}"):
+                self.caches.append(open_cache(source, store, registries))
 
-    def layer(self, vertex: int) -> LayerId:
-        """The layer found for a vertex. Raises CacheUnreadable, Cancelled."""
-        with self._lock:
-            if self._futures is None:
-                self._futures = {index: self._pool.submit(self._fetch, index) for index in self._found}
-        return self._futures[vertex].result()
+    def __enter__(self) -> CacheImporter:
+        return self
 
-    def close(self) -> None:
-        """Gives up what nobody waits for."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+        for plan in self._plans:
+            for work in plan.works.values():
+                work.close()
+        if kind is None:
+            self._contents.save()
 
-    def _fetch(self, vertex: int) -> LayerId:
-        remote, layer = self._found[vertex]
-        image = SourceImage(diff_ids=(layer.diff_id,), name=str(remote.place), digest=layer.blob.digest,
-                            descriptors=(layer.blob,), origin=remote.origin)
-        progress = self._progress(vertex)
-        try:
-            if vertex in self._seen:
-                return remote.layers.ensure_layers(image, progress=progress, cancelled=self._cancelled)[0]
-            return remote.layers.ensure_packed(image, progress=progress, cancelled=self._cancelled)
-        except BuilderError as error:
-            if self._cancelled.is_set():
-                raise
-            raise CacheUnreadable(str(remote.place), error) from error
+    def look_up(self, plan: Plan, resources: Resources, first: int, outputs: Collection[int] = (), *,
+                only_images: bool, nothing: bool = False) -> CachedPlan:
+        """What the caches have of a plan whose vertices are numbered from `first`.
 
+        `outputs` are vertices that are wanted although others stand on them. `only_images`: nobody wants their files,
+        so a base image need not be fetched to make an image on it. `nothing`: nor their layers, which are fetched only
+        for steps that run.
+        """
+        works = prepare_sources(plan, resources)
+        keys = portable_keys(plan, resources.contexts, self._contents, works)
+        found: dict[int, RemoteCache] = {}
+        for cache in reversed(self.caches):  # those that are named first win
+            found |= dict.fromkeys(found_vertices(plan, keys, cache.layers), cache)
+        skipped = skipped_vertices(plan, outputs, found)
+        needed = {index: (cache, cache.layers[key.key]) for index, cache in found.items()
+                  if index not in skipped and (key := keys[index]) is not None}
+        read = read_vertices(plan, skipped, needed) if only_images else frozenset(range(len(plan.vertices)))
+        images = {index: op.diff_ids for index in unread_images(plan, skipped, read)
+                  if isinstance(op := plan.vertices[index].op, SourceImage) and not all(self._layers.find_layers(op))}
+        steps = {index: (layer.diff_id,) for index, (_, layer) in needed.items() if nothing and index not in read}
+        fetched = {index: one for index, one in needed.items() if index not in steps}
+        cached = CachedPlan(
+            plan=plan, keys=keys, caches=self.caches, works=works, found=frozenset(needed), skipped=skipped,
+            unfetched=images | steps, unkeyed=unkeyed_vertices(plan, skipped, images, needed),
+            download=self._downloads(fetched, read, resources, first))
+        self._plans.append(cached)
+        return cached
 
-def fetch_blob(remotes: Mapping[Digest, RemoteSteps], blob: Descriptor) -> None:
-    """Makes the blob of a layer that a place knows part of the store. Raises ImageError, RegistryError."""
-    remote = remotes.get(blob.digest)
-    if remote is None:
-        raise ImageError(f"blob {blob.digest} is neither in the store nor in a cache that was read")
-    empty = ResolvedImage(name=str(remote.place), digest=blob.digest, config=decode_config(b"{}"), layers=(blob,),
-                          origin=remote.origin)
-    remote.layers.fetch_blob(empty, blob)
+    def _downloads(self, found: Mapping[int, tuple[RemoteCache, LayerBlob]], read: Collection[int],
+                   resources: Resources, first: int) -> Callable[[int], LayerId]:
+        """Gives the layer of a vertex. With the first that is wanted all are fetched; those of `read` are unpacked."""
+        lock = threading.Lock()
+        futures: dict[int, Future[LayerId]] = {}
 
+        def download(vertex: int) -> LayerId:
+            with lock:
+                if not futures:
+                    for index, (cache, layer) in found.items():
+                        futures[index] = self._pool.submit(
+                            cache.fetch, layer, unpack=index in read, cancelled=resources.cancelled,
+                            progress=transfer_of(first + index, resources.emit))
+            return futures[vertex].result()
 
-def _inline_steps(name: str, manifest: Manifest, config: bytes) -> dict[str, CachedLayer]:
-    """What an image's own config tells of its layers."""
-    try:
-        inline = decode_json(config, dict[str, Any]).get(INLINE_KEY)
-    except msgspec.DecodeError:
-        inline = None
-    if inline is None:
-        return {}
-    image = decode_config(config)
-    times = [entry.created or "" for entry in image.history or () if not entry.empty_layer]
-    layers = {}
-    for descriptor, diff_id, created in zip(manifest.layers, image.rootfs.diff_ids or (), times, strict=False):
-        layer_compression(name, descriptor)
-        digest = parse_digest(descriptor.digest)
-        layers[digest] = CachedLayer(DiffID(parse_digest(diff_id)), msgspec.structs.replace(
-            descriptor, annotations={DIFF_ID: diff_id, CREATED: created}))
-    return decode_steps(msgspec.json.encode(inline), layers)
-
-
-def _bounded(descriptor: Descriptor) -> Descriptor:
-    """Raises ImageError for a document that is too large to be one."""
-    parse_digest(descriptor.digest)
-    if not 0 <= descriptor.size <= _MAX_DOCUMENT:
-        raise ImageError(f"the cache has a document of {descriptor.size} bytes")
-    return descriptor
+        return download

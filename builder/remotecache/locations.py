@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -17,7 +17,7 @@ from builder.oci import BlobForm, Compression, Digest, parse_digest
 from builder.reference import Reference
 
 
-class PlaceType(enum.StrEnum):
+class CacheType(enum.StrEnum):
     """buildx' names."""
 
     REGISTRY = "registry"
@@ -32,17 +32,17 @@ _NOT_SUPPORTED = {
 }
 
 
-class BadCachePlace(UsageError):
+class BadCacheOption(UsageError):
     code = "cache-place"
 
     def __init__(self, flag: str, text: str, why: str, hint: str | None = None) -> None:
         super().__init__(f"invalid --{flag} `{text}`: {why}", hint=hint)
 
 
-class ImportPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to look steps up."""
+class CacheImport(msgspec.Struct, frozen=True, kw_only=True):
+    """A value of --cache-from: where to look steps up."""
 
-    type: PlaceType
+    type: CacheType
     reference: Reference | None = None
     insecure: bool = False
     """The registry may speak plain http or have an unknown certificate."""
@@ -54,10 +54,10 @@ class ImportPlace(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.reference) if self.reference else self.path
 
 
-class ExportPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to keep steps, and in what form."""
+class CacheExport(msgspec.Struct, frozen=True, kw_only=True):
+    """A value of --cache-to: where to keep steps, and in what form."""
 
-    type: PlaceType
+    type: CacheType
     reference: Reference | None = None
     insecure: bool = False
     path: str = ""
@@ -71,23 +71,51 @@ class ExportPlace(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest of blobs; else, as older BuildKits wrote it, an index."""
     oci_mediatypes: bool = True
     ignore_error: bool = True
-    """A place that cannot be written is a warning, and the build succeeds."""
+    """A cache that cannot be written is a warning, and the build succeeds."""
+
+    def __str__(self) -> str:
+        return str(self.reference) if self.reference else self.path
 
 
-def parse_import(text: str, environment: Mapping[str, str]) -> tuple[ImportPlace, ...]:
-    """One --cache-from value. Raises BadCachePlace."""
-    refuse = functools.partial(BadCachePlace, "cache-from", text)
+class CacheOptions(msgspec.Struct, frozen=True):
+    """The remote caches of one build."""
+
+    imports: tuple[CacheImport, ...]
+    exports: tuple[CacheExport, ...]
+
+    @property
+    def is_inline(self) -> bool:
+        return any(export.type is CacheType.INLINE for export in self.exports)
+
+
+def parse_caches(cache_from: Iterable[CacheImport | str], cache_to: Iterable[CacheExport | str],
+                 environment: Mapping[str, str], *, inline: bool = False) -> CacheOptions:
+    """All values of the two flags, as text or parsed; `inline` adds an inline cache. Raises BadCacheOption."""
+    imports = [one for given in cache_from
+               for one in (parse_import(given, environment) if isinstance(given, str) else (given,))]
+    exports = [one for given in cache_to
+               for one in (parse_export(given, environment) if isinstance(given, str) else (given,))]
+    if inline:
+        exports.append(CacheExport(type=CacheType.INLINE))
+    return CacheOptions(tuple(dict.fromkeys(imports)), tuple(exports))
+
+
+
+
+def parse_import(text: str, environment: Mapping[str, str]) -> tuple[CacheImport, ...]:
+    """One --cache-from value. Raises BadCacheOption."""
+    refuse = functools.partial(BadCacheOption, "cache-from", text)
     found = []
     for attributes in _entries(text, refuse, environment, many=True):
         match kind := _type(attributes, refuse):
-            case PlaceType.REGISTRY:
-                place = ImportPlace(type=kind, reference=_reference(attributes),
+            case CacheType.REGISTRY:
+                place = CacheImport(type=kind, reference=_reference(attributes),
                                     insecure=attributes.flag("registry.insecure", False))
-            case PlaceType.LOCAL:
+            case CacheType.LOCAL:
                 src = attributes.take("src") or ""
                 if not src:
                     raise refuse("src not specified for local cache import", hint="add src=FOLDER")
-                place = ImportPlace(type=kind, path=src, tag=attributes.take("tag") or "latest",
+                place = CacheImport(type=kind, path=src, tag=attributes.take("tag") or "latest",
                                     digest=_digest(attributes))
             case _:
                 raise refuse(f"there is nothing to import of type `{kind}`",
@@ -97,26 +125,26 @@ def parse_import(text: str, environment: Mapping[str, str]) -> tuple[ImportPlace
     return tuple(found)
 
 
-def parse_export(text: str, environment: Mapping[str, str]) -> tuple[ExportPlace, ...]:
-    """One --cache-to value. Raises BadCachePlace."""
-    refuse = functools.partial(BadCachePlace, "cache-to", text)
+def parse_export(text: str, environment: Mapping[str, str]) -> tuple[CacheExport, ...]:
+    """One --cache-to value. Raises BadCacheOption."""
+    refuse = functools.partial(BadCacheOption, "cache-to", text)
     found = []
     for attributes in _entries(text, refuse, environment, many=False):
         kind = _type(attributes, refuse)
-        place = ExportPlace(type=kind)
-        if kind is PlaceType.REGISTRY:
-            place = ExportPlace(type=kind, reference=_reference(attributes),
+        place = CacheExport(type=kind)
+        if kind is CacheType.REGISTRY:
+            place = CacheExport(type=kind, reference=_reference(attributes),
                                 insecure=attributes.flag("registry.insecure", False))
-        elif kind is PlaceType.LOCAL:
-            place = ExportPlace(type=kind, path=attributes.take("dest") or "", tag=attributes.take("tag") or "latest")
+        elif kind is CacheType.LOCAL:
+            place = CacheExport(type=kind, path=attributes.take("dest") or "", tag=attributes.take("tag") or "latest")
             if not place.path:
                 raise refuse("dest not specified for local cache export", hint="add dest=FOLDER")
-        found.append(_in_form(place, attributes, inline=kind is PlaceType.INLINE))
+        found.append(_in_form(place, attributes, inline=kind is CacheType.INLINE))
         attributes.end(kind)
     return tuple(found)
 
 
-def _in_form(place: ExportPlace, attributes: Attributes, *, inline: bool) -> ExportPlace:
+def _in_form(place: CacheExport, attributes: Attributes, *, inline: bool) -> CacheExport:
     mode = (attributes.take("mode") or "min").lower()
     if mode not in {"min", "max"}:
         raise attributes.refuse(f"mode is `{mode}`, neither min nor max")
@@ -136,7 +164,7 @@ def _in_form(place: ExportPlace, attributes: Attributes, *, inline: bool) -> Exp
     return place
 
 
-def _entries(text: str, refuse: functools.partial[BadCachePlace], environment: Mapping[str, str], *,
+def _entries(text: str, refuse: functools.partial[BadCacheOption], environment: Mapping[str, str], *,
              many: bool) -> list[Attributes]:
     fields = fields_of(text, refuse)
     if all("=" not in field for field in fields):
@@ -165,11 +193,11 @@ def _on_github(attributes: Mapping[str, str], environment: Mapping[str, str]) ->
     return bool(token) and bool(attributes.get("url") or any(map(environment.get, urls)))
 
 
-def _type(attributes: Attributes, refuse: functools.partial[BadCachePlace]) -> PlaceType:
+def _type(attributes: Attributes, refuse: functools.partial[BadCacheOption]) -> CacheType:
     kind = attributes.take("type") or ""
-    if kind not in set(PlaceType):
-        raise refuse(f"unknown type `{kind}`", hint=nearest(kind, list(PlaceType)))
-    return PlaceType(kind)
+    if kind not in set(CacheType):
+        raise refuse(f"unknown type `{kind}`", hint=nearest(kind, list(CacheType)))
+    return CacheType(kind)
 
 
 def _reference(attributes: Attributes) -> Reference:

@@ -98,3 +98,5 @@ AnyEvent: TypeAlias = (
 )
 Emit: TypeAlias = Callable[[AnyEvent], None]
 """Receives events; called from several threads, never at the same time."""
+Transfer: TypeAlias = Callable[[str, int, int, bool], None]
+"""Receives how far a transfer is: what, bytes so far, bytes in all, whether it is done. Called from several threads."""

@@ -101,3 +101,16 @@ class _TargetProgress(Progress):
 def with_target(target: str, name: str) -> str:
     """`[build 1/2] RUN make` of the target `app` is `[app build 1/2] RUN make`, as buildx has it."""
     return f"[{target} {name[1:]}" if name.startswith("[") else f"[{target}] {name}"
+
+
+def transfer_of(vertex: int, emit: events.Emit, started: threading.Event | None = None) -> events.Transfer:
+    """Shows a transfer under a vertex, which starts with the first report unless `started` is set; it is set then."""
+    started = started or threading.Event()
+
+    def report(item: str, current: int, total: int, done: bool) -> None:
+        if not started.is_set():
+            started.set()
+            emit(events.VertexStarted(time=time.time(), vertex=vertex))
+        emit(events.VertexProgress(time=time.time(), vertex=vertex, item=item, current=current, total=total, done=done))
+
+    return report

@@ -17,7 +17,7 @@ from builder.layer.tree import FileTree
 from builder.layer.view import MergedView
 from builder.plan.vertices import Plan, SourceImage
 from builder.rooted.root import Root
-from builder.solver.events import Emit, WarningRaised
+from builder.solver.events import Emit, Transfer, WarningRaised
 from builder.solver.networkmodes import Networks
 from builder.solver.results import LocalFiles, Result, Snapshot
 from builder.store import Store
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from builder.solver.intervention import Intervene
     from builder.solver.pastbuilds import History
 
-Transfer: TypeAlias = Callable[[str, int, int, bool], None]
-"""Told of a transfer: what, bytes so far, bytes in all, whether it is done."""
 FetchImage: TypeAlias = Callable[[SourceImage, Transfer, threading.Event], tuple[LayerId, ...]]
 
 

@@ -18,28 +18,28 @@ from builder.solver.vertex import Outcome, Solving, VertexSolver
 from builder.solver.workers import Workers
 
 if TYPE_CHECKING:
-    from builder.solver.imported import Imported
+    from builder.solver.remoteresults import RemoteResults
 
 
 class Solver:
     """Solves one plan once. `first` numbers its vertices in events, so several plans can share one event stream.
 
-    With `form` nothing but blobs of that form is wanted of the plan's output. `imported` is what remote caches have.
+    With `form` nothing but blobs of that form is wanted of the plan's output. `remote` is what remote caches have.
 
     `record` is called once per vertex with how it ended, in the thread that solved it; `began`, before that, with each
     vertex that starts to run.
     """
 
     def __init__(self, plan: Plan, resources: Resources, *, jobs: int, first: int = 0, form: BlobForm | None = None,
-                 imported: Imported | None = None, record: Callable[[Outcome], None] = lambda outcome: None,
+                 remote: RemoteResults | None = None, record: Callable[[Outcome], None] = lambda outcome: None,
                  began: Callable[[Outcome], None] = lambda outcome: None) -> None:
         self._plan = plan
         self._resources = resources
         self._jobs = jobs
-        self._skipped = imported.skipped if imported is not None else frozenset[int]()
+        self._skipped = remote.skipped if remote is not None else frozenset[int]()
         self._results: dict[int, Result] = {}
         self._solving = Solving(plan=plan, resources=resources, results=self._results, first=first, form=form,
-                                imported=imported, record=record, began=began)
+                                remote=remote, record=record, began=began)
 
     def solve(self) -> dict[int, Result]:
         """The results of all vertices that are needed, by index.

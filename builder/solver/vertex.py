@@ -18,7 +18,7 @@ import msgspec
 from builder.cache.key import CacheKey, Parts, key_of, kind_of
 from builder.context.local import LocalContext
 from builder.errors import BuilderError, Cancelled, RunFailed, StoreError
-from builder.oci import BlobForm
+from builder.oci import BlobForm, DiffID
 from builder.plan.vertices import Copy, Plan, Run, SourceContext, SourceImage
 from builder.solver import events
 from builder.solver.lineage import base_parts, has_parent, instruction_of, words_taken
@@ -33,8 +33,8 @@ from builder.store.layers import LayerId, StagedLayer
 
 if TYPE_CHECKING:
     from builder.sandbox.container import Exit, Output
-    from builder.solver.imported import Imported
     from builder.solver.intervention import Decision
+    from builder.solver.remoteresults import RemoteResults
 
 _MENDED = "this step failed and was finished by hand: its result is in the image, but never in the cache"
 
@@ -64,7 +64,7 @@ class Solving(msgspec.Struct, frozen=True, kw_only=True):
     """Of the vertices that are solved; grows."""
     first: int
     form: BlobForm | None
-    imported: Imported | None
+    remote: RemoteResults | None
     record: Callable[[Outcome], None]
     began: Callable[[Outcome], None]
 
@@ -79,7 +79,7 @@ class VertexSolver:
         self._solving = solving
         self._plan = solving.plan
         self._resources = solving.resources
-        self._imported = solving.imported
+        self._remote = solving.remote
         self._record = solving.record
         self._unfinished: Outcome | None = None
         """Once it began to run: how it will have ended should it fail."""
@@ -107,14 +107,13 @@ class VertexSolver:
             raise
 
     def _solve(self) -> Result:
-        imported, op = self._imported, self._vertex.op
-        if imported is not None and self._index in imported.absent:
-            return self._absent(imported)
-        if imported is not None and self._index in imported.blind:  # it is known by its portable key alone
-            return self._snapshot(self._import(imported))
+        remote, op = self._remote, self._vertex.op
+        if remote is not None and (diff_ids := remote.unfetched.get(self._index)) is not None:
+            return self._unfetched(diff_ids)
+        if remote is not None and self._index in remote.unkeyed:
+            return self._snapshot(self._import(remote))
         if isinstance(op, SourceImage):
-            is_unseen = imported is not None and self._index in imported.unseen
-            return self._unseen_image(op) if is_unseen else self._image(op)
+            return self._image(op)
         inputs = tuple(self._solving.results[needed] for needed in self._vertex.inputs)
         try:
             layer = self._solve_from(inputs)
@@ -125,7 +124,7 @@ class VertexSolver:
         return self._snapshot(layer)
 
     def _solve_from(self, inputs: Sequence[Result]) -> LayerId:
-        executor = self._imported.works.get(self._index) if self._imported is not None else None
+        executor = self._remote.works.get(self._index) if self._remote is not None else None
         executor = executor or prepare(self._vertex.op, inputs, self._resources, self._wanted_form())
         try:
             return self._layer(executor)
@@ -150,26 +149,29 @@ class VertexSolver:
         self._found(key=key, layer=record.layer)
         return record.layer
 
-    def _import(self, imported: Imported) -> LayerId:
+    def _import(self, remote: RemoteResults) -> LayerId:
         """The layer that a remote cache has of the vertex. Raises BuilderError."""
         started = time.time()
-        layer = imported.fetch(self._index)
+        layer = remote.fetch(self._index)
+        assert layer is not None, "a vertex that no cache has needs all of its inputs"
         self._found(started=started, seconds=time.time() - started, layer=layer)
         return layer
 
     def _import_keyed(self, executor: OpExecutor, parts: Parts, key: CacheKey) -> LayerId | None:
         """The same, if there is one, where its own key is known: that finds it from now on. Where it fails, it runs."""
-        imported, resources = self._imported, self._resources
-        if imported is None or self._index not in imported:
+        remote, resources = self._remote, self._resources
+        if remote is None:
             return None
         started = time.time()
         try:
-            layer = imported.fetch(self._index)
+            layer = remote.fetch(self._index)
         except BuilderError as error:
             if resources.cancelled.is_set():
                 raise
             resources.emit(events.WarningRaised(time=time.time(), rule="", vertex=self._number,
                                                 message=f"{error.message}: {error.cause}; it is run instead"))
+            return None
+        if layer is None:
             return None
         resources.cache.save(key, kind_of(self._vertex.op), self._recorded_parts(executor, parts), layer,
                              name=instruction_of(self._vertex), build=resources.build)
@@ -184,17 +186,14 @@ class VertexSolver:
                      Outcome(vertex=self._index, state="cached", layers=image.layers))
         return image
 
-    def _unseen_image(self, op: SourceImage) -> Snapshot:
-        """The image, by the names that its layers will have once they are fetched."""
-        layers = tuple(map(self._resources.store.id_of_content, op.diff_ids))
-        self._found(layers=layers)
-        return Snapshot(layers)
-
-    def _absent(self, imported: Imported) -> Snapshot:
-        """A step that a remote cache knows, by the name that its layer will have once it is fetched."""
-        layer = self._resources.store.id_of_content(imported.layers[self._index].diff_id)
-        self._found(layer=layer)
-        return self._snapshot(layer)
+    def _unfetched(self, diff_ids: Sequence[DiffID]) -> Snapshot:
+        """An image, or a step that a remote cache has, by the names that its layers will have once they are fetched."""
+        layers = tuple(map(self._resources.store.id_of_content, diff_ids))
+        if isinstance(self._vertex.op, SourceImage):
+            self._found(layers=layers)
+            return Snapshot(layers)
+        self._found(layer=layers[-1])
+        return self._snapshot(layers[-1])
 
     def _found(self, *, key: str = "", layer: LayerId | None = None, layers: tuple[LayerId, ...] = (),
                started: float = 0.0, seconds: float = 0.0) -> None:
@@ -345,7 +344,7 @@ class VertexSolver:
             from builder.cache.explain import NOT_ASKED
 
             return NOT_ASKED
-        why = self._imported.explain(self._index) if self._imported is not None else ""
+        why = self._remote.explain(self._index) if self._remote is not None else ""
         return why or self._resources.why_missed(self._plan, self._index, parts)
 
     def _leads_to_step(self) -> bool:

@@ -6,7 +6,14 @@ import pytest
 
 from builder.oci import BlobForm, Compression, Digest
 from builder.reference import Reference
-from builder.remotecache.locations import BadCachePlace, ExportPlace, ImportPlace, PlaceType, parse_export, parse_import
+from builder.remotecache.locations import (
+    BadCacheOption,
+    CacheExport,
+    CacheImport,
+    CacheType,
+    parse_export,
+    parse_import,
+)
 
 DIGEST = Digest("sha256:" + "a" * 64)
 REFERENCE = Reference.parse("user/app:cache")
@@ -14,36 +21,36 @@ GITHUB = {"ACTIONS_RUNTIME_TOKEN": "x", "ACTIONS_RESULTS_URL": "http://127.0.0.1
 
 
 @pytest.mark.parametrize(("text", "places"), [
-    ("user/app:cache", [ImportPlace(type=PlaceType.REGISTRY, reference=REFERENCE)]),
-    ("user/app", [ImportPlace(type=PlaceType.REGISTRY, reference=Reference.parse("user/app:latest"))]),
-    ("user/app:cache,user/app", [ImportPlace(type=PlaceType.REGISTRY, reference=REFERENCE),
-                                 ImportPlace(type=PlaceType.REGISTRY, reference=Reference.parse("user/app:latest"))]),
+    ("user/app:cache", [CacheImport(type=CacheType.REGISTRY, reference=REFERENCE)]),
+    ("user/app", [CacheImport(type=CacheType.REGISTRY, reference=Reference.parse("user/app:latest"))]),
+    ("user/app:cache,user/app", [CacheImport(type=CacheType.REGISTRY, reference=REFERENCE),
+                                 CacheImport(type=CacheType.REGISTRY, reference=Reference.parse("user/app:latest"))]),
     ("type=registry,ref=user/app:cache,registry.insecure=true",
-     [ImportPlace(type=PlaceType.REGISTRY, reference=REFERENCE, insecure=True)]),
-    ("Type=local,SRC=a/b", [ImportPlace(type=PlaceType.LOCAL, path="a/b")]),
+     [CacheImport(type=CacheType.REGISTRY, reference=REFERENCE, insecure=True)]),
+    ("Type=local,SRC=a/b", [CacheImport(type=CacheType.LOCAL, path="a/b")]),
     (f"type=local,src=a,tag=main,digest={DIGEST}",
-     [ImportPlace(type=PlaceType.LOCAL, path="a", tag="main", digest=DIGEST)]),
+     [CacheImport(type=CacheType.LOCAL, path="a", tag="main", digest=DIGEST)]),
     ("type=gha,scope=x", []),
 ])
-def test_import_places(text: str, places: list[ImportPlace]) -> None:
+def test_import_places(text: str, places: list[CacheImport]) -> None:
     assert parse_import(text, {}) == tuple(places)
 
 
 @pytest.mark.parametrize(("text", "fields"), [
-    ("user/app:cache", {"type": PlaceType.REGISTRY, "reference": REFERENCE}),
+    ("user/app:cache", {"type": CacheType.REGISTRY, "reference": REFERENCE}),
     ("type=registry,ref=user/app:cache,mode=max",
-     {"type": PlaceType.REGISTRY, "reference": REFERENCE, "all_steps": True}),
+     {"type": CacheType.REGISTRY, "reference": REFERENCE, "all_steps": True}),
     ("type=local,dest=x,tag=t,compression=zstd,compression-level=3,force-compression=true,ignore-error=false",
-     {"type": PlaceType.LOCAL, "path": "x", "tag": "t", "form": BlobForm(Compression.ZSTD, 3),
+     {"type": CacheType.LOCAL, "path": "x", "tag": "t", "form": BlobForm(Compression.ZSTD, 3),
       "force_compression": True, "ignore_error": False}),
-    ("type=local,dest=x,ignore-error=true", {"type": PlaceType.LOCAL, "path": "x", "ignore_error": True}),
-    ("type=local,dest=x,image-manifest=false", {"type": PlaceType.LOCAL, "path": "x", "image_manifest": False}),
+    ("type=local,dest=x,ignore-error=true", {"type": CacheType.LOCAL, "path": "x", "ignore_error": True}),
+    ("type=local,dest=x,image-manifest=false", {"type": CacheType.LOCAL, "path": "x", "image_manifest": False}),
     ("type=local,dest=x,oci-mediatypes=false",
-     {"type": PlaceType.LOCAL, "path": "x", "oci_mediatypes": False, "image_manifest": False}),
-    ("type=inline", {"type": PlaceType.INLINE}),
+     {"type": CacheType.LOCAL, "path": "x", "oci_mediatypes": False, "image_manifest": False}),
+    ("type=inline", {"type": CacheType.INLINE}),
 ])
 def test_export_places(text: str, fields: dict[str, Any]) -> None:
-    assert parse_export(text, {}) == (ExportPlace(**fields),)
+    assert parse_export(text, {}) == (CacheExport(**fields),)
 
 
 @pytest.mark.parametrize(("text", "why", "hint"), [
@@ -61,7 +68,7 @@ def test_export_places(text: str, fields: dict[str, Any]) -> None:
     ("a,b=c", "`a` is not `key=value`", None),
 ])
 def test_bad_imports(text: str, why: str, hint: str | None) -> None:
-    with pytest.raises(BadCachePlace) as failure:
+    with pytest.raises(BadCacheOption) as failure:
         parse_import(text, GITHUB)
     assert failure.value.message == f"invalid --cache-from `{text}`: {why}"
     assert failure.value.hint == hint
@@ -79,6 +86,6 @@ def test_bad_imports(text: str, why: str, hint: str | None) -> None:
      "caches in Azure's object store are not supported; type=registry or type=local can take its place"),
 ])
 def test_bad_exports(text: str, why: str) -> None:
-    with pytest.raises(BadCachePlace) as failure:
+    with pytest.raises(BadCacheOption) as failure:
         parse_export(text, {})
     assert failure.value.message == f"invalid --cache-to `{text}`: {why}"

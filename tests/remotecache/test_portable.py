@@ -12,7 +12,7 @@ from builder.build.options import BuildOptions
 from builder.context.fingerprints import Sha256Digests
 from builder.context.local import LocalContext
 from builder.plan.vertices import SourceContext
-from builder.solver.portable import portable_steps
+from builder.remotecache.portable import portable_keys
 
 DOCKERFILE = """\
 FROM scratch AS tools
@@ -34,7 +34,7 @@ def _keys(folder: Path, dockerfile: str = DOCKERFILE, **options: object) -> list
     (folder / "Dockerfile").write_text(dockerfile)
     with Builder(str(folder.parent / f"{folder.name}-state")) as builder:
         (plan,) = builder._session(BuildOptions(context=str(folder), **options)).plans()  # type: ignore[arg-type]
-        steps = portable_steps(plan, {"context": LocalContext(str(folder))}, Sha256Digests(), {})
+        steps = portable_keys(plan, {"context": LocalContext(str(folder))}, Sha256Digests(), {})
     return [step.key if step else None for step, vertex in zip(steps, plan.vertices, strict=True)
             if not isinstance(vertex.op, SourceContext)]
 

@@ -17,6 +17,7 @@ from builder.plan.vertices import SourceGit, SourceHttp, SourceImage
 from builder.rooted.root import Root
 from builder.solver import events
 from builder.solver.ops.executor import Log
+from builder.solver.reporter import transfer_of
 from builder.solver.resources import Resources
 from builder.solver.results import Snapshot
 from builder.store.layers import StagedLayer
@@ -27,16 +28,8 @@ def pull(op: SourceImage, resources: Resources, vertex: int) -> tuple[Snapshot, 
 
     Raises ImageError, RegistryError.
     """
-    emit = resources.emit
-    started = threading.Event()
-
-    def progress(item: str, current: int, total: int, done: bool) -> None:
-        if not started.is_set():
-            started.set()
-            emit(events.VertexStarted(time=time.time(), vertex=vertex))
-        emit(events.VertexProgress(time=time.time(), vertex=vertex, item=item, current=current, total=total, done=done))
-
-    layers = resources.fetch_image(op, progress, resources.cancelled)
+    emit, started = resources.emit, threading.Event()
+    layers = resources.fetch_image(op, transfer_of(vertex, emit, started), resources.cancelled)
     if started.is_set():
         emit(events.VertexDone(time=time.time(), vertex=vertex))
     else:

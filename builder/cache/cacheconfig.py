@@ -1,4 +1,4 @@
-"""The document that carries a step cache to other machines: keys, and the layer blob that each stands for.
+"""The config of a cache manifest, which carries a step cache to other machines: keys, and the layer blob of each.
 
 Its form is that of BuildKit's `cacheconfig.v0` (cache/remotecache/v1 in its source), so that registries and tools know
 it for what it is; the keys are of our own kind, so each of the two builders finds none of the other's. The diff id of a
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.errors import ImageError
-from builder.oci import Descriptor, DiffID, Digest, decode_json, parse_digest
+from builder.oci import Descriptor, DiffID, Digest, LayerBlob, decode_json, parse_digest
 
 MEDIA_TYPE = "application/vnd.buildkit.cacheconfig.v0"
 INLINE_KEY = "builder.cache.v0"
@@ -21,13 +21,6 @@ DIFF_ID = "containerd.io/uncompressed"
 CREATED = "buildkit/createdat"
 """Annotation of a layer: when its step was done, which the history of an image tells."""
 _SHA256 = "sha256:"
-
-
-class CachedLayer(msgspec.Struct, frozen=True):
-    """What a step made, as a blob."""
-
-    diff_id: DiffID
-    blob: Descriptor
 
 
 class _Layer(msgspec.Struct):
@@ -50,16 +43,16 @@ class _Document(msgspec.Struct):
     records: tuple[_Record, ...] = ()
 
 
-def encode_steps(steps: Mapping[str, CachedLayer]) -> bytes:
+def encode_steps(steps: Mapping[str, LayerBlob]) -> bytes:
     """The document that says which layer stands for which key; equal steps give equal bytes."""
-    blobs = dict.fromkeys(steps[key].blob.digest for key in sorted(steps))
+    blobs = dict.fromkeys(steps[key].descriptor.digest for key in sorted(steps))
     position = {digest: at for at, digest in enumerate(blobs)}
     return msgspec.json.encode(_Document(
         tuple(map(_Layer, blobs)),
-        tuple(_Record(_SHA256 + key, (_Result(position[steps[key].blob.digest]),)) for key in sorted(steps))))
+        tuple(_Record(_SHA256 + key, (_Result(position[steps[key].descriptor.digest]),)) for key in sorted(steps))))
 
 
-def decode_steps(data: bytes, layers: Mapping[Digest, CachedLayer]) -> dict[str, CachedLayer]:
+def decode_steps(data: bytes, layers: Mapping[Digest, LayerBlob]) -> dict[str, LayerBlob]:
     """What the document says of `layers`, by key; what it says of others is passed over.
 
     Raises ImageError for what is no such document.
@@ -68,7 +61,7 @@ def decode_steps(data: bytes, layers: Mapping[Digest, CachedLayer]) -> dict[str,
         document = decode_json(data, _Document)
     except msgspec.DecodeError as error:
         raise ImageError("not a valid cache document", cause=str(error)) from error
-    found: dict[str, CachedLayer] = {}
+    found: dict[str, LayerBlob] = {}
     for record in document.records:
         for result in record.layers[:1]:
             if not 0 <= result.layer < len(document.layers):
@@ -79,7 +72,7 @@ def decode_steps(data: bytes, layers: Mapping[Digest, CachedLayer]) -> dict[str,
     return found
 
 
-def layer_of(descriptor: Descriptor) -> CachedLayer | None:
+def layer_of(descriptor: Descriptor) -> LayerBlob | None:
     """The layer that a cache manifest lists; None for a blob that does not say its diff id. Raises ImageError."""
     diff_id = descriptor.annotations.get(DIFF_ID)
     if diff_id is None:
@@ -87,4 +80,4 @@ def layer_of(descriptor: Descriptor) -> CachedLayer | None:
     parse_digest(descriptor.digest)
     if descriptor.size < 0:
         raise ImageError(f"a descriptor of {descriptor.digest} has the size {descriptor.size}")
-    return CachedLayer(DiffID(parse_digest(diff_id)), descriptor)
+    return LayerBlob(descriptor=descriptor, diff_id=DiffID(parse_digest(diff_id)))

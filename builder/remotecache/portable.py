@@ -41,7 +41,7 @@ from builder.solver.resources import Resources
 _FORMAT = 1
 
 
-class PortableStep(msgspec.Struct, frozen=True):
+class PortableKey(msgspec.Struct, frozen=True):
     """What a vertex is called elsewhere, and of what that is made."""
 
     key: CacheKey
@@ -53,14 +53,14 @@ class PortableStep(msgspec.Struct, frozen=True):
     """Whether local files are still those of the key: else what was made since is not what it stands for."""
 
 
-def portable_steps(plan: Plan, trees: Mapping[str, FileTree], contents: ContentDigests,
-                   sources: Mapping[int, OpExecutor]) -> list[PortableStep | None]:
+def portable_keys(plan: Plan, trees: Mapping[str, FileTree], contents: ContentDigests,
+                   sources: Mapping[int, OpExecutor]) -> list[PortableKey | None]:
     """A step for each vertex; None for local files, and where no key can be told.
 
     `contents` gives SHA-256 digests. `sources` are the works of the vertices whose content decides: URLs and git trees.
     What is wrong with a vertex is left to solving it.
     """
-    steps: list[PortableStep | None] = []
+    steps: list[PortableKey | None] = []
     for index, vertex in enumerate(plan.vertices):
         local = {position: trees[below.name] for position, needed in enumerate(vertex.inputs)
                  if isinstance(below := plan.vertices[needed].op, SourceContext)}
@@ -98,8 +98,8 @@ class _Prepared:
         return self._parts
 
 
-def _step(vertex: Vertex, inputs: Sequence[PortableStep | None], local: Mapping[int, FileTree],
-          contents: ContentDigests, source: OpExecutor | None) -> PortableStep | None:
+def _step(vertex: Vertex, inputs: Sequence[PortableKey | None], local: Mapping[int, FileTree],
+          contents: ContentDigests, source: OpExecutor | None) -> PortableKey | None:
     op = vertex.op
     if isinstance(op, SourceContext):
         return None
@@ -133,7 +133,7 @@ def _step(vertex: Vertex, inputs: Sequence[PortableStep | None], local: Mapping[
         except (BuilderError, OSError):
             return False
 
-    return PortableStep(key_of(kind, parts), kind, parts, lambda: {
+    return PortableKey(key_of(kind, parts), kind, parts, lambda: {
         name + LIST: files.manifest(contents) for name, files in taken.items()}, holds if taken else lambda: True)
 
 
