@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 
 from builder.images.catalog import Catalog
 from builder.images.errors import NotInStore
 from builder.images.manifest import PlatformImage
-from builder.images.origins import blob_fetcher, neighbours
-from builder.images.pull import LayerSource
+from builder.images.origins import neighbours, pulled_layers
+from builder.images.pull import LayerSource, blob_fetcher
 from builder.images.resolve import Pull, Resolver
 from builder.images.summary import ImageSummary
 from builder.oci import Descriptor, ImageConfig, Platform
@@ -18,7 +16,7 @@ from builder.plan.vertices import FromRegistry, FromStore, ResolvedImage, Source
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
 from builder.solver import events
-from builder.solver.reporter import Progress
+from builder.solver.reporter import Progress, transfer_of
 from builder.store import Store
 from builder.store.images import ImageRow
 from builder.store.layers import LayerId
@@ -51,7 +49,7 @@ def push(store: Store, registries: RegistryAccess, layers: LayerSource, catalog:
             progress.say(vertex, f"{blob.digest} {'pushed' if was_sent else 'already exists'}")
 
         return push_image(store, registries.client, row.descriptor, reference, progress=sent,
-                          mount_from=neighbours(store, reference), fetch=blob_fetcher(store, layers))
+                          mount_from=neighbours(pulled_layers(store), reference), fetch=blob_fetcher(store, layers))
 
 
 def layers_of(store: Store, registries: RegistryAccess, layers: LayerSource, name: str, platform: Platform,
@@ -79,12 +77,7 @@ def _source(image: ResolvedImage) -> SourceImage:
                        descriptors=image.layers, origin=image.origin)
 
 
-def _transfer(progress: Progress, vertex: int) -> Callable[[str, int, int, bool], None]:
-    lock = threading.Lock()
-
-    def report(item: str, current: int, total: int, done: bool) -> None:
-        with lock:
-            progress.emit(events.VertexProgress(time=time.time(), vertex=vertex, item=item, current=current,
-                                                total=total, done=done))
-
-    return report
+def _transfer(progress: Progress, vertex: int) -> events.Transfer:
+    started = threading.Event()
+    started.set()
+    return transfer_of(vertex, progress.emit, started)

@@ -14,7 +14,7 @@ from builder.images.documents import descriptor_fields
 from builder.images.outputs import Annotation, Output, OutputType
 from builder.layer.tree import FileTree
 from builder.oci import Descriptor, Digest, Platform
-from builder.plan.vertices import FromRegistry, ResolvedImage
+from builder.plan.vertices import ResolvedImage
 from builder.platforms import normalize
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
@@ -145,13 +145,14 @@ class Exporter:
         return Assembler(self._store, output.image, self._base_layers).image(sources, index=self._multi_platform)
 
     def _push(self, output: Output, image: Image, reference: Reference) -> None:
+        from builder.images.origins import neighbours
         from builder.images.push import push_image
 
         self._step(f"pushing {reference}")
         client = (self._registries.insecure(reference.domain) if output.insecure else self._registries).client
         try:
             push_image(self._store, client, image.descriptor, reference, fetch=self._fetch(image),
-                       mount_from=_neighbours(image, reference), by_digest=output.push_by_digest)
+                       mount_from=neighbours(_base_layers(image), reference), by_digest=output.push_by_digest)
         except RegistryError as error:
             # registries have words for it, but no code: "the repository is immutable", "has enabled tag immutability"
             if not self._registries.settings.keep_immutable_tags or "immutab" not in f"{error.message} {error.cause}":
@@ -161,9 +162,7 @@ class Exporter:
     def _fetch(self, image: Image) -> Callable[[Descriptor], None]:
         from builder.store.blobs import BlobMissing
 
-        bases: dict[Digest, ResolvedImage] = {
-            layer.digest: manifest.base for manifest in image.manifests if manifest.base
-            for layer in manifest.base.layers}
+        bases = _base_layers(image)
 
         def fetch(blob: Descriptor) -> None:
             if blob.digest not in bases:
@@ -177,15 +176,10 @@ def _references(names: Sequence[str]) -> tuple[Reference, ...]:
     return tuple(dict.fromkeys(Reference.parse_tag(name).with_default_tag() for name in names))
 
 
-def _neighbours(image: Image, target: Reference) -> dict[Digest, tuple[str, ...]]:
-    """Repositories of the target's registry that base layers were pulled from."""
-    found: dict[Digest, tuple[str, ...]] = {}
-    for manifest in image.manifests:
-        if manifest.base and isinstance(manifest.base.origin, FromRegistry):
-            reference = Reference.parse(manifest.base.origin.reference)
-            if reference.domain == target.domain and reference.repository != target.repository:
-                found |= {layer.digest: (reference.repository,) for layer in manifest.base.layers}
-    return found
+def _base_layers(image: Image) -> dict[Digest, ResolvedImage]:
+    """The layers that came with base images, each with its image."""
+    return {layer.digest: manifest.base for manifest in image.manifests if manifest.base
+            for layer in manifest.base.layers}
 
 
 def _exported(image: Image, descriptor: Descriptor, references: Sequence[Reference]) -> Exported:

@@ -2,50 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from builder.images.errors import LayerNotStored
-from builder.images.manifest import images_of
-from builder.images.pull import LayerSource
-from builder.images.resolve import LOCAL_ORIGINS
 from builder.oci import Descriptor, Digest
-from builder.plan.vertices import FromRegistry, ImageOrigin, ResolvedImage
+from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage
 from builder.reference import Reference
-from builder.store import Store
+from builder.registry.access import RegistryAccess
+
+if TYPE_CHECKING:
+    from builder.store import Store
 
 
-def blob_fetcher(store: Store, layers: LayerSource) -> Callable[[Descriptor], None]:
-    """Brings a blob of some stored image back. The function raises LayerNotStored, RegistryError."""
-    known: dict[Digest, ResolvedImage] = {}
-
-    def fetch(blob: Descriptor) -> None:
-        if not known:
-            known.update(_pulled_layers(store))
-        if blob.digest not in known:
-            raise LayerNotStored("the image", blob.digest)
-        layers.fetch_blob(known[blob.digest], blob)
-
-    return fetch
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
 
 
-def origin_of(store: Store, digest: Digest) -> ImageOrigin | None:
-    """Where a layer of a stored image can be fetched again; None if no image with it came from a registry."""
-    image = _pulled_layers(store).get(digest)
-    return image.origin if image is not None else None
+class Origins:
+    """Opens blobs where they come from; safe for threads."""
+
+    def __init__(self, store: Store, registries: RegistryAccess) -> None:
+        self._store = store
+        self._registries = registries
+
+    def open_blob(self, name: str, origin: ImageOrigin, descriptor: Descriptor) -> Readable:
+        """A stream of a blob that the store lacks. Its digest is not checked. Raises LayerNotStored, RegistryError."""
+        match origin:
+            case FromRegistry(reference=reference):
+                return self._registries.client.open_blob(Reference.parse(reference), descriptor, hashing=False)
+            case FromLayout(path=path):
+                from pathlib import Path
+
+                from builder.registry.ocilayout import OciLayout
+
+                return OciLayout(Path(path)).open_blob(descriptor)
+            case FromStore():
+                image = pulled_layers(self._store).get(descriptor.digest)
+                if image is None:
+                    raise LayerNotStored(name, descriptor.digest)
+                return self.open_blob(name, image.origin, descriptor)
 
 
-def neighbours(store: Store, target: Reference) -> dict[Digest, tuple[str, ...]]:
-    """The blobs that were pulled from other repositories of the target's registry, which may be mounted from there."""
+def neighbours(layers: Mapping[Digest, ResolvedImage], target: Reference) -> dict[Digest, tuple[str, ...]]:
+    """The layers that come from other repositories of the target's registry, which may be mounted from there."""
     found: dict[Digest, tuple[str, ...]] = {}
-    for digest, image in _pulled_layers(store).items():
-        assert isinstance(image.origin, FromRegistry)
-        reference = Reference.parse(image.origin.reference)
-        if reference.domain == target.domain and reference.repository != target.repository:
-            found[digest] = (reference.repository,)
+    for digest, image in layers.items():
+        if isinstance(image.origin, FromRegistry):
+            reference = Reference.parse(image.origin.reference)
+            if reference.domain == target.domain and reference.repository != target.repository:
+                found[digest] = (reference.repository,)
     return found
 
 
-def _pulled_layers(store: Store) -> dict[Digest, ResolvedImage]:
+def pulled_layers(store: Store) -> dict[Digest, ResolvedImage]:
+    """The layers of all stored images that came from registries, each with its image."""
+    from builder.images.manifest import images_of
+    from builder.images.resolve import LOCAL_ORIGINS
+
     found: dict[Digest, ResolvedImage] = {}
     for row in store.images():
         if row.origin in LOCAL_ORIGINS:

@@ -12,21 +12,18 @@ from typing import TYPE_CHECKING, cast
 
 from builder.hashing import sha256
 from builder.images.errors import LayerNotStored
-from builder.oci import Descriptor, DiffID
-from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage, SourceImage
-from builder.reference import Reference
+from builder.oci import Descriptor, DiffID, Digest
+from builder.plan.vertices import ResolvedImage, SourceImage
 from builder.registry.access import RegistryAccess
 
 if TYPE_CHECKING:
-    from builder.images.transfer import Readable
+    from builder.images.origins import Origins
+    from builder.solver import events
     from builder.store import Store
     from builder.store.layers import LayerId
 
 _PARALLEL = 3
 _CHUNK = 256 << 10
-
-Progress = Callable[[str, int, int, bool], None]
-"""(layer's digest, bytes so far, bytes in all, done); called from several threads"""
 
 
 class LayerSource:
@@ -36,7 +33,7 @@ class LayerSource:
         self._store = store
         self._registries = registries
 
-    def ensure_layers(self, image: SourceImage, *, progress: Progress = lambda item, current, total, done: None,
+    def ensure_layers(self, image: SourceImage, *, progress: events.Transfer = lambda item, current, total, done: None,
                       cancelled: threading.Event | None = None) -> tuple[LayerId, ...]:
         """The image's layers, bottom first, all unpacked. Idempotent.
 
@@ -47,7 +44,7 @@ class LayerSource:
             return cast("tuple[LayerId, ...]", tuple(found))
         return self._pull(image, found, progress, cancelled or threading.Event())
 
-    def ensure_packed(self, image: SourceImage, *, progress: Progress, cancelled: threading.Event) -> LayerId:
+    def ensure_packed(self, image: SourceImage, *, progress: events.Transfer, cancelled: threading.Event) -> LayerId:
         """The only layer of `image`, which need not be unpacked before somebody looks into it. Raises as above."""
         if (found := self.find_layers(image)[0]) is not None:
             return found
@@ -56,7 +53,7 @@ class LayerSource:
         from builder.images.transfer import Transfer
 
         with ExitStack() as staging:
-            return Transfer(self._store, image, self.open_remote, staging, progress, cancelled).packed(0)
+            return Transfer(self._store, image, self._origins(), staging, progress, cancelled).packed(0)
 
     def find_layers(self, image: SourceImage) -> list[LayerId | None]:
         """The image's layers, bottom first, None for those that would have to be fetched or unpacked."""
@@ -67,7 +64,7 @@ class LayerSource:
         with self._store.lock(f"blob {descriptor.digest}"):
             if self._store.has_blob(descriptor.digest):
                 return
-            source = self.open_remote(image.name, image.origin, descriptor)
+            source = self._origins().open_blob(image.name, image.origin, descriptor)
             try:
                 with self._store.stage_blob() as staged:
                     while chunk := source.read(_CHUNK):
@@ -76,29 +73,15 @@ class LayerSource:
             finally:
                 source.close()
 
-    def open_remote(self, name: str, origin: ImageOrigin, descriptor: Descriptor) -> Readable:
-        """A stream of a blob that the store lacks. Its digest is not checked. Raises LayerNotStored, RegistryError."""
-        match origin:
-            case FromRegistry(reference=reference):
-                return self._registries.client.open_blob(Reference.parse(reference), descriptor, hashing=False)
-            case FromLayout(path=path):
-                from pathlib import Path
+    def _origins(self) -> Origins:
+        from builder.images.origins import Origins
 
-                from builder.registry.ocilayout import OciLayout
-
-                return OciLayout(Path(path)).open_blob(descriptor)
-            case FromStore():
-                from builder.images.origins import origin_of
-
-                elsewhere = origin_of(self._store, descriptor.digest)
-                if elsewhere is None:
-                    raise LayerNotStored(name, descriptor.digest)
-                return self.open_remote(name, elsewhere, descriptor)
+        return Origins(self._store, self._registries)
 
     def _find(self, diff_ids: Sequence[DiffID], position: int) -> LayerId | None:
-        return self._store.find_layer(diff_ids[position]) or self._store.find_content(layer_content(diff_ids, position))
+        return self._store.find_layer(diff_ids[position]) or self._store.find_content(_content(diff_ids, position))
 
-    def _pull(self, image: SourceImage, found: list[LayerId | None], progress: Progress,
+    def _pull(self, image: SourceImage, found: list[LayerId | None], progress: events.Transfer,
               cancelled: threading.Event) -> tuple[LayerId, ...]:
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
         from contextlib import ExitStack
@@ -106,7 +89,7 @@ class LayerSource:
         from builder.images.transfer import Transfer
 
         with ExitStack() as staging:
-            transfer = Transfer(self._store, image, self.open_remote, staging, progress, cancelled)
+            transfer = Transfer(self._store, image, self._origins(), staging, progress, cancelled)
             missing = [position for position, layer in enumerate(found) if layer is None]
             with ThreadPoolExecutor(min(_PARALLEL, len(missing)), "pull") as pool:
                 futures = {position: pool.submit(transfer.layer, position) for position in missing}
@@ -119,11 +102,28 @@ class LayerSource:
                     raise
             layers: list[LayerId] = []
             for position, layer in enumerate(found):
-                layers.append(layer or transfer.commit(futures[position].result(), position, layers))
+                layers.append(layer or transfer.commit(
+                    futures[position].result(), _content(image.diff_ids, position), layers))
             return tuple(layers)
 
 
-def layer_content(diff_ids: Sequence[DiffID], position: int) -> str:
+def blob_fetcher(store: Store, layers: LayerSource) -> Callable[[Descriptor], None]:
+    """Brings a blob of some stored image back. The function raises LayerNotStored, RegistryError."""
+    from builder.images.origins import pulled_layers
+
+    known: dict[Digest, ResolvedImage] = {}
+
+    def fetch(blob: Descriptor) -> None:
+        if not known:
+            known.update(pulled_layers(store))
+        if blob.digest not in known:
+            raise LayerNotStored("the image", blob.digest)
+        layers.fetch_blob(known[blob.digest], blob)
+
+    return fetch
+
+
+def _content(diff_ids: Sequence[DiffID], position: int) -> str:
     """Names a layer whose directories look as they do because of what is below it."""
     below = sha256("\n".join(diff_ids[:position]).encode()).hexdigest()
     return f"{diff_ids[position]} over {below}"

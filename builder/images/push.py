@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 _CONNECTIONS = 4
 _CHUNK = 1 << 20
-Progress = Callable[[Descriptor, bool], None]
+Sent = Callable[[Descriptor, bool], None]
 """(blob, whether it had to be sent), when a blob is done."""
 
 
 def push_image(store: Store, client: RegistryClient, root: Descriptor, reference: Reference, *, fetch: FetchBlob,
                mount_from: Mapping[Digest, tuple[str, ...]], by_digest: bool = False,
-               progress: Progress = lambda blob, sent: None) -> Digest:
+               progress: Sent = lambda blob, sent: None) -> Digest:
     """Makes the image available under the reference (tag `latest` by default). Idempotent.
 
     `mount_from` names repositories of the same registry that may have a blob. A blob that neither the registry nor the

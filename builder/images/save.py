@@ -9,8 +9,7 @@ import msgspec
 
 from builder.images.errors import NotInStore
 from builder.images.manifest import find_platform
-from builder.images.origins import blob_fetcher
-from builder.images.pull import LayerSource
+from builder.images.pull import LayerSource, blob_fetcher
 from builder.images.tarball import IMAGE_NAME, REF_NAME, write_archive
 from builder.oci import INDEX_TYPES, Descriptor, Platform, decode_index
 from builder.platforms import host_platform

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import msgspec
 
@@ -15,26 +14,19 @@ from builder.cache.cacheconfig import CREATED
 from builder.errors import Cancelled
 from builder.golang.times import parse_rfc3339
 from builder.images.manifest import layer_compression
-from builder.images.pull import Progress, layer_content
+from builder.images.origins import Origins, Readable
 from builder.layer.implied import inherit_attributes
 from builder.layer.unpack import on_chown_error, unpack_layer
 from builder.oci import Descriptor, DiffID
-from builder.plan.vertices import ImageOrigin, SourceImage
+from builder.plan.vertices import SourceImage
 
 if TYPE_CHECKING:
+    from builder.solver import events
     from builder.store import Store
     from builder.store.layers import LayerId, StagedLayer
 
 _CHUNK = 256 << 10
 _PROGRESS_SECONDS = 0.1
-
-
-class Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-    def close(self) -> None: ...
-
-
-OpenRemote = Callable[[str, ImageOrigin, Descriptor], Readable]
 
 
 class _Unpacked(msgspec.Struct):
@@ -47,12 +39,12 @@ class _Unpacked(msgspec.Struct):
 class Transfer:
     """One image's missing layers."""
 
-    def __init__(self, store: Store, image: SourceImage, open_remote: OpenRemote, staging: ExitStack,
-                 progress: Progress, cancelled: threading.Event) -> None:
+    def __init__(self, store: Store, image: SourceImage, origins: Origins, staging: ExitStack,
+                 progress: events.Transfer, cancelled: threading.Event) -> None:
         self._cancelled = cancelled
         self._failed = threading.Event()
         self._store = store
-        self._open_remote = open_remote
+        self._origins = origins
         self._image = image
         self._staging = staging
         self._progress = progress
@@ -85,7 +77,7 @@ class Transfer:
                 return layer
             if not self._store.has_blob(descriptor.digest):
                 with self._store.stage_blob() as blob, contextlib.closing(
-                        self._open_remote(self._image.name, self._image.origin, descriptor)) as source:
+                        self._origins.open_blob(self._image.name, self._image.origin, descriptor)) as source:
                     stream = self._stream(source, descriptor, blob.file)
                     while stream.read(_CHUNK):
                         pass
@@ -104,13 +96,12 @@ class Transfer:
         return _Stream(source, descriptor, cast(IO[bytes], copy) if copy else None, self._progress,
                        (self._cancelled, self._failed))
 
-    def commit(self, result: LayerId | _Unpacked, position: int, below: list[LayerId]) -> LayerId:
+    def commit(self, result: LayerId | _Unpacked, content: str, below: list[LayerId]) -> LayerId:
         if not isinstance(result, _Unpacked):
             return result
         inherit_attributes(result.staged.diff, result.implied, [self._store.layer_dir(layer) for layer in below],
                            on_chown_error=on_chown_error())
-        return result.staged.commit(content=layer_content(self._image.diff_ids, position),
-                                    description=f"pulled from {self._image.name}")
+        return result.staged.commit(content=content, description=f"pulled from {self._image.name}")
 
     def _unpack(self, descriptor: Descriptor, diff_id: DiffID, target_dir: str) -> tuple[str, ...]:
         with ExitStack() as stack:
@@ -120,7 +111,7 @@ class Transfer:
                 source = cast(Readable, self._store.open_blob(descriptor.digest))
             else:
                 staged = stack.enter_context(self._store.stage_blob())
-                source = self._open_remote(self._image.name, self._image.origin, descriptor)
+                source = self._origins.open_blob(self._image.name, self._image.origin, descriptor)
             stack.callback(source.close)
             stream = self._stream(source, descriptor, staged.file if staged else None)
             unpacked = unpack_layer(stream, target_dir, xattr_prefix=self._store.xattr_prefix,
@@ -134,7 +125,7 @@ class Transfer:
 class _Stream:
     """What is read from `source`, also written to `copy`; reports progress, stops when cancelled."""
 
-    def __init__(self, source: Readable, descriptor: Descriptor, copy: IO[bytes] | None, progress: Progress,
+    def __init__(self, source: Readable, descriptor: Descriptor, copy: IO[bytes] | None, progress: events.Transfer,
                  stops: tuple[threading.Event, ...]) -> None:
         self._source = source
         self._descriptor = descriptor

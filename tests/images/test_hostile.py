@@ -12,7 +12,7 @@ from registry.servers import Handler, MiniRegistry, sha
 from builder.errors import BuilderError
 from builder.images.byname import pull
 from builder.images.catalog import Catalog
-from builder.images.origins import neighbours
+from builder.images.origins import neighbours, pulled_layers
 from builder.images.pull import LayerSource
 from builder.images.resolve import Resolver
 from builder.platforms import parse_platform
@@ -118,7 +118,7 @@ def test_one_platform_of_an_index_is_pulled_into_an_empty_store(
     assert catalog.inspect(pulled.name)["Architecture"] == "arm64"
     assert len(catalog.history(pulled.name)) == 1
     layer = next(digest for digest in there.blobs if digest != sha(there.config))
-    assert neighbours(store, Reference(mini.domain, "derived", "1")) == {layer: ("app",)}
+    assert neighbours(pulled_layers(store), Reference(mini.domain, "derived", "1")) == {layer: ("app",)}
     again = pull(store, access, layers, catalog, name, AMD64, None)
     assert again.id == sha(here.config)
 

@@ -13,8 +13,8 @@ from registry.servers import Handler, MiniRegistry
 from registry.tokens import Grants, token_registry
 
 from builder.errors import ImageError
-from builder.images.origins import blob_fetcher, neighbours
-from builder.images.pull import LayerSource
+from builder.images.origins import neighbours, pulled_layers
+from builder.images.pull import LayerSource, blob_fetcher
 from builder.images.push import push_image
 from builder.images.resolve import Resolver
 from builder.oci import Descriptor, Digest, MediaType
@@ -44,7 +44,8 @@ class Pushing:
 
     def push(self, root: Descriptor, target: Reference) -> Digest:
         self.sent.clear()
-        return push_image(self.store, self.access.client, root, target, mount_from=neighbours(self.store, target),
+        return push_image(self.store, self.access.client, root, target,
+                          mount_from=neighbours(pulled_layers(self.store), target),
                           fetch=blob_fetcher(self.store, self.layers),
                           progress=lambda blob, sent: self.sent.__setitem__(blob.digest, sent))
 
@@ -84,7 +85,7 @@ def test_layers_that_were_pulled_from_a_neighbour_are_mounted(pushing: Pushing, 
     base, layer = seeded(pushing, registry, "mounted/base", "mounted")
     target = Reference(registry, "mounted/derived", "1")
     root = pulled(pushing, base)
-    assert neighbours(pushing.store, target) == {layer.digest: ("mounted/base",)}
+    assert neighbours(pulled_layers(pushing.store), target) == {layer.digest: ("mounted/base",)}
     assert not has_blob(pushing.access.client, target, layer)
     assert pushing.push(root, target) == root.digest
     assert pushing.sent[layer.digest] is False
@@ -100,7 +101,7 @@ def test_a_layer_that_the_registry_does_not_mount_is_uploaded(pushing: Pushing, 
     gone = urllib.request.Request(f"http://{registry}/v2/unmounted/base/blobs/{layer.digest}", method="DELETE")
     with urllib.request.urlopen(gone) as answer:
         assert answer.status == 202
-    assert neighbours(pushing.store, target) == {layer.digest: ("unmounted/base",)}
+    assert neighbours(pulled_layers(pushing.store), target) == {layer.digest: ("unmounted/base",)}
     assert pushing.push(root, target) == root.digest
     assert pushing.sent[layer.digest] is True
     with pushing.store.open_blob(layer.digest) as file:
@@ -122,8 +123,8 @@ def test_an_upload_that_began_as_a_mount_is_the_one_that_is_used(pushing: Pushin
 def test_only_other_repositories_of_the_same_registry_are_neighbours(pushing: Pushing, mini: MiniRegistry) -> None:
     serve(mini, "base", "1", Made(layer_tar(file="x")))
     pulled(pushing, Reference(mini.domain, "base", "1"))
-    assert neighbours(pushing.store, Reference(mini.domain, "base", "2")) == {}
-    assert neighbours(pushing.store, Reference("elsewhere.example", "derived", "1")) == {}
+    assert neighbours(pulled_layers(pushing.store), Reference(mini.domain, "base", "2")) == {}
+    assert neighbours(pulled_layers(pushing.store), Reference("elsewhere.example", "derived", "1")) == {}
 
 
 # -- mounts that are refused ---------------------------------------------------------------------------------------
