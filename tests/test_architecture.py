@@ -47,9 +47,8 @@ SAME_NAME = {
 }
 """Names that files of several rooms may have, and why. A command (`cli/commands/`) bears the name of its idea."""
 
-OPEN_NAMES = {"exporter", "run", "values"}
+OPEN_NAMES = {"run", "values"}
 OPEN_CIRCLES: tuple[frozenset[str], ...] = (
-    frozenset({"builder.images.origins", "builder.images.pull", "builder.images.transfer"}),
     frozenset({"builder.cli.command", "builder.cli.group"}),
     frozenset({"builder.language.expanded", "builder.language.instructions", "builder.language.wordreader",
                "builder.language.words"}),

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from builder.build.sshagents import SshAgents
     from builder.plan.outline import Outline
     from builder.remotecache.cachedplan import CachedPlan
-    from builder.remotecache.importer import CacheImporter
+    from builder.remotecache.cacheimporter import CacheImporter
     from builder.remotecache.locations import CacheOptions
     from builder.sandbox.container import Sandbox
     from builder.solver.intervention import Intervene
@@ -231,7 +231,7 @@ class BuildSession:
     def export_cache(self, caches: CacheImporter, solved: Sequence[Solved]) -> None:
         """Keeps the steps wherever --cache-to says."""
         if self.caches is not None:
-            from builder.remotecache.exporter import CacheExporter
+            from builder.remotecache.cacheexporter import CacheExporter
 
             with self._recording.phases.measure("cache"):
                 CacheExporter(self._tools.store, self._tools.registries, caches.caches, caches.progress).export(
@@ -386,7 +386,7 @@ def open_caches(named: Iterable[CacheOptions | None], tools: Tools, progress: Pr
     found = [one for one in named if one is not None]
     if not found:
         return None
-    from builder.remotecache.importer import CacheImporter
+    from builder.remotecache.cacheimporter import CacheImporter
 
     return stack.enter_context(CacheImporter((source for one in found for source in one.imports), tools.store,
                                              tools.registries, tools.layers, progress))

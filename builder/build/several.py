@@ -38,7 +38,7 @@ from builder.store.builds import BuildId
 if TYPE_CHECKING:
     from builder.build.sshagents import SshAgents
     from builder.remotecache.cachedplan import CachedPlan
-    from builder.remotecache.importer import CacheImporter
+    from builder.remotecache.cacheimporter import CacheImporter
 
 
 class UnknownLink(UsageError):
