@@ -5,8 +5,6 @@ This module does no work when imported: `builder --version` and a no-op build pa
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from builder.version import __version__ as __version__
@@ -31,20 +29,3 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     raise AttributeError(f"module 'builder' has no attribute {name!r}")
-
-
-class _Package(ModuleType):
-    """`builder.build` is the function, also once a file of the folder of that name is imported."""
-
-    @property
-    def build(self) -> Any:
-        from builder import api
-
-        return api.build
-
-    @build.setter
-    def build(self, module: ModuleType) -> None:
-        """Called by the import of the folder, which is found in sys.modules all the same."""
-
-
-sys.modules[__name__].__class__ = _Package

@@ -15,15 +15,15 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from builder.build.options import BuildOptions, BuildResult
-from builder.build.secrets import SecretSource, SshSource
+from builder.builds.options import BuildOptions, BuildResult
+from builder.builds.secrets import SecretSource, SshSource
 from builder.errors import BuilderError, UsageError
 from builder.platforms import host_platform, parse_platform
 from builder.reference import Reference
 from builder.solver.events import AnyEvent, Emit
 
 if TYPE_CHECKING:
-    from builder.build.run import BuildSession, Tools
+    from builder.builds.buildrun import BuildSession, Tools
     from builder.containers.run import RunOptions
     from builder.images.catalog import Catalog
     from builder.images.pull import LayerSource
@@ -105,12 +105,12 @@ class Builder:
 
     def _session(self, options: BuildOptions, on_event: Emit | None = None,
                  on_failure: Intervene | None = None) -> BuildSession:
-        from builder.build.run import BuildSession
+        from builder.builds.buildrun import BuildSession
 
         return BuildSession(self._tools(), options, on_event, on_failure)
 
     def _tools(self) -> Tools:
-        from builder.build.run import Tools
+        from builder.builds.buildrun import Tools
 
         return Tools(self.store, self._open_sandbox, self.registries, self._layers())
 
@@ -136,7 +136,7 @@ class Builder:
 
         What targets share is read, run and kept once. Raises BuilderError; what had been built stays in the cache.
         """
-        from builder.build.several import SeveralBuilds
+        from builder.builds.several import SeveralBuilds
 
         return SeveralBuilds(self._tools(), targets, on_event).run()
 
@@ -226,7 +226,7 @@ class Builder:
     def import_image(self, archive: BinaryIO, *, tag: str = "", changes: tuple[str, ...] = (), message: str = "",
                      platform: str = "") -> str:
         """An image of one layer from the (packed) tar of a file system; its id. `changes` are instructions."""
-        from builder.build.configchanges import apply_changes
+        from builder.builds.configchanges import apply_changes
         from builder.images.importing import import_rootfs
 
         name = str(Reference.parse(tag).with_default_tag()) if tag else ""

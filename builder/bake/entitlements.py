@@ -16,7 +16,7 @@ from builder.bake.errors import BakeError
 from builder.bake.overrides import Override
 from builder.bake.remotefiles import LOCAL, is_remote
 from builder.bake.target import Target
-from builder.build.resolver import LAYOUT, LINK, layout_folder
+from builder.builds.resolver import LAYOUT, LINK, layout_folder
 from builder.errors import UsageError
 
 _SPECIAL = (LINK, "docker-image://", "container-image://")

@@ -10,17 +10,17 @@ import msgspec
 
 from builder.api import BuildOptions, SecretSource, SshSource
 from builder.attributes import fields_of
-from builder.build.networking import HostEntry, NetworkMode
+from builder.builds.networking import HostEntry, NetworkMode
 from builder.cli.build_flags import RESOURCES
 from builder.cli.buildah_flags import buildah_options, output_fields, platform_of, proxy_args, timestamp
-from builder.cli.kaniko_flags import cache_repo, kaniko_context, kaniko_dockerfile, kaniko_outputs
-from builder.cli.pflag import FlagError, Values
-from builder.cli.refused_flags import BARE, ONLY, REASONS
-from builder.cli.values import (
+from builder.cli.flagvalues import (
     image_name,
     key_values,
     lines_of,
 )
+from builder.cli.kaniko_flags import cache_repo, kaniko_context, kaniko_dockerfile, kaniko_outputs
+from builder.cli.pflag import FlagError, Values
+from builder.cli.refused_flags import BARE, ONLY, REASONS
 from builder.errors import InvalidValue, UsageError
 from builder.images.outputs import Output, OutputType
 from builder.plan.ulimit import Ulimit

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from builder.cli.flagvalues import image_name, key_values
 from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.value_types import CAPABILITY, DURATION, FILE, IMAGE, NUMBER, choice
-from builder.cli.values import image_name, key_values
 from builder.errors import InvalidValue, UsageError
 
 BUILDAH_FLAGS = (

@@ -30,6 +30,42 @@ GLOBAL_FLAGS = (
 _HELP = Flag("help", "Print this text", Kind.BOOL, "h", hidden=True)
 """First in every command, so that another flag may have its letter."""
 
+SUMMARIES = {
+    "build": "Build an image from a Dockerfile",
+    "bake": "Build the targets of a definition file together",
+    "lint": "Lint Dockerfiles; --fix applies safe fixes",
+    "fmt": "Format Dockerfiles",
+    "builds": "List builds",
+    "builds show": "Show the record of a build",
+    "builds profile": "Show where the time of a build went",
+    "why": "Explain why build steps missed the cache",
+    "logs": "Show the logs of a build",
+    "debug": "Open a shell in a recorded build step",
+    "diff": "Show which files a step changed",
+    "ls": "List files at a step of a build or in an image",
+    "cat": "Print files at a step of a build or in an image",
+    "graph": "Draw the steps of a build",
+    "context ls": "List the files of a build context",
+    "images": "List images",
+    "history": "Show the history of an image",
+    "inspect": "Show detailed information on images",
+    "tag": "Create a tag that refers to an image",
+    "rmi": "Remove images",
+    "run": "Run a command in a new container of an image",
+    "pull": "Pull images from a registry",
+    "push": "Push images to a registry",
+    "login": "Log in to a registry",
+    "logout": "Log out from a registry",
+    "save": "Save images to an archive",
+    "load": "Load images from an archive",
+    "import": "Import a root filesystem archive as an image",
+    "du": "Show disk usage",
+    "prune": "Remove unused build cache and build records",
+    "fsck": "Check the state folder",
+    "doctor": "Check sandbox support and missing tools on this host",
+    "completion": "Print the completion script of a shell",
+}
+
 
 class Command(pflag.Command):
     """What a command's module defines as COMMAND.
@@ -63,8 +99,6 @@ class Command(pflag.Command):
         return self._run(Invocation(flags=values, arguments=values.arguments))
 
     def get_help(self, ctx: click.Context) -> str:
-        from builder.cli.group import SUMMARIES
-
         formatter = help_formatter()
         formatter.write(f"Usage:  builder {self.usage}\n\n{SUMMARIES[self.name or '']}\n")
         if self.notes:

@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Sequence
 
-from builder.build.inputs import DEFAULT_NAMES, MAX_DOCKERFILE
+from builder.builds.inputs import DEFAULT_NAMES, MAX_DOCKERFILE
 from builder.errors import ContextError, UsageError
 from builder.source import Source
 

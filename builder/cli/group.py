@@ -9,46 +9,11 @@ from typing import Any
 import click
 
 from builder.cli import pflag
-from builder.cli.command import GLOBAL_FLAGS, Command, help_formatter
+from builder.cli.command import GLOBAL_FLAGS, SUMMARIES, Command, help_formatter
 from builder.cli.pflag import Flag, FlagError, Kind, Values, write_flags
 from builder.errors import UsageError
 from builder.version import __version__
 
-SUMMARIES = {
-    "build": "Build an image from a Dockerfile",
-    "bake": "Build the targets of a definition file together",
-    "lint": "Lint Dockerfiles; --fix applies safe fixes",
-    "fmt": "Format Dockerfiles",
-    "builds": "List builds",
-    "builds show": "Show the record of a build",
-    "builds profile": "Show where the time of a build went",
-    "why": "Explain why build steps missed the cache",
-    "logs": "Show the logs of a build",
-    "debug": "Open a shell in a recorded build step",
-    "diff": "Show which files a step changed",
-    "ls": "List files at a step of a build or in an image",
-    "cat": "Print files at a step of a build or in an image",
-    "graph": "Draw the steps of a build",
-    "context ls": "List the files of a build context",
-    "images": "List images",
-    "history": "Show the history of an image",
-    "inspect": "Show detailed information on images",
-    "tag": "Create a tag that refers to an image",
-    "rmi": "Remove images",
-    "run": "Run a command in a new container of an image",
-    "pull": "Pull images from a registry",
-    "push": "Push images to a registry",
-    "login": "Log in to a registry",
-    "logout": "Log out from a registry",
-    "save": "Save images to an archive",
-    "load": "Load images from an archive",
-    "import": "Import a root filesystem archive as an image",
-    "du": "Show disk usage",
-    "prune": "Remove unused build cache and build records",
-    "fsck": "Check the state folder",
-    "doctor": "Check sandbox support and missing tools on this host",
-    "completion": "Print the completion script of a shell",
-}
 _MODULES = {"import": "import_image", "builds show": "builds_show", "builds profile": "builds_profile",
             "context ls": "context"}
 ALIASES = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from builder.cli.flagvalues import key_values
 from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.value_types import DIRECTORY, FILE
-from builder.cli.values import key_values
 from builder.errors import InvalidValue, UsageError
 
 if TYPE_CHECKING:

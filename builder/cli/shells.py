@@ -21,7 +21,8 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from builder.cli.group import ALIASES, SUMMARIES, Group, UnknownCommand, find_command, load
+from builder.cli.command import SUMMARIES
+from builder.cli.group import ALIASES, Group, UnknownCommand, find_command, load
 from builder.cli.pflag import Command, Flag, Kind, Reader, Values
 from builder.cli.suggestions import paths
 from builder.cli.value_types import SWITCH

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from builder.build.inputs import Inputs
+from builder.builds.inputs import Inputs
 from builder.context.gitignore import GitIgnore
 from builder.context.local import LocalContext
 from builder.errors import BuilderError

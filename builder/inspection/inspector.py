@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import BinaryIO, TypeAlias
 
-from builder.build.options import BuildOptions
-from builder.build.run import BuildSession, Planned, Tools
+from builder.builds.buildrun import BuildSession, Planned, Tools
+from builder.builds.options import BuildOptions
 from builder.context.fingerprints import Fingerprints
 from builder.images.byname import layers_of
 from builder.images.errors import NotInStore

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from builder.language.runmounts import RunMount
-from builder.language.words import NO_WORDS, WordTable
+from builder.language.wordparts import NO_WORDS, WordTable
 from builder.source import Source, Span
 
 

@@ -19,8 +19,8 @@ from builder.language.instructions import Arg, Dockerfile, From, Heredoc, Stage,
 from builder.language.instructionvalues import ForbiddenTrigger, documentation, instruction_of
 from builder.language.lines import LineReader, LineTooLong, LogicalLine
 from builder.language.syntaxline import foreign_syntax
-from builder.language.wordreader import word_table
 from builder.language.words import ExpansionError
+from builder.language.wordtable import word_table
 from builder.source import Location, Source, Span
 
 _MAX_ERRORS = 100

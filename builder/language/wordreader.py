@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from builder.language.expanded import expanded_texts, step_label
 from builder.language.grammar import reader_of
-from builder.language.instructions import Add, Copy, Run, Statement, Workdir
-from builder.language.words import (
+from builder.language.wordparts import (
     Broken,
     Conditional,
     Double,
@@ -24,8 +21,6 @@ from builder.language.words import (
     Single,
     Trimmed,
     Variable,
-    WordTable,
-    is_plain,
 )
 
 if TYPE_CHECKING:
@@ -37,25 +32,6 @@ _NO_RUNE = "\ufffd"
 """What Go prints for the character after the last one."""
 _NO_BRACE = "syntax error: missing '}'"
 _NO_SLASH = "syntax error: missing '/' in ${}"
-
-
-def word_table(statements: Iterable[Statement], escape: str) -> WordTable:
-    """The parts of all words of these instructions that planning will evaluate."""
-    words: dict[str, Parts] = {}
-    bodies: dict[str, Parts] = {}
-    for statement in statements:
-        for text in expanded_texts(statement.instruction):
-            if text not in words and not is_plain(text, escape):
-                words[text] = read_word(text, escape)
-        label = step_label(statement)
-        if label not in words and isinstance(statement.instruction, Run | Copy | Add | Workdir) and (
-                "$" in label or escape in label):
-            words[label] = read_word(label, escape)
-        if isinstance(statement.instruction, Copy | Add):
-            for heredoc in statement.instruction.heredocs:
-                if heredoc.expand and not is_plain(body := heredoc.body, "\\"):
-                    bodies[body] = read_body(body)
-    return WordTable(words, bodies)
 
 
 @lru_cache(maxsize=1024)

@@ -13,13 +13,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import TypeAlias
 
 import msgspec
 
 from builder.errors import DockerfileError
 from builder.golang.space import SPACE
 from builder.language import substitution
+from builder.language.wordparts import (
+    NO_WORDS,
+    Broken,
+    Conditional,
+    Double,
+    Escaped,
+    HeredocMark,
+    OpenOperand,
+    Part,
+    Parts,
+    Replaced,
+    Single,
+    Trimmed,
+    Variable,
+    WordTable,
+    is_plain,
+)
 
 MAX_EXPANDED = 1 << 20
 """Characters that variables may add to one word: no process can get more of them as one argument or variable."""
@@ -44,86 +60,6 @@ class Expansion(msgspec.Struct, frozen=True):
     """The variables that were looked up and are set, in order of first use."""
     unmatched: tuple[str, ...] = ()
     """Those that are not set, also where a default took their place."""
-
-
-class Escaped(msgspec.Struct, frozen=True, array_like=True, tag="e"):
-    """A character behind an escape character; in double quotes the escape character that escapes nothing."""
-
-    text: str
-
-
-class Single(msgspec.Struct, frozen=True, array_like=True, tag="s"):
-    text: str
-
-
-class HeredocMark(msgspec.Struct, frozen=True, array_like=True, tag="h"):
-    """`<<` with the blanks behind it, so that a here-document's name belongs to its word."""
-
-    text: str
-
-
-class Double(msgspec.Struct, frozen=True, array_like=True, tag="d"):
-    parts: Parts
-    is_closed: bool
-
-
-class Variable(msgspec.Struct, frozen=True, array_like=True, tag="v"):
-    name: str
-    in_braces: bool
-
-
-class Conditional(msgspec.Struct, frozen=True, array_like=True, tag="c"):
-    name: str
-    operator: str
-    """One of - + ?, with or without a colon before it; behind a colon any other character, an error."""
-    word: Parts
-    at_end: bool
-    """Whether the text ends with it: then an error in it counts as one of the substitution around it, which is open."""
-
-
-class Trimmed(msgspec.Struct, frozen=True, array_like=True, tag="t"):
-    name: str
-    operator: str
-    pattern: Parts
-    """`##` and `%%` are an operator, and a pattern that begins with it once more."""
-    at_end: bool
-
-
-class Replaced(msgspec.Struct, frozen=True, array_like=True, tag="r"):
-    name: str
-    every: bool
-    pattern: Parts
-    word: Parts
-    at_end: bool
-
-
-class OpenOperand(msgspec.Struct, frozen=True, array_like=True, tag="o"):
-    """A substitution that the text does not end."""
-
-    operands: tuple[Parts, ...]
-    raw_escapes: bool
-    reason: str
-
-
-class Broken(msgspec.Struct, frozen=True, array_like=True, tag="b"):
-    reason: str
-    at_end: bool
-
-
-Part: TypeAlias = ("str | Escaped | Single | HeredocMark | Double | Variable | Conditional | Trimmed | Replaced "
-                   "| OpenOperand | Broken")
-Parts: TypeAlias = "tuple[Part, ...]"
-
-
-class WordTable(msgspec.Struct, frozen=True):
-    """The parts of a file's words by their text, of those that are not plain text."""
-
-    words: dict[str, Parts] = {}
-    bodies: dict[str, Parts] = {}
-    """Of here-documents."""
-
-
-NO_WORDS = WordTable()
 
 
 class _Problem(Exception):
@@ -177,11 +113,6 @@ class Words:
         from builder.language.wordreader import read_body, read_word
 
         return read_body(word) if self.skip_quotes else read_word(word, self.escape)
-
-
-def is_plain(text: str, escape: str) -> bool:
-    """Whether nothing in `text` has a meaning of its own."""
-    return not ("$" in text or '"' in text or "'" in text or escape in text or text.startswith("\ufeff"))
 
 
 class _Splitter:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from builder.api import BuildOptions, SecretSource, SshSource
-from builder.build.networking import HostEntry, NetworkMode
+from builder.builds.networking import HostEntry, NetworkMode
 from builder.cli.build_flags import FLAGS
 from builder.cli.build_options import NotSupported, build_options
 from builder.cli.command import GLOBAL_FLAGS

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import builder
-from builder.cli.group import ALIASES, SUMMARIES, load
+from builder.cli.command import SUMMARIES
+from builder.cli.group import ALIASES, load
 from tests.cli.conftest import ROOT, Cli
 
 VERSION_MAY_IMPORT = {"builder", "builder.__main__", "builder.cli", "builder.cli.main", "builder.cli.streams",
@@ -19,7 +20,7 @@ HELP_MAY_IMPORT = VERSION_MAY_IMPORT | {
 BUILD_FRONT_MAY_IMPORT = HELP_MAY_IMPORT | {
     "builder.cli.commands.build", "builder.cli.build_flags", "builder.cli.buildah_flags", "builder.cli.diagnostics",
     "builder.cli.kaniko_flags", "builder.cli.refused_flags", "builder.cli.registry_flags",
-    "builder.cli.excerpt", "builder.cli.values", "builder.golang.csv", "builder.golang.tabwriter",
+    "builder.cli.excerpt", "builder.cli.flagvalues", "builder.golang.csv", "builder.golang.tabwriter",
     "builder.solver", "builder.solver.events", "builder.oci",
     "builder.reference", "builder.ui", "builder.ui.colors", "builder.ui.progress", "builder.ui.text",
     "builder.ui.units",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.api import Builder
-from builder.build.options import BuildOptions
+from builder.builds.options import BuildOptions
 from builder.context.fingerprints import Sha256Digests
 from builder.context.local import LocalContext
 from builder.plan.vertices import SourceContext

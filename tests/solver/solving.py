@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.build.recording import step_of
+from builder.builds.recording import step_of
 from builder.cache.stepcache import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import LocalContext

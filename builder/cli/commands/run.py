@@ -7,10 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from builder.cli.command import Command, Invocation
+from builder.cli.flagvalues import key_values, lines_of
 from builder.cli.pflag import Flag, Kind, Values
 from builder.cli.terminal import raw_terminal, write_through
 from builder.cli.value_types import FILE, IMAGE, NUMBER, PLATFORM, PULL, choice
-from builder.cli.values import key_values, lines_of
 from builder.errors import BuilderError, Cancelled, InvalidValue, UsageError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import msgspec
 from builder.errors import ContextError, InvalidValue
 
 if TYPE_CHECKING:
-    from builder.build.sshagents import SshAgents
+    from builder.builds.sshagents import SshAgents
 
 _MAX_SECRET = 500 << 10
 _KEYS = ("type", "id", "source", "src", "env")
@@ -94,7 +94,7 @@ class Credentials:
         self._ssh: dict[str, tuple[str, ...]] = {}
         self._agents = agents
         if ssh:
-            from builder.build.sshagents import SshAgents, checked_paths
+            from builder.builds.sshagents import SshAgents, checked_paths
 
             self._ssh = {source.id: checked_paths(source.id, source.paths) for source in ssh}
             self._agents = agents or SshAgents()

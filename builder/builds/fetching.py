@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.build.secrets import Credentials
+from builder.builds.secrets import Credentials
 from builder.context.git import GitAccess
 from builder.context.httpsource import HttpAccess, HttpFile, fetch_http
 from builder.context.local import LocalContext

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from builder.build.options import BuildOptions
+from builder.builds.options import BuildOptions
 from builder.images.assemble import Assembler, BaseLayers, ImageSource
 from builder.images.outputs import ImageOptions
 from builder.oci import ImageConfig

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.build.secrets import Credentials, SecretSource, SshSource
-from builder.build.sshagents import NoAgent, SshAgents
+from builder.builds.secrets import Credentials, SecretSource, SshSource
+from builder.builds.sshagents import NoAgent, SshAgents
 from builder.errors import InvalidValue
 
 

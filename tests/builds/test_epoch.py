@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from builder.build.options import BuildOptions
-from builder.build.request import source_date_epoch
+from builder.builds.options import BuildOptions
+from builder.builds.request import source_date_epoch
 from builder.errors import UsageError
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from builder.build.options import BuildOptions
-from builder.build.request import plan_options
-from builder.build.resolver import BuildMetaResolver
+from builder.builds.options import BuildOptions
+from builder.builds.request import plan_options
+from builder.builds.resolver import BuildMetaResolver
 from builder.errors import UsageError
 from builder.language.instructions import Dockerfile
 from builder.lint.linter import LintConfig, Linter

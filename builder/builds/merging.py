@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from builder.build.options import BuildOptions
-from builder.build.secrets import SecretSource, SshSource
+from builder.builds.options import BuildOptions
+from builder.builds.secrets import SecretSource, SshSource
 from builder.layer.tree import FileTree
 from builder.plan.graphbuilder import GraphBuilder
 from builder.plan.vertices import AnyOp, Plan, Run, SecretMount, SourceContext, SshMount, Vertex

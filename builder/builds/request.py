@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.build.networking import NetworkMode
-from builder.build.options import BuildOptions, value_of
-from builder.build.runsettings import run_settings
+from builder.builds.networking import NetworkMode
+from builder.builds.options import BuildOptions, value_of
+from builder.builds.runsettings import run_settings
 from builder.errors import ContextError, UsageError
 from builder.golang.bool import parse_bool
 from builder.golang.numbers import parse_integer

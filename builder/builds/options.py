@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 import msgspec
 
 if TYPE_CHECKING:
-    from builder.build.networking import HostEntry, NetworkMode
-    from builder.build.secrets import SecretSource, SshSource
+    from builder.builds.networking import HostEntry, NetworkMode
+    from builder.builds.secrets import SecretSource, SshSource
     from builder.images.outputs import Output
     from builder.plan.ulimit import Ulimit
     from builder.remotecache.locations import CacheExport, CacheImport

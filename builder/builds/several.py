@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.build.merging import MergedPlans
-from builder.build.options import BuildOptions, BuildResult
-from builder.build.packer import Packing
-from builder.build.recording import Recording
-from builder.build.request import origin_of, outputs_of
-from builder.build.resolver import LINK
-from builder.build.run import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools, open_caches
+from builder.builds.buildrun import DEFAULT_JOBS, BuildSession, Shared, Solved, Tools, open_caches
+from builder.builds.merging import MergedPlans
+from builder.builds.options import BuildOptions, BuildResult
+from builder.builds.packer import Packing
+from builder.builds.recording import Recording
+from builder.builds.request import origin_of, outputs_of
+from builder.builds.resolver import LINK
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import ListedContext, LocalContext
 from builder.errors import UsageError
@@ -36,7 +36,7 @@ from builder.solver.vertex import Outcome
 from builder.store.builds import BuildId
 
 if TYPE_CHECKING:
-    from builder.build.sshagents import SshAgents
+    from builder.builds.sshagents import SshAgents
     from builder.remotecache.cachedplan import CachedPlan
     from builder.remotecache.cacheimporter import CacheImporter
 
@@ -179,7 +179,7 @@ class SeveralBuilds:
 def _agents(requests: Iterable[BuildOptions]) -> SshAgents | None:
     if not any(options.ssh for options in requests):
         return None
-    from builder.build.sshagents import SshAgents
+    from builder.builds.sshagents import SshAgents
 
     return SshAgents()
 

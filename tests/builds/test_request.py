@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from builder.build.options import BuildOptions
-from builder.build.request import outputs_of
+from builder.builds.options import BuildOptions
+from builder.builds.request import outputs_of
 from builder.images.outputs import BadOutput, Output, OutputType
 
 

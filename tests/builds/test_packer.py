@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from builder.api import Builder
-from builder.build.options import BuildOptions, BuildResult
-from builder.build.packer import Packing
+from builder.builds.options import BuildOptions, BuildResult
+from builder.builds.packer import Packing
 from builder.images.outputs import Output
 from builder.oci import Compression, ImageConfig
 from builder.plan.vertices import Copy, CopySource, MakeDirectory, Plan, SourceContext, Vertex

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from builder.build.options import BuildOptions
-from builder.build.request import plan_options, source_date_epoch
+from builder.builds.options import BuildOptions
+from builder.builds.request import plan_options, source_date_epoch
 from builder.errors import BuilderError, DockerfileErrors
 from builder.language.instructions import Dockerfile
 from builder.lint.linter import InvalidCheckOption, LintConfig, Linter

@@ -6,8 +6,8 @@ import os
 
 import msgspec
 
-from builder.build.networking import HostEntry, NetworkMode, check_address
-from builder.build.options import BuildOptions, value_of
+from builder.builds.networking import HostEntry, NetworkMode, check_address
+from builder.builds.options import BuildOptions, value_of
 from builder.errors import UsageError
 from builder.golang.size import parse_size
 from builder.language.runmounts import RunMount

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.build import checking
-from builder.build.inputs import Inputs, open_fetched_inputs, open_inputs
-from builder.build.options import BuildOptions, BuildResult
-from builder.build.packer import Packing
-from builder.build.parsing import parsed
-from builder.build.recording import Recording
-from builder.build.request import (
+from builder.builds import checking
+from builder.builds.inputs import Inputs, open_fetched_inputs, open_inputs
+from builder.builds.options import BuildOptions, BuildResult
+from builder.builds.packer import Packing
+from builder.builds.parsing import parsed
+from builder.builds.recording import Recording
+from builder.builds.request import (
     cache_options,
     created_annotation,
     inherited_annotations,
@@ -31,8 +31,8 @@ from builder.build.request import (
     source_date_epoch,
     with_local_context,
 )
-from builder.build.resolver import BuildMetaResolver, Links
-from builder.build.secrets import Credentials
+from builder.builds.resolver import BuildMetaResolver, Links
+from builder.builds.secrets import Credentials
 from builder.cache.stepcache import Cache
 from builder.context.fingerprints import Fingerprints
 from builder.context.local import LocalContext
@@ -62,8 +62,8 @@ from builder.store import Store
 from builder.store.builds import BuildId, Origin
 
 if TYPE_CHECKING:
-    from builder.build.fetching import Remotes
-    from builder.build.sshagents import SshAgents
+    from builder.builds.fetching import Remotes
+    from builder.builds.sshagents import SshAgents
     from builder.plan.outline import Outline
     from builder.remotecache.cachedplan import CachedPlan
     from builder.remotecache.cacheimporter import CacheImporter
@@ -151,7 +151,7 @@ class BuildSession:
             inputs, dockerfile, resolver = self._read(stack, offline=offline)
         with self._recording.phases.measure("resolve"):
             if self._options.all_platforms:
-                from builder.build.offered import offered_platforms
+                from builder.builds.offered import offered_platforms
 
                 platforms = [*offered_platforms(dockerfile, self._options, resolver)] or [None]
             # as in BuildKit the checks speak of the first of several platforms alone
@@ -222,7 +222,7 @@ class BuildSession:
             return exported
 
     def _with_saved_stages(self, solved: Sequence[Solved], say: Callable[[str], None]) -> list[Solved]:
-        from builder.build.savedstages import save_stages
+        from builder.builds.savedstages import save_stages
 
         plans = save_stages([(one.plan, functools.partial(_snapshot, one.results)) for one in solved], self._options,
                             self._tools.store, self._tools.layers, say)
@@ -248,7 +248,7 @@ class BuildSession:
                              steps=inline)
         if not self._options.squash:
             return source
-        from builder.build.squashing import squashed
+        from builder.builds.squashing import squashed
 
         return squashed(source, solved.snapshot.layers, self._options.squash, self._tools.store)
 
@@ -290,7 +290,7 @@ class BuildSession:
         return inputs, dockerfile, resolver
 
     def _remotes(self, stack: ExitStack) -> Remotes:
-        from builder.build.fetching import Remotes
+        from builder.builds.fetching import Remotes
 
         stack.callback(self._credentials.close)
         return Remotes(self._tools.store, self._credentials, stack)
