@@ -5,6 +5,7 @@ circle. What files are called: one name is one idea.
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from graphlib import CycleError, TopologicalSorter
@@ -126,3 +127,10 @@ def _imported_files(path: Path, modules: Collection[str]) -> set[str]:
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     return names & set(modules)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/where-to-change.md", "testdata/README.md"])
+def test_pages_name_files_that_exist(page: str) -> None:
+    text = (PACKAGE.parent / page).read_text()
+    named = set(re.findall(r"\b(?:builder|grammar|testdata|bench|docs)/[\w/.-]*\w", text))
+    assert sorted(name for name in named if "NAME" not in name and not (PACKAGE.parent / name).exists()) == []

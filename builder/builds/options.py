@@ -53,7 +53,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[Output | str, ...] = ()
     """As text in buildx' syntax (`type=oci,dest=image.tar`); without any the result stays in the store."""
     cache_from: tuple[CacheImport | str, ...] = ()
-    """Caches elsewhere to look steps up in, the first ones preferred: `type=registry,ref=...`, `type=local,src=...`."""
+    """Remote caches to look steps up in, the first ones preferred: `type=registry,ref=...`, `type=local,src=...`."""
     cache_to: tuple[CacheExport | str, ...] = ()
     """Where to keep the steps for other machines: `type=registry,ref=...`, `type=local,dest=...`, `type=inline`."""
     cache_ttl: float | None = None

@@ -2,7 +2,7 @@
 
 A step's own key (`cache.key`) holds what the layers below look like, in ids and fingerprints that are good on one
 machine. A portable key holds how they come to be: the op and the keys of its inputs, down to the diff ids of the base
-image, the SHA-256 of local files, and the content of what URLs and git references name now. So a cache elsewhere can be
+image, the SHA-256 of local files, and the content of what URLs and git references name now. So a remote cache can be
 asked for the last step of a build without doing the first one.
 
 The parts have the names that `cache.key` lists, but that `parent` and `inputs` are portable keys, of what lies below
@@ -42,7 +42,7 @@ _FORMAT = 1
 
 
 class PortableKey(msgspec.Struct, frozen=True):
-    """What a vertex is called elsewhere, and of what that is made."""
+    """The name of a vertex on every machine, and what it was computed from."""
 
     key: CacheKey
     kind: str

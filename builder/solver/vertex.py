@@ -45,7 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     vertex: int
     key: str = ""
     state: str
-    """cached, run, failed, cancelled or mended."""
+    """cached, run, failed, cancelled or `mended`."""
     why: str = ""
     started: float = 0.0
     seconds: float = 0.0

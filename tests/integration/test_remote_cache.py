@@ -209,7 +209,7 @@ def test_a_lost_layer(machines: Machines) -> None:
     lost = machines.build("two", "--cache-from", f"type=local,src={cache}")
     assert lost.returncode == 1
     assert "cannot take a layer from the cache" in lost.stderr
-    assert "hint: build without --cache-from" in lost.stderr
+    assert "hint: rebuild without --cache-from" in lost.stderr
     one_stage = "FROM base\nRUN cat /proc/sys/kernel/random/uuid > /a\nRUN echo > /b\n"
     machines.image("one", "--cache-to", f"type=local,dest={cache}", dockerfile=one_stage)
     index = json.loads((cache / "index.json").read_text())
