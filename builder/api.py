@@ -23,7 +23,7 @@ from builder.reference import Reference
 from builder.solver.events import AnyEvent, Emit
 
 if TYPE_CHECKING:
-    from builder.builds.buildrun import BuildSession, Tools
+    from builder.builds.buildtarget import BuildTarget, Tools
     from builder.containers.run import RunOptions
     from builder.images.catalog import Catalog
     from builder.images.pull import LayerSource
@@ -103,14 +103,13 @@ class Builder:
         return open_sandbox(runtime=self.runtime, state_dir=os.path.join(self.root, "sandbox"),
                             xattr=self.store.xattr_prefix)
 
-    def _session(self, options: BuildOptions, on_event: Emit | None = None,
-                 on_failure: Intervene | None = None) -> BuildSession:
-        from builder.builds.buildrun import BuildSession
+    def _target(self, options: BuildOptions) -> BuildTarget:
+        from builder.builds.buildtarget import BuildTarget
 
-        return BuildSession(self._tools(), options, on_event, on_failure)
+        return BuildTarget(self._tools(), options)
 
     def _tools(self) -> Tools:
-        from builder.builds.buildrun import Tools
+        from builder.builds.buildtarget import Tools
 
         return Tools(self.store, self._open_sandbox, self.registries, self._layers())
 
@@ -129,16 +128,18 @@ class Builder:
 
         `on_failure` is asked what to do about a RUN that failed, while its container can still be entered.
         """
-        return self._session(options, on_event, on_failure).run()
+        from builder.builds.buildrun import BuildRun
+
+        return BuildRun(self._tools(), {"": options}, on_event, on_failure).run()[""]
 
     def build_all(self, targets: Mapping[str, BuildOptions], on_event: Emit | None = None) -> dict[str, BuildResult]:
         """Builds and exports several targets as one run; a named context `target:NAME` is the image of another one.
 
         What targets share is read, run and kept once. Raises BuilderError; what had been built stays in the cache.
         """
-        from builder.builds.several import SeveralBuilds
+        from builder.builds.buildrun import BuildRun
 
-        return SeveralBuilds(self._tools(), targets, on_event).run()
+        return BuildRun(self._tools(), targets, on_event).run()
 
     def fetch_context(self, url: str, target_dir: str) -> str | None:
         """Fills an empty folder with what is at a URL; the one file's name where it is no archive and no repository.
@@ -164,28 +165,28 @@ class Builder:
             from builder.inspection.forecast import key_lines
 
             return "".join(key_lines(forecast) for forecast in self.inspector.forecast(options))
-        session = self._session(options)
+        target = self._target(options)
         if what == "ast":
             from builder.language.syntaxdump import dump as dump_dockerfile
 
-            return dump_dockerfile(session.dockerfile())
+            return dump_dockerfile(target.dockerfile())
         from builder.plan.plantext import dump as dump_plan
 
-        return "\n".join(dump_plan(planned) for planned in session.plans())
+        return "\n".join(dump_plan(planned) for planned in target.plans())
 
     def check(self, options: BuildOptions) -> Report:
         """What is to be said about the Dockerfile, its mistakes included; nothing is built."""
-        return self._session(options).check()
+        return self._target(options).check()
 
     def outline(self, options: BuildOptions) -> Outline:
         """The args, secrets, agents and caches that a build of the target can use. Raises BuilderError."""
-        return self._session(options).outline()
+        return self._target(options).outline()
 
     def targets(self, options: BuildOptions) -> Targets:
         """The stages of the Dockerfile. Raises DockerfileErrors."""
         from builder.plan.targets import targets
 
-        return targets(self._session(options).dockerfile())
+        return targets(self._target(options).dockerfile())
 
     # -- images and containers ----------------------------------------------------------------------------------
 

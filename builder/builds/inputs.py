@@ -10,8 +10,12 @@ import msgspec
 
 from builder.context.local import LocalContext, find_ignore_file
 from builder.errors import ContextError
+from builder.hashing import sha256
 from builder.language.ignore import IgnoreRules
+from builder.language.instructions import Dockerfile
 from builder.source import Source
+from builder.store import Store
+from builder.version import __version__
 
 MAX_DOCKERFILE = 16 << 20
 DEFAULT_NAMES = ("Dockerfile", "dockerfile", "Containerfile")
@@ -67,6 +71,25 @@ def open_fetched_inputs(dockerfile: str, stdin: BinaryIO | None, scratch: str, s
     if os.path.isabs(dockerfile):
         return _without_rules(dockerfile, _read(dockerfile, dockerfile), scratch)
     return _from_scratch(dockerfile, scratch)
+
+
+def parsed(store: Store, source: Source) -> Dockerfile:
+    """What `parse` makes of the source: that of an unchanged Dockerfile comes from the store, which costs no grammar.
+
+    Raises DockerfileErrors, which are never remembered.
+    """
+    name = f"dockerfile+words {__version__} {sha256(msgspec.msgpack.encode(source)).hexdigest()}"
+    known = store.recall(name)
+    if known is not None:
+        try:
+            return msgspec.msgpack.decode(known, type=Dockerfile)
+        except msgspec.DecodeError:
+            pass  # of a version with other instructions: parse again
+    from builder.language.parser import parse
+
+    dockerfile = parse(source)
+    store.remember(name, msgspec.msgpack.encode(dockerfile))
+    return dockerfile
 
 
 def _from_stream(dockerfile: str, stream: BinaryIO, scratch: str, subdir: str) -> Inputs:

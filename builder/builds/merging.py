@@ -1,30 +1,46 @@
-"""Plans of several targets as one plan: what they have in common is one vertex, and is solved once.
+"""Named targets of one run: they are planned in the order in which they stand on each other, and their plans become
+one.
 
-A plan's names of local trees, secrets and agents mean something only beside its own options; here they get names that
+What targets share is done once: a directory is walked and its files are fingerprinted once, a step that two targets
+have in common is one vertex, and a target that others name as a context (`target:NAME`) is part of their plans. A
+plan's names of local trees, secrets and agents mean something only beside its own options; here they get names that
 mean the same for all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from builder.builds.options import BuildOptions
+from builder.builds.resolver import LINK
 from builder.builds.secrets import SecretSource, SshSource
+from builder.context.local import ListedContext, LocalContext
+from builder.errors import UsageError
 from builder.layer.tree import FileTree
+from builder.oci import Platform
 from builder.plan.graphbuilder import GraphBuilder
 from builder.plan.vertices import AnyOp, Plan, Run, SecretMount, SourceContext, SshMount, Vertex
 from builder.solver.reporter import with_target
 
+if TYPE_CHECKING:
+    from builder.builds.sshagents import SshAgents
+
 T = TypeVar("T", SecretSource, SshSource)
 
 
-class MergedPlans:
-    """Collects plans. `trees`, `secrets` and `ssh` are what the vertices of all of them need, by their new names."""
+class UnknownLink(UsageError):
+    def __init__(self, target: str) -> None:
+        super().__init__(f"no target `{target}` is part of this run")
 
-    def __init__(self, *, prefixed: bool) -> None:
+
+class MergedTargets:
+    """Collects the plans of targets. `trees` and `options` are what the vertices of all need, by their new names."""
+
+    def __init__(self, requests: Iterable[BuildOptions], *, prefixed: bool) -> None:
         """With `prefixed` the names that progress shows begin with the target's, as in `[app build 1/2]`."""
         self._graph = GraphBuilder()
         self._prefixed = prefixed
@@ -32,9 +48,14 @@ class MergedPlans:
         self.trees: dict[str, FileTree] = {}
         self._secrets: dict[str, SecretSource] = {}
         self._ssh: dict[str, SshSource] = {}
+        self._contexts: dict[tuple[object, ...], LocalContext] = {}
+        self._plans: dict[str, list[Plan]] = {}
+        """Settled, of each target."""
         self._names: set[str] = set()
         """Of vertices that are settled."""
         self._last: Plan | None = None
+        self.agents = _agents(requests)
+        """Of the whole run, where a target has any."""
 
     @property
     def plan(self) -> Plan | None:
@@ -44,15 +65,34 @@ class MergedPlans:
         return msgspec.structs.replace(self._last, vertices=tuple(self._graph.vertices), output=None)
 
     @property
-    def secrets(self) -> tuple[SecretSource, ...]:
-        return tuple(self._secrets.values())
+    def options(self) -> BuildOptions:
+        """The secrets and agents of all."""
+        return BuildOptions(secrets=tuple(self._secrets.values()), ssh=tuple(self._ssh.values()))
 
-    @property
-    def ssh(self) -> tuple[SshSource, ...]:
-        return tuple(self._ssh.values())
+    def open_context(self, context: LocalContext) -> LocalContext:
+        """Gives all targets that read the same files the same tree."""
+        rules = context.rules
+        identity = (context.root, rules.rules if rules is not None else None)
+        return self._contexts.setdefault(identity, ListedContext(context))
 
-    def settle(self, target: str, options: BuildOptions, trees: Mapping[str, FileTree], plan: Plan) -> Plan:
-        """The plan with names that are good for all targets, to be added, or to be stood on by another plan."""
+    def link(self, name: str, platform: Platform) -> Plan:
+        """The plan of a target that another one stands on: for its platform, or the only one that there is."""
+        plans = self._plans[name]
+        for plan in plans:
+            if (plan.platform.os, plan.platform.architecture) == (platform.os, platform.architecture):
+                return plan
+        if len(plans) == 1:
+            return plans[0]
+        raise UsageError(f"target `{name}` is not built for {platform}")
+
+    def add(self, target: str, options: BuildOptions, trees: Mapping[str, FileTree],
+            plans: Iterable[Plan]) -> list[tuple[Plan, int | None]]:
+        """Each plan with names that are good for all targets, and the vertex of the merged plan that is its output."""
+        settled = self._plans[target] = [self._settle(target, options, trees, plan) for plan in plans]
+        self._last = settled[-1]
+        return [(plan, self._graph.include(plan)) for plan in settled]
+
+    def _settle(self, target: str, options: BuildOptions, trees: Mapping[str, FileTree], plan: Plan) -> Plan:
         tree_names = {name: self._tree(target, name, tree) for name, tree in trees.items()}
         secrets = {source.id: _distinct(self._secrets, target, source) for source in options.secrets}
         ssh = {source.id: _distinct(self._ssh, target, source) for source in options.ssh}
@@ -68,17 +108,34 @@ class MergedPlans:
             self._names.update(vertex.name for vertex in vertices)
         return msgspec.structs.replace(plan, vertices=vertices)
 
-    def add(self, plan: Plan) -> int | None:
-        """The vertex of the merged plan that is the settled plan's output."""
-        self._last = plan
-        return self._graph.include(plan)
-
     def _tree(self, target: str, name: str, tree: FileTree) -> str:
         known = self._tree_names.get(id(tree))
         if known is None:
             known = self._tree_names[id(tree)] = f"{target} {name}"
             self.trees[known] = tree
         return known
+
+
+def in_order(requests: Mapping[str, BuildOptions]) -> dict[str, BuildOptions]:
+    """Every target after those that it stands on. Raises UnknownLink, UsageError."""
+    needs = {name: [value.removeprefix(LINK) for value in options.named_contexts.values() if value.startswith(LINK)]
+             for name, options in requests.items()}
+    for names in needs.values():
+        for name in names:
+            if name not in requests:
+                raise UnknownLink(name)
+    try:
+        return {name: requests[name] for name in TopologicalSorter(needs).static_order()}
+    except CycleError as error:
+        raise UsageError(f"targets stand on each other: {' -> '.join(error.args[1])}") from None
+
+
+def _agents(requests: Iterable[BuildOptions]) -> SshAgents | None:
+    if not any(options.ssh for options in requests):
+        return None
+    from builder.builds.sshagents import SshAgents
+
+    return SshAgents()
 
 
 def _distinct(known: dict[str, T], target: str, source: T) -> str:

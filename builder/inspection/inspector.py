@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import BinaryIO, TypeAlias
 
-from builder.builds.buildrun import BuildSession, Planned, Tools
+from builder.builds.buildtarget import BuildTarget, Planned, Tools
 from builder.builds.options import BuildOptions
 from builder.context.fingerprints import Fingerprints
 from builder.images.byname import layers_of
@@ -88,16 +88,16 @@ class Inspector:
         Raises what a build would raise before its first step.
         """
         with ExitStack() as stack:
-            planned, session = self._planned(options, stack)
+            planned, target = self._planned(options, stack)
             fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
-            resources = session.resources(BuildId(""), planned.resolver.trees, fingerprints)
+            resources = target.resources(BuildId(""), planned.resolver.trees, fingerprints)
             stack.callback(resources.close)
 
             def scratch() -> str:
                 return stack.enter_context(self._tools.store.stage_layer()).diff
 
-            return tuple(Forecaster(plan, resources, self._tools.layers, scratch, first=session.number(plan)).forecast()
-                         for plan in planned.plans)
+            return tuple(Forecaster(plan, resources, self._tools.layers, scratch,
+                                    first=target.progress.name_plan(plan)).forecast() for plan in planned.plans)
 
     def context(self, options: BuildOptions) -> ContextListing:
         """The files that a build would take from its contexts, and those that it leaves out."""
@@ -116,10 +116,10 @@ class Inspector:
         except LayerMissing:
             return None
 
-    def _planned(self, options: BuildOptions, stack: ExitStack) -> tuple[Planned, BuildSession]:
+    def _planned(self, options: BuildOptions, stack: ExitStack) -> tuple[Planned, BuildTarget]:
         stack.enter_context(self._tools.store.lease())
-        session = BuildSession(self._tools, options, None)
-        return session.prepare(stack, offline=True), session
+        target = BuildTarget(self._tools, options)
+        return target.prepare(stack, offline=True), target
 
     def _dirs(self, place: Place, layers: tuple[LayerId, ...]) -> list[str]:
         store = self._tools.store
@@ -130,4 +130,4 @@ class Inspector:
 
     def _resources(self, options: BuildOptions) -> Resources:
         fingerprints = Fingerprints(self._tools.store.secret, self._tools.store)
-        return BuildSession(self._tools, options, None).resources(BuildId(""), {}, fingerprints)
+        return BuildTarget(self._tools, options).resources(BuildId(""), {}, fingerprints)

@@ -188,3 +188,37 @@ def test_targets_that_stand_on_each_other_in_a_circle(tmp_path: Path) -> None:
         run(tmp_path, targets)
     with pytest.raises(UsageError, match="no target `c`"):
         run(tmp_path, {"a": BuildOptions(named_contexts={"x": "target:c"})})
+
+
+@pytest.mark.parametrize("names", [("",), ("one",), ("one", "two")])
+def test_a_file_that_changes_meanwhile_is_kept_in_no_cache_under_its_old_key(
+        tmp_path: Path, names: tuple[str, ...]) -> None:
+    context, cache = tmp_path / "context", tmp_path / "cache"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /a\nCOPY file /b\n")
+    (context / "file").write_text("old")
+    options = BuildOptions(context=str(context), outputs=("type=cacheonly",), cache_to=(f"type=local,dest={cache}",))
+    first: set[int] = set()
+
+    def change(event: AnyEvent) -> None:
+        if isinstance(event, VertexNamed) and "COPY Dockerfile" in event.name:
+            first.add(event.vertex)
+        if isinstance(event, VertexStarted) and event.vertex in first:
+            (context / "file").write_text("something else")
+
+    with Builder(str(tmp_path / "here")) as opened:
+        opened.build_all(dict.fromkeys(names, options), change)
+    (context / "file").write_text("old")
+    with Builder(str(tmp_path / "other")) as opened:
+        opened.build(BuildOptions(context=str(context), outputs=(f"type=local,dest={tmp_path}/out",),
+                                  cache_from=(f"type=local,src={cache}",)))
+    assert (tmp_path / "out" / "b").read_text() == "old"
+
+
+def test_the_phases_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /a\n")
+    options = BuildOptions(context=str(tmp_path), outputs=("type=cacheonly",),
+                           cache_to=(f"type=local,dest={tmp_path}/cache",))
+    run(tmp_path / "state", {"one": options, "two": options})
+    with Builder(str(tmp_path / "state")) as opened:
+        assert [phase.name for phase in opened.find_build().phases] == ["load", "resolve", "solve", "export", "cache"]
