@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import gc
 import io
 import os
 import platform
@@ -92,6 +93,7 @@ def _build(state: str, arguments: list[str], *, stdin: Path | None, env: Mapping
             os.environ.update(environment)
             for number, handler in before.items():
                 signal.signal(number, handler)
+            gc.collect(0)  # the command puts off collecting garbage, among it folders that are held open
     for output in outputs:
         output.flush()
     stdout, stderr = (output.buffer.getvalue().decode(errors="replace") for output in outputs)

@@ -143,7 +143,7 @@ def _read(target: Target) -> list[str]:
 
 def _local_caches(target: Target) -> list[str]:
     return [entry.attributes["src"] for entry in target.cache_from or ()
-            if entry.type.lower() == "local" and "src" in entry.attributes]
+            if entry.type.lower() != "registry" and "src" in entry.attributes]
 
 
 def _secret_files(target: Target) -> list[str]:
@@ -154,7 +154,7 @@ def _secret_files(target: Target) -> list[str]:
 def _written(target: Target) -> list[str]:
     found = [output.destination for output in target.outputs or () if output.destination not in ("", "-")]
     return found + [entry.attributes["dest"] for entry in target.cache_to or ()
-                    if entry.type.lower() == "local" and "dest" in entry.attributes]
+                    if entry.type.lower() != "registry" and "dest" in entry.attributes]
 
 
 def _is_path(value: str) -> bool:

@@ -13,15 +13,13 @@ from types import TracebackType
 
 from builder.errors import BuilderError
 from builder.images.layerblobs import layer_blob
-from builder.images.outputs import Output, OutputType
+from builder.images.outputs import IMAGES, Output, OutputType
 from builder.oci import BlobForm
 from builder.plan.vertices import Plan
 from builder.solver.lineage import parents
 from builder.solver.vertex import Outcome
 from builder.store import Store
 from builder.store.layers import LayerId
-
-_IMAGES = frozenset({OutputType.IMAGE, OutputType.OCI, OutputType.DOCKER})
 
 
 class Packing:
@@ -94,4 +92,4 @@ class Packing:
 
 
 def _takes_blobs(output: Output) -> bool:
-    return output.type in _IMAGES and not output.image.rewrite_timestamp
+    return output.type in IMAGES and not output.image.rewrite_timestamp

@@ -102,7 +102,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             attributes.setdefault("push", "true")
         if kind not in set(OutputType):
             raise BadOutput(text, f"unknown type `{kind}`", hint=nearest(kind, [*OutputType, "registry"]))
-        if kind in _IMAGES:
+        if kind in IMAGES:
             added = [field for field in defaults if field.partition("=")[0] not in attributes]
             attributes |= dict(map(_attribute, added))
             text = ",".join([text, *added])
@@ -117,7 +117,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         return self.dest == "-" or (self.dest == "" and self.type in {OutputType.TAR, OutputType.OCI} and self.tar)
 
 
-_IMAGES = frozenset({OutputType.IMAGE, OutputType.OCI, OutputType.DOCKER})
+IMAGES = frozenset({OutputType.IMAGE, OutputType.OCI, OutputType.DOCKER})
 
 
 def _attribute(field: str) -> tuple[str, str]:

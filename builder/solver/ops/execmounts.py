@@ -6,6 +6,7 @@ import contextlib
 import os
 import posixpath
 from collections.abc import Sequence
+from typing import assert_never
 
 import msgspec
 
@@ -133,6 +134,8 @@ class RunMounts:
                 case HostMount():
                     opened.mounts.append(Bind(target=mount.target, source=mount.source, readonly=mount.readonly,
                                               recursive=True))
+                case _:
+                    assert_never(mount)
         opened.mounts.sort(key=lambda mount: mount.target)  # as BuildKit does: what is outside, first
         return opened
 
