@@ -33,7 +33,7 @@ def _keys(folder: Path, dockerfile: str = DOCKERFILE, **options: object) -> list
     """Keys of the vertices, as a machine of its own would have them; those of local files left out."""
     (folder / "Dockerfile").write_text(dockerfile)
     with Builder(str(folder.parent / f"{folder.name}-state")) as builder:
-        (plan,) = builder._session(BuildOptions(context=str(folder), **options)).plans()  # type: ignore[arg-type]
+        (plan,) = builder._target(BuildOptions(context=str(folder), **options)).plans()  # type: ignore[arg-type]
         steps = portable_keys(plan, {"context": LocalContext(str(folder))}, Sha256Digests(), {})
     return [step.key if step else None for step, vertex in zip(steps, plan.vertices, strict=True)
             if not isinstance(vertex.op, SourceContext)]
