@@ -40,6 +40,7 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
     os.closerange(socket_fd + 1, 1 << 30)
     requests = _socket.socket(fileno=socket_fd)
     os.set_inheritable(socket_fd, False)
+    build = os.getppid()
     hierarchies = cgroups.hierarchies()
     if os.geteuid() == 0:
         cgroups.sweep(hierarchies)
@@ -56,7 +57,7 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
         requests.close()
         _, status = os.waitpid(inner, 0)
         cgroups.sweep(hierarchies, ended=os.getpid())
-        forwarding.sweep()
+        forwarding.sweep(build)
         os._exit(0 if status == 0 else 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, _SIGKILL)
     kernel.reset_signals()
