@@ -99,13 +99,14 @@ class SpawnerProcess:
 
 
 def _spawn(path: str, program: str, requests: int) -> int:
-    # Standard error stays the caller's: what is written there is the trace of a bug.
+    # Standard error stays the caller's: what is written there is the trace of a bug. The session is its own from the
+    # first instant: a kill of the caller's process group spares the process that cleans up, however early it comes.
     return os.posix_spawn(
         path, (sys.executable, "-I", "-S", "-X", "utf8", "-c", program), _library_path(),
         file_actions=((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                       (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                       (os.POSIX_SPAWN_DUP2, requests, _SOCKET_FD)),
-        setsigmask=(),
+        setsid=True, setsigmask=(),
     )
 
 

@@ -303,10 +303,6 @@ def test_a_killed_build_leaves_nothing(builder: Command, machine: Machine, whole
         # `nsenter`, `unshare` and `sh` have become the build.
         os.killpg(running.pid, signal.SIGKILL) if whole_group else os.kill(running.pid, signal.SIGKILL)
     settled(lambda: machine.links() == before and machine.rules() == "")
-    # Its spawner switches forwarding off, or the next build with a network does if the spawner found the lock held.
-    again = machine.argv(*builder.argv(*builder.build_args("FROM base\nRUN busybox true\n"), str(builder.context)),
-                         pasta=False)
-    subprocess.run(again, stdout=quiet, stderr=quiet, check=True)
     settled(lambda: machine.forwards() == "0")
 
 

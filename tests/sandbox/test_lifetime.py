@@ -16,6 +16,7 @@ import pytest
 
 from builder.sandbox import open_sandbox
 from builder.sandbox.attachment import RuntimeDied
+from builder.sandbox.launch import SpawnerProcess
 from tests.sandbox.conftest import Runner
 
 pytestmark = pytest.mark.root
@@ -189,3 +190,14 @@ def test_a_prepared_sandbox_runs_containers_and_leaves_nothing(runner: Runner, t
     unused.prepare()
     unused.close()
     assert set(children.read_text().split()) == before
+
+
+def test_a_spawner_is_out_of_its_callers_session_before_it_runs_anything(tmp_path: Path) -> None:
+    """Else a kill of the caller's process group, early enough, ends the one that cleans up after it."""
+    for _ in range(20):
+        spawner = SpawnerProcess(str(tmp_path), userxattr=False)
+        spawner.start()
+        try:
+            assert os.getsid(spawner._pid) == spawner._pid
+        finally:
+            spawner.close()

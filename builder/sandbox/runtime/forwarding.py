@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,31 +61,13 @@ def release(fd: int) -> None:
         os.close(fd)
 
 
-def sweep(build: int) -> None:
-    """Puts back what killed builds have left switched on. Costs two system calls where there never was a network.
-
-    `build` is the process that ends: killed, it may be heard of before the kernel has closed all of its files, its
-    lock among them. That takes an instant; a second is waited for it.
-    """
-    for _ in range(100):
-        try:
-            fd = os.open(_file(), _FLAGS)
-        except OSError:
-            return
-        release(fd)
-        if not _is_exiting(build):
-            return
-        time.sleep(0.01)
-
-
-def _is_exiting(process: int) -> bool:
-    """Whether it is on its way out and not yet gone: PF_EXITING among the flags of proc_pid_stat(5)."""
+def sweep() -> None:
+    """Puts back what killed builds have left switched on. Costs two system calls where there never was a network."""
     try:
-        with open(f"/proc/{process}/stat", "rb") as file:
-            flags = int(file.read().rpartition(b")")[2].split()[6])
-    except (OSError, IndexError):
-        return False
-    return flags & 0x4 != 0
+        fd = os.open(_file(), _FLAGS)
+    except OSError:
+        return
+    release(fd)
 
 
 class _Turn:

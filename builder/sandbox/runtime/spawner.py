@@ -33,14 +33,15 @@ _SIGKILL = 9
 
 
 def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
-    """Serves the caller at the other end of `socket_fd` until it closes, then ends what it started."""
-    os.setsid()
+    """Serves the caller at the other end of `socket_fd` until it closes, then ends what it started.
+
+    The caller starts it in a session of its own: a kill of the caller's process group must spare what cleans up.
+    """
     os.chdir("/")
     # The caller may have been started with open descriptors that it does not know of; no step shall see them.
     os.closerange(socket_fd + 1, 1 << 30)
     requests = _socket.socket(fileno=socket_fd)
     os.set_inheritable(socket_fd, False)
-    build = os.getppid()
     hierarchies = cgroups.hierarchies()
     if os.geteuid() == 0:
         cgroups.sweep(hierarchies)
@@ -57,7 +58,7 @@ def main(socket_fd: int, mount_dir: str, userxattr: bool) -> NoReturn:
         requests.close()
         _, status = os.waitpid(inner, 0)
         cgroups.sweep(hierarchies, ended=os.getpid())
-        forwarding.sweep(build)
+        forwarding.sweep()
         os._exit(0 if status == 0 else 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, _SIGKILL)
     kernel.reset_signals()
