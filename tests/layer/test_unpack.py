@@ -242,10 +242,10 @@ def test_what_cannot_be_unpacked_is_named(
 
 @pytest.fixture
 def few_descriptors() -> Iterator[None]:
-    """500, beside those that other tests in this process have left open."""
+    """450, beside those that other tests in this process have left open."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     in_use = max(map(int, os.listdir("/proc/self/fd")))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 500, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 450, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
