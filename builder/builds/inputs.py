@@ -56,7 +56,7 @@ def open_inputs(context: str, dockerfile: str, stdin: BinaryIO | None, scratch: 
         raise NoContext(context)
     if dockerfile == "-":
         return _with_rules(Source("Dockerfile", _decode(stream.read(MAX_DOCKERFILE + 1))), context, "")
-    path = dockerfile or _default_path(context)
+    path = dockerfile or default_dockerfile(context)
     return _with_rules(Source(os.path.basename(path), _read(path, dockerfile or "Dockerfile")), context, path)
 
 
@@ -138,7 +138,8 @@ def _with_rules(source: Source, context: str, path: str) -> Inputs:
     return Inputs(dockerfile=source, context=LocalContext(context, rules), rules=rules)
 
 
-def _default_path(context: str) -> str:
+def default_dockerfile(context: str) -> str:
+    """The path of the Dockerfile that a build of the directory reads without -f, there or not."""
     for name in DEFAULT_NAMES:
         if os.path.exists(os.path.join(context, name)):
             return os.path.join(context, name)

@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Sequence
 
-from builder.builds.inputs import DEFAULT_NAMES, MAX_DOCKERFILE
+from builder.builds.inputs import DEFAULT_NAMES, MAX_DOCKERFILE, default_dockerfile
 from builder.errors import ContextError, UsageError
 from builder.source import Source
 
@@ -64,9 +64,8 @@ def _in_tree(directory: str) -> list[str]:
         raise CannotRead(os.path.normpath(os.path.join(directory, error.path)), error.cause or "unreadable") from error
     except OSError as error:
         raise CannotRead(directory, (error.strerror or "unreadable").lower()) from error
-    if not found:
-        found = [*(name for name in DEFAULT_NAMES if os.path.exists(os.path.join(directory, name))), *DEFAULT_NAMES][:1]
-    return [os.path.normpath(os.path.join(directory, path)) for path in found]
+    paths = [os.path.join(directory, path) for path in found] or [default_dockerfile(directory)]
+    return [os.path.normpath(path) for path in paths]
 
 
 def _is_dockerfile(name: str) -> bool:

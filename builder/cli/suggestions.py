@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -17,9 +18,14 @@ from builder.api import Builder, default_root
 from builder.cli.pflag import Type, Values
 from builder.errors import UsageError
 from builder.language.instructions import Dockerfile
+from builder.source import Source
 
 Items: TypeAlias = "Iterator[CompletionItem[str]]"
 _BUILDS = 50
+_MAX_DOCKERFILE = 1 << 18
+"""Bytes of a Dockerfile that is parsed while somebody waits for a word of it."""
+_KANIKO = ("context", "context-sub-path", "dockerfile")
+"""Flags that no shell is offered; Dockerfiles are found by rules of their own with them."""
 
 
 def _matching(words: Iterable[tuple[str, str | None]], incomplete: str) -> Items:
@@ -89,15 +95,21 @@ def registries(values: Values, incomplete: str) -> Items:
 
 
 def _dockerfile(values: Values) -> Dockerfile:
-    """The one that -f or the context names. Raises BuilderError."""
-    from builder.cli.dockerfiles import find_dockerfiles, read_dockerfile
+    """The one that a build with these flags would read. Raises OSError, BuilderError."""
+    from builder.builds.inputs import default_dockerfile
     from builder.language.parser import parse
+    from builder.rooted.named import locate
 
     context = values.arguments[0] if values.arguments else "."
-    path = values.text("file") or next(iter(find_dockerfiles([context])))
-    if path == "-" or "://" in path:
+    path = values.text("file") or default_dockerfile(context)
+    if "-" in (context, path) or not os.path.isdir(context) or any(map(values.given, _KANIKO)):
+        raise UsageError("what a build would read is found in another way")
+    folder, name = locate(path)
+    status = folder.lstat(name)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_DOCKERFILE:
         raise UsageError(f"`{path}` is not looked into")
-    return parse(read_dockerfile(path))
+    with open(folder.open(name), "rb") as file:
+        return parse(Source(path, file.read(_MAX_DOCKERFILE).decode("utf-8", "replace")))
 
 
 def stages(values: Values, incomplete: str) -> Items:
