@@ -1,15 +1,21 @@
 """Completion in bash, zsh and fish: click's protocol, with pflag's rules and docker's two-word commands.
 
 A shell runs `builder` with the command line so far in the environment; the answer is a line, or in zsh three, for each
-word that may be meant. Whatever goes wrong, nothing is suggested and nothing is printed.
+word that may be meant. Whatever goes wrong or takes too long, nothing is suggested and nothing is printed.
+
+Dockerfiles, bake files, images and folders of others decide what the words and their help are. `_Words` passes on only
+what no shell and no terminal takes for more than a word.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
 import sys
 from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Any, TypeAlias
 
 from click.shell_completion import (
@@ -26,6 +32,7 @@ from builder.cli.group import ALIASES, Group, UnknownCommand, find_command, load
 from builder.cli.pflag import Command, Flag, Kind, Reader, Values
 from builder.cli.suggestions import paths
 from builder.cli.value_types import SWITCH
+from builder.ui.text import printable
 
 Item: TypeAlias = "CompletionItem[str]"
 _VARIABLE = "_BUILDER_COMPLETE"
@@ -33,12 +40,21 @@ _HERE = "\0"
 """Stands for the word that is being completed; no argument can have a NUL."""
 
 
+_PLAIN = re.compile(r"[\w@./-][\w@./:=,+%-]*")
+"""Words that mean themselves in every shell without quotes; bash inserts what it is offered as it is."""
+_MOST_SECONDS = 5
+"""After which nobody waits for suggestions any more, say of a bake file that is a pipe."""
+
+
 class _Words(ShellComplete):
     def source(self) -> str:
         return self.source_template % self.source_vars()
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
-        return list(_suggestions(Group(), args, incomplete))
+        """Without words that a shell would not insert as one argument, or a command would take for a flag."""
+        return [CompletionItem(item.value, type=item.type, help=printable(item.help or "") or None)
+                for item in _suggestions(Group(), args, incomplete) if item.type != "plain" or (
+                    _PLAIN.fullmatch(item.value) and (item.value[0] != "-" or incomplete[:1] == "-"))]
 
 
 class _Bash(_Words, BashComplete):
@@ -75,7 +91,26 @@ class _Zsh(_Words, ZshComplete):
 
 
 class _Fish(_Words, FishComplete):
-    pass
+    """Cuts an answer at its first comma alone: words and help may have more."""
+
+    source_template = """\
+function %(complete_func)s
+    for answer in (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) \
+            COMP_CWORD=(commandline -t) %(prog_name)s)
+        set -l parts (string split -m 1 , -- $answer)
+        switch $parts[1]
+            case dir
+                __fish_complete_directories $parts[2]
+            case file
+                __fish_complete_path $parts[2]
+            case plain
+                printf '%%s\\n' $parts[2]
+        end
+    end
+end
+
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
 
 
 SHELLS: dict[str, type[_Words]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
@@ -87,14 +122,24 @@ def script(shell: str) -> str:
 
 
 def complete(instruction: str) -> int:
-    """Answers a shell: `bash_complete`."""
+    """Answers a shell: `bash_complete`. Standard input is the shell's own: nothing of it is read.
+
+    The status, which shells do not look at, is 0, or 1 where it took too long.
+    """
     shell = instruction.partition("_")[0]
-    with contextlib.suppress(Exception), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(_MOST_SECONDS)
+    with contextlib.suppress(Exception), open(os.devnull, "r+") as nowhere, contextlib.redirect_stderr(nowhere):
+        os.dup2(nowhere.fileno(), 0)
         answer = SHELLS[shell](Group(), {}, "builder", _VARIABLE).complete()
         if answer:
             print(answer)
         sys.stdout.flush()
     return 0
+
+
+def _give_up(number: int, frame: FrameType | None) -> None:
+    os._exit(1)
 
 
 def _suggestions(group: Group, args: list[str], incomplete: str) -> Iterable[Item]:
