@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from builder.source import Source
 
 
-
 def is_compose(file: Source, environment: Mapping[str, str]) -> bool:
     """Whether the text can be read as a compose file."""
     try:

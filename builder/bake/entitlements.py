@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from builder.bake.buildflags import check_values, dockerfile_path
+from builder.bake.buildflags import check_values, dockerfile_path, flags_of
 from builder.bake.errors import BakeError
 from builder.bake.overrides import Override
 from builder.bake.remotefiles import LOCAL, is_remote
 from builder.bake.target import Target
 from builder.builds.resolver import LAYOUT, LINK, layout_folder
+from builder.builds.secrets import SshSource
 from builder.errors import UsageError
 
 _SPECIAL = (LINK, "docker-image://", "container-image://")
@@ -86,7 +87,7 @@ def _read_by_flags(target: Target, keys: set[str]) -> list[str]:
     if "secrets" in keys:
         found += _secret_files(target)
     if "ssh" in keys:
-        found += [path for ssh in target.ssh or () for path in ssh.paths]
+        found += [path for ssh in _ssh(target) for path in ssh.paths]
     return found
 
 
@@ -100,7 +101,7 @@ def missing(targets: Iterable[Target], grants: Grants) -> list[Request]:
         wanted.add("network.host")  # a namespace by its path is one of the host's
     wanted -= grants.words
     requests = [Request(what, f"--allow={word}") for word, what in _WORDS.items() if word in wanted]
-    if "ssh" not in grants.words and any(not ssh.paths for target in every for ssh in target.ssh or ()):
+    if "ssh" not in grants.words and any(not ssh.paths for target in every for ssh in _ssh(target)):
         requests.append(Request("forwarding default SSH agent socket", "--allow=ssh", is_file=True))
     read = _uncovered(grants.read, [path for target in every for path in _read(target)])
     write = _uncovered(grants.write, [path for target in every for path in _written(target)])
@@ -131,14 +132,23 @@ def _read(target: Target) -> list[str]:
     if target.dockerfile_inline is None and (is_local or (target.dockerfile and (
             target.dockerfile.startswith(LOCAL) or os.path.isabs(target.dockerfile)))):
         found.append(dockerfile_path(target))
-    for value in (value.removeprefix(LOCAL) for value in target.contexts.values()):
+    for value in (text.partition("=")[2] for text in _texts(target, "build-context")):
         if value.startswith(LAYOUT):
             found.append(layout_folder(value))
         elif not value.startswith(_SPECIAL) and _is_path(value):
             found.append(value)
     found += _secret_files(target)
-    found += [path for ssh in target.ssh or () for path in ssh.paths]
+    found += [path for ssh in _ssh(target) for path in ssh.paths]
     return found + _local_caches(target)
+
+
+def _ssh(target: Target) -> list[SshSource]:
+    return [SshSource.parse(text) for text in _texts(target, "ssh")]
+
+
+def _texts(target: Target, flag: str) -> list[str]:
+    """The values of a flag as the build will read them: names and paths of a target may hold what separates fields."""
+    return [text for name, text in flags_of(target) if name == flag]
 
 
 def _local_caches(target: Target) -> list[str]:

@@ -99,10 +99,11 @@ def parse_output(text: str) -> Entry:
     fields = fields_of(text)
     if fields == [text] and not text.startswith("type="):
         return Entry("tar" if text == "-" else "local", destination=text)
-    return _output({_output_key(key): value for key, value in _pairs(text, fields)})
+    return _output({_key(key): value for key, value in _pairs(text, fields)})
 
 
-def _output_key(key: str) -> str:
+def _key(key: str) -> str:
+    """As the flags read it, of outputs and of caches."""
     return key.strip().lower()
 
 
@@ -110,7 +111,7 @@ def parse_caches(text: str) -> list[Entry]:
     """One entry, or, of a list of bare references, one for each."""
     if "=" not in text:
         return [Entry("registry", {"ref": field}) for field in fields_of(text)]
-    return [_cache({key.lower(): value for key, value in _pairs(text, fields_of(text))}, text)]
+    return [_cache({_key(key): value for key, value in _pairs(text, fields_of(text))}, text)]
 
 
 def parse_attestation(text: str) -> Entry:
@@ -187,7 +188,7 @@ def ssh_of(value: Value) -> tuple[Ssh, ...]:
 
 
 def _output(values: dict[str, Value]) -> Entry:
-    own = {_output_key(key): text_of(value) for key, value in values.items()}
+    own = {_key(key): text_of(value) for key, value in values.items()}
     kind, destination = own.pop("type", ""), own.pop("dest", "")
     if not kind:
         raise BadEntry("type is required for output")
@@ -195,7 +196,7 @@ def _output(values: dict[str, Value]) -> Entry:
 
 
 def _cache(values: dict[str, Value], text: str) -> Entry:
-    own = {key.lower(): text_of(value) for key, value in values.items()}
+    own = {_key(key): text_of(value) for key, value in values.items()}
     kind = own.pop("type", "")
     if not kind:
         raise BadEntry(f"type required for `{text}`")
