@@ -140,3 +140,19 @@ def test_bash_replaces_the_part_of_a_word_that_it_completes(home: Path, line: st
     done = subprocess.run([bash, "--norc", "-c", commands], cwd=home, env=environment(home), capture_output=True,
                           text=True, check=True)
     assert (done.stdout.splitlines(), done.stderr) == (words, "")
+
+
+def test_fish_keeps_what_is_behind_a_comma(home: Path) -> None:
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("fish is not installed")
+    program = home / "builder"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m builder "$@"\n')
+    program.chmod(0o755)
+    asks = "complete -C 'builder build -o type=local,de'; complete -C 'builder ls -'"
+    done = subprocess.run([fish, "--no-config", "-c", f"builder completion fish | source; {asks}"], cwd=home,
+                          env=environment(home) | {"PATH": f"{home}:{os.environ['PATH']}"}, capture_output=True,
+                          text=True, check=True)
+    assert done.stdout.splitlines()[0] == "type=local,dest="
+    assert any(line.startswith("--root\t") and line.endswith("else ~/.local/share/builder)")
+               for line in done.stdout.splitlines())
