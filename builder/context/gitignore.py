@@ -1,8 +1,9 @@
 """What git ignores below a directory: .gitignore files, .git/info/exclude, and no file that the index has.
 
 The directory need not be the top of its work tree; without a repository it counts as one. What a user's own
-configuration names (core.excludesFile) does not count: a build is the same for everybody. Patterns are pathspec's; the
-order in which git asks them (from the top down, the deepest file first) is gitignore(5)'s.
+configuration names (core.excludesFile) does not count: a build is the same for everybody. Patterns are pathspec's,
+tried all at once by re2, which no pattern makes slow; the order in which git asks them (from the top down, the deepest
+file first) is gitignore(5)'s. All of it may come with a clone: what is larger than real files are counts for nothing.
 """
 
 from __future__ import annotations
@@ -10,35 +11,48 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import stat
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 
 from builder.rooted.named import open_folder
-from builder.rooted.root import Root
+from builder.rooted.root import DIRECTORY, Directory, Root
 
 NAME = ".gitignore"
-_MAX_RULES = 1 << 20
+_MAX_FILE = 1 << 20
 _MAX_INDEX = 256 << 20
-_MANY_STARS = 4
-"""From more on, a backtracking matcher may take long for one name."""
-_BLANK_AT_END = r"(?<!\\) (?= *\Z)"
-"""One that a slash behind it kept, and that would not count without."""
-
-
-class _Rule(msgspec.Struct, frozen=True):
-    ignores: bool
-    """False for a `!` pattern."""
-    match: Callable[[str], Any]
+"""Of the file, and of all paths in it: version 4 shortens them."""
+_LONGEST = 4096
+"""Bytes of a path, and characters of a pattern."""
+_MOST_RULES = 5_000
+"""In one file: each can cost a path a microsecond."""
+_MOST_RULES_IN_ALL = 100_000
+_BELOW = "(?P<ps_d>/)"
+"""How an expression of pathspec's ends that matches what is below a directory; here each directory is asked itself."""
+_HERE_OR_BELOW = f"(?:{_BELOW}|$)"
 
 
 class _Rules(msgspec.Struct, frozen=True):
-    """Of one file, the last first, which decides."""
+    """Of one file."""
 
-    files: tuple[_Rule, ...] = ()
-    directories: tuple[_Rule, ...] = ()
+    folder: int
+    """Length of the part of a path that the patterns are not about."""
+    kinds: tuple[tuple[bool, bool], ...]
+    """Of each, whether it ignores (else it has a `!`), and whether it is for directories alone."""
+    match: Callable[[bytes], list[int] | None]
+    """Those that match."""
+
+    def verdict(self, path: str, *, is_dir: bool) -> bool | None:
+        found = [number for number in self.match(os.fsencode(path[self.folder:])) or ()
+                 if is_dir or not self.kinds[number][1]]
+        return self.kinds[max(found)][0] if found else None
+
+
+_Chain = tuple[_Rules, ...]
+"""The rules for what is in a directory, those that are asked last at the front."""
 
 
 class GitIgnore:
@@ -48,110 +62,111 @@ class GitIgnore:
         """Raises OSError."""
         folder = open_folder(directory)
         path = os.readlink(f"/proc/self/fd/{folder.fd}")
-        top = _top_of(path)
-        self._root = Root(top, hold=True)
-        self._prefix = "" if top == path else f"{path[len(top):].lstrip('/')}/"
-        self._ignored: dict[str, bool] = {"": False}
-        """Of directories, from the top."""
-        self._rules: dict[str, _Rules] = {}
+        self._root = _top_of(Root(path, top=folder))
+        self._prefix = f"{path.removeprefix(self._root.path).strip('/')}/".removeprefix("/")
+        self._rules_left = _MOST_RULES_IN_ALL
         git = _git_folder(self._root)
-        self._exclude = _parse(_read(git[1], "info/exclude", _MAX_RULES)) if git else _Rules()
-        self._tracked = frozenset(_index(git[0], git[1])) if git else frozenset()
-        self._tracked_in = {folder for path in self._tracked for folder in _folders(path)}
+        exclude = self._parse(_read(git[1], "info/exclude", _MAX_FILE), 0) if git else ()
+        self._top = exclude + self._rules_in("")
+        self._chains: dict[str, _Chain | None] = {}
+        """Of the directories below; None for one that is ignored."""
+        self._tracked = sorted(_index(*git)) if git else []
 
     def ignores(self, path: str, *, is_dir: bool = False) -> bool:
         """Whether git ignores it. A directory with a tracked file is not ignored, though others in it may be."""
         path = self._prefix + path
-        if path in self._tracked or path in self._tracked_in:
-            return False
-        return self._is_ignored(path, is_dir=is_dir)
+        return not self._is_tracked(os.fsencode(path)) and self._is_ignored(path, is_dir=is_dir)
+
+    def _is_tracked(self, path: bytes) -> bool:
+        """Whether the index has the file, or one below."""
+        return any(found == path or found.startswith(path + b"/")
+                   for at in (bisect_left(self._tracked, path), bisect_left(self._tracked, path + b"/"))
+                   for found in self._tracked[at:at + 1])
 
     def _is_ignored(self, path: str, *, is_dir: bool) -> bool:
         """By the rules alone."""
-        if is_dir and path in self._ignored:
-            return self._ignored[path]
-        parent = posixpath.dirname(path)
-        ignored = self._is_ignored(parent, is_dir=True) or self._matches(path, is_dir=is_dir)
-        if is_dir:
-            self._ignored[path] = ignored
-        return ignored
+        chain = self._top
+        for slash in re.finditer("/", f"{path}/" if is_dir else path):
+            folder = path[:slash.start()]
+            if folder not in self._chains:
+                ignored = _is_ignored(chain, folder, is_dir=True)
+                self._chains[folder] = None if ignored else chain + self._rules_in(folder)
+            below = self._chains[folder]
+            if below is None:
+                return True
+            chain = below
+        return not is_dir and _is_ignored(chain, path, is_dir=False)
 
-    def _matches(self, path: str, *, is_dir: bool) -> bool:
-        folder = posixpath.dirname(path)
-        while True:
-            verdict = _verdict(self._rules_in(folder), path[len(folder) + 1:] if folder else path, is_dir=is_dir)
-            if verdict is not None:
-                return verdict
-            if not folder:
-                return bool(_verdict(self._exclude, path, is_dir=is_dir))
-            folder = posixpath.dirname(folder)
+    def _rules_in(self, folder: str) -> _Chain:
+        return self._parse(_read(self._root, posixpath.join(folder, NAME), _MAX_FILE), len(folder) + 1 if folder else 0)
 
-    def _rules_in(self, folder: str) -> _Rules:
-        found = self._rules.get(folder)
-        if found is None:
-            found = self._rules[folder] = _parse(_read(self._root, posixpath.join(folder, NAME), _MAX_RULES))
-        return found
+    def _parse(self, data: bytes, folder: int) -> _Chain:
+        rules = _parse(data, folder)
+        self._rules_left -= sum(len(each.kinds) for each in rules)
+        return rules if self._rules_left >= 0 else ()
 
 
-def _verdict(rules: _Rules, path: str, *, is_dir: bool) -> bool | None:
-    for rule in rules.directories if is_dir else rules.files:
-        found = rule.match(path)
-        if found is not None and not found.groupdict().get("ps_d"):  # else it matches a directory above the path
-            return rule.ignores
-    return None
+def _is_ignored(chain: _Chain, path: str, *, is_dir: bool) -> bool:
+    verdicts = (rules.verdict(path, is_dir=is_dir) for rules in reversed(chain))
+    return next((verdict for verdict in verdicts if verdict is not None), False)
 
 
-def _parse(data: bytes) -> _Rules:
-    """Lines that are no pattern count for nothing, as in git."""
-    files: list[_Rule] = []
-    directories: list[_Rule] = []
-    for line in data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").split("\n"):
-        line = line.removesuffix("\r")
-        bare = line.rstrip(" ")
-        is_for_directories = bare.endswith("/")
-        rule = _rule(re.sub(_BLANK_AT_END, r"\\ ", bare[:-1]) if is_for_directories else line)
-        if rule is not None:
-            directories.append(rule)
-            if not is_for_directories:
-                files.append(rule)
-    return _Rules(tuple(reversed(files)), tuple(reversed(directories)))
-
-
-def _rule(line: str) -> _Rule | None:
-    if not line or line.startswith("#"):
-        return None
-    from pathspec import GitIgnoreSpec
-
-    try:
-        pattern = next(iter(GitIgnoreSpec.from_lines([line]).patterns), None)
-    except ValueError:
-        return None
-    if pattern is None or pattern.include is None or pattern.regex is None:
-        return None
-    if line.count("*") <= _MANY_STARS:
-        return _Rule(pattern.include, pattern.regex.match)
+def _parse(data: bytes, folder: int) -> _Chain:
+    """The rules, if there are any. Lines that are no pattern count for nothing, as in git."""
+    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    lines = [line for line in text.replace("\r\n", "\n").removesuffix("\r").split("\n")
+             if line and not line.startswith("#") and len(line) <= _LONGEST]
+    if not lines or len(lines) > _MOST_RULES:
+        return ()
     import re2
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-    match = re2.compile(os.fsencode(pattern.regex.pattern)).match
-    return _Rule(pattern.include, lambda path: match(os.fsencode(path)))
+    options = re2.Options()
+    options.encoding, options.dot_nl, options.log_errors = re2.Options.Encoding.LATIN1, True, False
+    together, kinds = re2.Set.SearchSet(options), []
+    for line in lines:
+        bare = line.rstrip(" ")
+        for_directories = bare.endswith("/")
+        try:
+            regex, ignores = GitIgnoreSpecPattern.pattern_to_regex(_blanks_kept(bare[:-1]) if for_directories else line)
+            if regex is not None and ignores is not None and not regex.endswith(_BELOW):
+                here = f"{regex.removesuffix(_HERE_OR_BELOW)}$" if regex.endswith(_HERE_OR_BELOW) else regex
+                together.Add(os.fsencode(here))
+                kinds.append((ignores, for_directories))
+        except (ValueError, re2.error):
+            continue
+    try:
+        together.Compile()
+    except re2.error:  # too large
+        return ()
+    return (_Rules(folder, tuple(kinds), together.Match),) if kinds else ()
+
+
+def _blanks_kept(line: str) -> str:
+    """With the blanks at the end, which a slash behind them kept, as a line has them that ends there."""
+    bare = line.rstrip(" ")
+    escaped = bare + " " if bare.endswith("\\") and bare != line else bare
+    return escaped + "\\ " * (len(line) - len(escaped))
+
 
 
 # -- the repository ------------------------------------------------------------------------------------------------
 
 
-def _top_of(path: str) -> str:
-    """The nearest directory with a `.git` that belongs to root, this user or the owner of `path`; else `path`."""
-    trusted = {0, os.geteuid(), Root(path).lstat("").st_uid}
-    here = path
+def _top_of(here: Root) -> Root:
+    """The nearest directory with a `.git` that belongs to root, this user or the owner of `here`; else `here`."""
+    trusted = {0, os.geteuid(), here.lstat("").st_uid}
+    above = here
     while True:
         try:
-            if Root(here).lstat(".git").st_uid in trusted:
-                return here
+            if above.lstat(".git").st_uid in trusted:
+                return above
         except OSError:
             pass
-        if here == "/":
-            return path
-        here = posixpath.dirname(here)
+        parent = posixpath.dirname(above.path)
+        if parent == above.path:
+            return here
+        above = Root(parent, top=Directory(os.open("..", DIRECTORY, dir_fd=above.directory("").fd)))
 
 
 def _git_folder(top: Root) -> tuple[Root, Root] | None:
@@ -159,12 +174,12 @@ def _git_folder(top: Root) -> tuple[Root, Root] | None:
     try:
         return (own := Root(posixpath.join(top.path, ".git"), top=top.directory(".git"))), own
     except OSError:
-        named = _read(top, ".git", 4096)
+        named = _read(top, ".git", _LONGEST)
     if not named.startswith(b"gitdir: "):
         return None
     try:
         own = _beside(top.path, named.removeprefix(b"gitdir: "))
-        common = _read(own, "commondir", 4096)
+        common = _read(own, "commondir", _LONGEST)
         return own, _beside(own.path, common) if common else own
     except (OSError, ValueError):
         return None
@@ -175,52 +190,53 @@ def _beside(folder: str, name: bytes) -> Root:
     return Root(path, top=open_folder(path))
 
 
-def _index(own: Root, common: Root) -> Iterator[str]:
-    """The paths in the index (gitformat-index(5)), if it is there and can be read."""
+def _index(own: Root, common: Root) -> Iterator[bytes]:
+    """The paths in the index (gitformat-index(5)), if it is there, up to where it cannot be read."""
     data = _read(own, "index", _MAX_INDEX)
-    config = _read(common, "config", _MAX_RULES)
-    size = 32 if re.search(rb"(?im)^\s*objectformat\s*=\s*sha256", config) else 20
     if data[:4] != b"DIRC":
         return
-    version, count = struct.unpack_from(">II", data, 4)
-    position, name = 12, b""
+    config = _read(common, "config", _MAX_FILE)
+    size = 32 if re.search(rb"(?im)^[ \t]*objectformat[ \t]*=[ \t]*sha256", config) else 20
+    position, name, left = 12, b"", _MAX_INDEX
     try:
+        version, count = struct.unpack_from(">II", data, 4)
         for _ in range(count):
             flags_at = position + 40 + size
             start = flags_at + (4 if data[flags_at] & 0x40 else 2)
+            kept = 0
             if version == 4:
                 strip, start = _offset(data, start)
-                end = data.index(b"\0", start)
-                name = name[:len(name) - strip] + data[start:end]
-                position = end + 1
-            else:
-                end = data.index(b"\0", start)
-                name = data[start:end]
-                position += (end - position + 8) & ~7
-            yield os.fsdecode(name)
-    except (IndexError, ValueError):
+                kept = len(name) - strip
+            end = data.index(b"\0", start)
+            length = kept + end - start
+            left -= length
+            if kept < 0 or length > _LONGEST or left < 0:
+                return
+            name = name[:kept] + data[start:end]
+            position = end + 1 if version == 4 else position + ((end - position + 8) & ~7)
+            yield name
+    except (struct.error, IndexError, ValueError):
         return
 
 
 def _offset(data: bytes, position: int) -> tuple[int, int]:
-    """A number in git's variable width, and where it ends."""
+    """A number in git's variable width, and where it ends; too large a one is cut off."""
     value = data[position] & 127
-    while data[position] & 128:
+    while data[position] & 128 and value <= _LONGEST:
         position += 1
         value = (value + 1) << 7 | data[position] & 127
     return value, position + 1
-
-
-def _folders(path: str) -> Iterator[str]:
-    while path := posixpath.dirname(path):
-        yield path
 
 
 def _read(root: Root, path: str, most: int) -> bytes:
     """The regular file at `path`; b"" where there is none to be read. A link is not followed, as in git."""
     try:
         parent, _, name = path.rpartition("/")
-        with open(root.directory(parent).open(name), "rb") as file:
+        fd = root.directory(parent).open(name)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            return b""
+        with open(fd, "rb") as file:
             data = file.read(most + 1)
     except OSError:
         return b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -99,9 +100,122 @@ def test_links_and_pipes_are_no_ignore_files(tmp_path: Path) -> None:
     assert not ignore.ignores("d/a")
 
 
-def test_no_pattern_takes_long(tmp_path: Path) -> None:
-    (tmp_path / ".gitignore").write_text("*a" * 30 + "b\n")
-    start = time.perf_counter()
-    assert not GitIgnore(str(tmp_path)).ignores("a" * 250)
-    assert time.perf_counter() - start < 1
+def test_a_pipe_that_others_hold_open_is_no_ignore_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".gitignore")
+    held = os.open(tmp_path / ".gitignore", os.O_RDWR | os.O_NONBLOCK)
+    assert not GitIgnore(str(tmp_path)).ignores("a")
+    os.write(held, b"a\n")
+    assert not GitIgnore(str(tmp_path)).ignores("a")
+    os.close(held)
 
+
+def test_folders_that_are_called_like_ignore_files_stay_closed(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / str(number) / ".gitignore").mkdir(parents=True)
+    ignore = GitIgnore(str(tmp_path))
+    before = len(os.listdir("/proc/self/fd"))
+    assert not any(ignore.ignores(f"{number}/a") for number in range(20))
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def test_a_path_may_be_deeper_than_python_calls_go(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text(".env\n!kept/**\n")
+    ignore = GitIgnore(str(tmp_path))
+    assert ignore.ignores("a/" * 5000 + ".env")
+    assert not ignore.ignores("kept/" + "a/" * 100 + ".env")
+
+
+@pytest.mark.parametrize(("text", "path"), [
+    ("*a" * 30 + "b\n", "a" * 250),
+    ("*a*a*a*b\n" * 20, "a" * 250),
+    ("**/*a/**/b\n" * 100, "a/" * 2000 + "x"),
+    ("a" * 1_000_000, "x"),
+    ("[" * 1_000_000, "x"),
+    (("a" + " " * 4000 + "b/\n") * 100, "x"),
+    ("".join(f"{number}*\n" for number in range(100_000)), "x"),
+    ("\n" * 1_000_000, "x"),
+], ids=["thirty stars", "four stars", "folders", "one long line", "classes", "blanks", "many", "empty lines"])
+def test_no_file_takes_long(text: str, path: str, tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text(text)
+    start = time.process_time()
+    assert not GitIgnore(str(tmp_path)).ignores(path)
+    assert time.process_time() - start < 2
+
+
+def test_as_many_patterns_as_count_all_match(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("".join(f"*.name{number}\n" for number in range(5000)))
+    ignore = GitIgnore(str(tmp_path))
+    assert all(ignore.ignores(f"d/x.name{number}") for number in range(5000))
+    assert not ignore.ignores("d/x.name5000")
+
+
+def test_folders_full_of_patterns_do_not_add_up(tmp_path: Path) -> None:
+    text = "".join(f"*a{number}*\n" for number in range(4000))
+    for number in range(100):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / ".gitignore").write_text(text)
+    ignore = GitIgnore(str(tmp_path))
+    assert ignore.ignores("0/a7")
+    assert not ignore.ignores("0/b")
+    assert [ignore.ignores(f"{number}/a7") for number in range(100)] == [True] * 25 + [False] * 75
+
+
+# -- indexes that lie ------------------------------------------------------------------------------------------------
+
+
+def entry(name: bytes) -> bytes:
+    """Of version 4, where `name` begins with how much of the name before it is gone."""
+    return bytes(60) + struct.pack(">H", 0) + name + b"\0"
+
+
+def whole(name: bytes) -> bytes:
+    return entry(name)[:-1] + bytes(8 - (62 + len(name)) % 8)
+
+
+@pytest.mark.parametrize(("version", "count", "entries", "tracked"), [
+    (2, 1, [whole(b"a")], "a"),
+    (2, 0xFFFFFFFF, [whole(b"a")], "a"),
+    (2, 2, [whole(b"a"), whole(b"b")[:62]], "a"),
+    (2, 2, [whole(b"a"), whole(b"d/" * 100_000)], "a"),
+    (2, 0, [whole(b"a")], ""),
+    (4, 2, [entry(b"\0ab"), entry(b"\1c")], "ab ac"),
+    (4, 2, [entry(b"\0a"), entry(b"\2b")], "a"),
+    (4, 2, [entry(b"\0a"), entry(b"\xff" * 1_000_000)], "a"),
+    (4, 100_000, [entry(b"\0a"), *[entry(b"\0/a")] * 100_000], "a"),
+], ids=["true", "count", "cut off", "long path", "none", "true 4", "prefix", "number", "growing"])
+def test_an_index_that_lies_is_read_as_far_as_it_makes_sense(
+        version: int, count: int, entries: list[bytes], tracked: str, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "index").write_bytes(b"DIRC" + struct.pack(">II", version, count) + b"".join(entries))
+    (tmp_path / ".gitignore").write_text("*\n")
+    start = time.process_time()
+    ignore = GitIgnore(str(tmp_path))
+    assert [name for name in ("a", "ab", "ac", "b") if not ignore.ignores(name)] == tracked.split()
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("size", range(12))
+def test_an_index_without_a_whole_head_has_nothing(size: int, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "index").write_bytes((b"DIRC" + bytes(8))[:size])
+    assert not GitIgnore(str(tmp_path)).ignores("a")
+
+
+def test_a_configuration_of_nothing_but_lines_takes_no_time(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a").write_text("")
+    git(tmp_path, "add", "a")
+    (tmp_path / ".git" / "config").write_text("\n" * 100_000)
+    (tmp_path / ".gitignore").write_text("*\n")
+    start = time.process_time()
+    assert not GitIgnore(str(tmp_path)).ignores("a")
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("named", [
+    "/etc", "/dev", "/proc/self", ".git", "", "\0", "/", "../" * 1000, "x" * 5000, "/dev/zero", "nowhere"])
+def test_a_git_file_may_name_anything(named: str, tmp_path: Path) -> None:
+    (tmp_path / ".git").write_text(f"gitdir: {named}\n")
+    (tmp_path / ".gitignore").write_text("a\n")
+    ignore = GitIgnore(str(tmp_path))
+    assert [ignore.ignores(path) for path in ("a", "b")] == [True, False]
