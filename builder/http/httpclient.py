@@ -77,7 +77,7 @@ class Response:
         """The next bytes, "" at the end; with `decode`, always or never, without its Content-Encoding."""
         try:
             return self._raw.read(size, decode_content=decode)
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, ValueError) as error:  # ValueError: a chunk of a negative length
             raise broken(error) from error
 
     def read_all(self, limit: int) -> bytes:

@@ -178,6 +178,39 @@ def test_a_body_has_a_limit(server: FileServer) -> None:
         body(f"{server.url}/f")
 
 
+# -- answers that lie ------------------------------------------------------------------------------------------------
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def without_end(start: bytes, block: bytes) -> Serve:
+    """A server that stops when it is hung up on."""
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(start)
+        while True:
+            connection.sendall(block * 1000)
+
+    return serve
+
+
+@pytest.mark.parametrize(("serve", "reason"), [
+    (without_end(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"), "got more than 100 headers"),
+    (without_end(b"HTTP/1.1 200 OK\r\na: ", b"x"), "got more than 65536 bytes"),
+    (without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "longer than 10 MiB"),
+    (without_end(CHUNKED + b"0\r\n", b"a: b\r\n"), "longer than 10 MiB"),
+    (without_end(CHUNKED, b"1"), "got more than 65536 bytes"),
+    (lambda s: s.sendall(CHUNKED + b"-5\r\nabcde\r\n"), "must be non-negative"),
+    (lambda s: s.sendall(CHUNKED + b"zz\r\nabcde\r\n"), "Connection broken"),
+    (lambda s: s.sendall(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n") + b"abc"), "unmatching values"),
+    (lambda s: s.sendall(HEAD.replace(b"1000", b"9" * 18) + b"abc"), "unexpected EOF after 3 of 9{18} bytes"),
+    (lambda s: s.sendall(b"HTTP/1.1 99999 OK\r\n\r\n"), "99999"),
+], ids=["headers", "a header", "interim answers", "trailers", "length of a chunk", "negative chunk", "no chunk",
+        "two lengths", "a length", "status"])
+def test_an_answer_that_lies_or_never_ends_is_given_up(serve: Serve, reason: str) -> None:
+    with answering(serve) as url, pytest.raises(Broken, match=reason):
+        body(url)
+
+
 # -- servers that drip ---------------------------------------------------------------------------------------------
 
 
