@@ -11,7 +11,7 @@ import base64
 import threading
 from collections.abc import Callable
 from typing import IO
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 import msgspec
@@ -155,7 +155,7 @@ class HttpClient:
         opened = request.body() if callable(request.body) else None
         try:
             raw = self._pool(parts.scheme, parts.hostname or "", trust or self._trust).request(
-                request.method, urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="")),
+                request.method, _without_user(parts),
                 headers=headers, body=opened if opened is not None else request.body,  # type: ignore[arg-type]
                 redirect=False, retries=False, preload_content=False, decode_content=False)
         finally:
@@ -174,7 +174,12 @@ class HttpClient:
     def _new_pool(self, proxy: str, tls: dict[str, object]) -> urllib3.PoolManager:
         timeout = urllib3.Timeout(connect=self._timeouts.connect, read=self._timeouts.read)
         options = {"maxsize": _CONNECTIONS, "timeout": timeout, "blocksize": _SEND_BLOCK, **tls}
-        pool = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)  # type: ignore[arg-type]
+        parts = urlsplit(proxy)
+        headers = {} if parts.username is None else {
+            "Proxy-Authorization": basic(unquote(parts.username), unquote(parts.password or ""))}
+        proxy = _without_user(parts)
+        pool = (urllib3.ProxyManager(proxy, proxy_headers=headers, **options) if proxy  # type: ignore[arg-type]
+                else urllib3.PoolManager(**options))  # type: ignore[arg-type]
         pool.pool_classes_by_scheme = pool_classes(self._timeouts.slow)
         return pool
 
@@ -182,6 +187,10 @@ class HttpClient:
 def basic(user: str, password: str) -> str:
     """The Authorization header for them (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _without_user(parts: SplitResult) -> str:
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
 
 
 def _proxy_for(scheme: str, host: str) -> str:

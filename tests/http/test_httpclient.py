@@ -15,7 +15,7 @@ from context.servers import Answer, FileServer
 from registry.conftest import certificate as certificate
 
 from builder.http.failures import BadAnswer, Broken
-from builder.http.httpclient import HttpClient, Request, Timeouts
+from builder.http.httpclient import HttpClient, Request, Timeouts, basic
 from builder.http.tls import Trust
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
@@ -121,6 +121,43 @@ def test_a_proxy_learns_no_password(server: FileServer, monkeypatch: pytest.Monk
     monkeypatch.setenv("http_proxy", server.url)
     HttpClient().send(Request(url="http://me:secret@files.invalid/f#part")).drain()
     assert [path for path, _ in server.requests] == ["http://files.invalid/f"]
+
+
+def test_a_proxy_is_given_the_credentials_in_its_url_and_a_server_behind_it_is_not(
+        server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def tunnel() -> None:
+        with listener.accept()[0] as connection:
+            heads.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 407 no\r\nContent-Length: 0\r\n\r\n")
+
+    thread = threading.Thread(target=tunnel)
+    thread.start()
+    monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:s%40cret@"))
+    monkeypatch.setenv("https_proxy", f"http://me:s%40cret@127.0.0.1:{listener.getsockname()[1]}")
+    HttpClient().send(Request(url="http://files.invalid/f", authorization="Bearer x")).drain()
+    with pytest.raises(Broken, match="407"):
+        HttpClient().send(Request(url="https://files.invalid/f", authorization="Bearer x"))
+    thread.join(10)
+    listener.close()
+    expected = basic("me", "s@cret")
+    assert [headers.get("proxy-authorization") for _, headers in server.requests] == [expected]
+    assert f"Proxy-Authorization: {expected}".encode() in heads[0]
+    assert b"Bearer" not in heads[0]
+    server.routes["/f"] = Answer(b"direct")
+    server.requests.clear()
+    assert body(f"{server.url}/f") == b"direct"
+    assert [headers.get("proxy-authorization") for _, headers in server.requests] == [None]
+
+
+def test_no_message_shows_the_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for proxy in ("http://me:secret@h:99999", "http://me:secret@127.0.0.1:1", "socks5://me:secret@h:1"):
+        monkeypatch.setenv("http_proxy", proxy)
+        with pytest.raises(Broken) as failure:
+            body("http://files.invalid/")
+        assert "secret" not in str(failure.value)
 
 
 # -- failures ------------------------------------------------------------------------------------------------------
