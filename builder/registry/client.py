@@ -1,4 +1,4 @@
-"""A client of the OCI distribution API 1.1: manifests, blobs and tags of registries.
+"""A client of the OCI distribution API 1.1: manifests and blobs of registries.
 
 Nothing is handed out unverified: manifests are checked against their digest before they are returned, blobs while they
 stream. One client serves many threads; it remembers tokens, and which of a registry's endpoints answers.
@@ -6,18 +6,16 @@ stream. One client serves many threads; it remembers tokens, and which of a regi
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import urlencode
 
 import msgspec
 
 from builder.errors import ImageError
 from builder.http.failures import BadAnswer, Broken
 from builder.http.httpclient import Response
-from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_json, digest_of, parse_digest
+from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, digest_of, parse_digest
 from builder.reference import Reference
 from builder.registry.authorized import AuthorizedClient, RegistryRequest, error_detail, request_for
 from builder.registry.blob import BlobStream
@@ -37,11 +35,8 @@ from builder.registry.settings import Endpoint, RegistrySettings
 ACCEPT = ", ".join([*sorted(MANIFEST_TYPES), *sorted(INDEX_TYPES), "*/*"])
 MAX_MANIFEST = 4 << 20
 """Bytes; what distribution itself accepts."""
-_MAX_TAG_PAGE = 16 << 20
-_MAX_TAG_PAGES = 10_000
 _DIGITS = 18
 """Of a size that is believed."""
-_LINK_NEXT = re.compile(r"<([^>]+)>\s*;\s*rel=\"?next\"?")
 _HTTP_TO_HTTPS = "HTTP request to an HTTPS server"
 
 T = TypeVar("T")
@@ -80,7 +75,7 @@ class RegistryClient:
     def get_manifest(self, reference: Reference) -> FetchedManifest:
         """The manifest or index that the reference names. Raises RegistryError, DigestMismatch."""
         def ask(alternatives: tuple[Endpoint, ...]) -> FetchedManifest:
-            response, data = self._get(alternatives, reference, _manifest_request(reference, "GET"), MAX_MANIFEST)
+            response, data = self._get(alternatives, reference, _manifest_request(reference, "GET", retry=False))
             return _verified(data, response, reference)
 
         return self._from_any_source(reference, ask)
@@ -107,29 +102,6 @@ class RegistryClient:
 
         return self._from_any_source(reference, ask)
 
-    def list_tags(self, reference: Reference) -> Iterator[str]:
-        """All tags of the repository, page by page. Raises RegistryError."""
-        alternatives = self.settings.endpoints(reference.domain)
-        path, asked = "tags/list", set[str]()
-        while path not in asked and len(asked) < _MAX_TAG_PAGES:
-            asked.add(path)
-            response, page = self._get(
-                alternatives, reference, request_for(reference, "GET", path, what=reference.name), _MAX_TAG_PAGE)
-            try:
-                yield from decode_json(page, _TagPage).tags or ()
-            except msgspec.DecodeError as error:
-                raise UnexpectedAnswer(reference.name, f"its tag list: {error}") from error
-            following = _LINK_NEXT.search(response.headers.get("link", ""))
-            if following is None:
-                return
-            path = "tags/list?" + (following[1].partition("?")[2] or urlencode({"n": 1000}))
-
-    def delete_manifest(self, reference: Reference) -> None:
-        """Removes the tag or digest from the registry. Raises RegistryError."""
-        path = f"manifests/{reference.digest or reference.tag}"
-        response = self.write(reference, request_for(reference, "DELETE", path, actions="delete"))
-        self.expect(response, {202, 200}, reference)
-
     def check_login(self, domain: str) -> None:
         """Asks for `/v2/` with the stored credentials. Raises Unauthorized when they are refused."""
         response = self._send(self.settings.endpoints(domain), RegistryRequest(url="/v2/", what=domain))
@@ -148,16 +120,14 @@ class RegistryClient:
         self._refuse(response, str(reference), reference.domain, reference.repository)
         raise UnexpectedAnswer(str(reference), f"status {response.status}")
 
-    def _get(self, alternatives: tuple[Endpoint, ...], reference: Reference, request: RegistryRequest,
-             limit: int) -> tuple[Response, bytes]:
-        """A document of at most `limit` bytes, asked for again when it breaks off."""
-        once = msgspec.structs.replace(request, retry=False)
-
+    def _get(self, alternatives: tuple[Endpoint, ...], reference: Reference,
+             request: RegistryRequest) -> tuple[Response, bytes]:
+        """A manifest, asked for again when it breaks off."""
         def ask() -> tuple[Response, bytes]:
-            response = self._send(alternatives, once)
+            response = self._send(alternatives, request)
             self._refuse(response, request.what, reference.domain, reference.repository)
             try:
-                return response, response.read_all(limit)
+                return response, response.read_all(MAX_MANIFEST)
             except Broken as error:
                 response.close()
                 raise DownloadBroken(request.what, str(error)) from error
@@ -222,10 +192,6 @@ class RegistryClient:
     def _settle(self, alternatives: tuple[Endpoint, ...], endpoint: Endpoint) -> None:
         with self._lock:
             self._settled[alternatives] = endpoint
-
-
-class _TagPage(msgspec.Struct):
-    tags: list[str] | None = None
 
 
 def _manifest_request(reference: Reference, method: str, *, retry: bool = True) -> RegistryRequest:

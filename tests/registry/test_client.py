@@ -40,35 +40,6 @@ def test_what_is_pushed_can_be_pulled(registry: str) -> None:
     by_digest = Reference(registry, "team/app", digest=digest_of(manifest))
     assert client.get_manifest(by_digest).data == manifest
     assert read_all(client, reference, blob(payload)) == payload
-    assert list(client.list_tags(reference)) == ["v1"]
-
-
-def test_tags_are_listed(registry: str) -> None:
-    client = RegistryClient()
-    for n in range(3):
-        reference, _ = push(client, registry, "tags", f"t{n}")
-    assert sorted(client.list_tags(reference)) == ["t0", "t1", "t2"]
-
-
-def test_tags_come_in_pages(mini: MiniRegistry) -> None:
-    pages = iter([(b'{"tags": ["a", "b"]}', '</v2/x/tags/list?n=2&last=b>; rel="next"'), (b'{"tags": ["c"]}', "")])
-
-    def page(handler: Handler) -> bool:
-        body, link = next(pages)
-        handler.answer(200, body, Link=link)
-        return True
-
-    mini.faults += [page, lambda h: page(h)]
-    assert list(RegistryClient(QUICK).list_tags(Reference(mini.domain, "x"))) == ["a", "b", "c"]
-    assert mini.requests[-1][1] == "/v2/x/tags/list?n=2&last=b"
-
-
-def test_a_deleted_manifest_is_gone(registry: str) -> None:
-    client = RegistryClient()
-    reference, manifest = push(client, registry, "gone", "t", b"layer")
-    client.delete_manifest(Reference(registry, "gone", digest=digest_of(manifest)))
-    with pytest.raises(NotFound):
-        client.get_manifest(reference)
 
 
 def test_unknown_names_are_not_found(registry: str) -> None:

@@ -199,11 +199,6 @@ def test_an_endless_body_is_not_read(mini: MiniRegistry, status: int) -> None:
     assert sent < 256 << 20
 
 
-def test_pages_that_lead_in_a_circle_end(mini: MiniRegistry) -> None:
-    always(mini, lambda h: h.answer(200, b'{"tags": ["a"]}', Link='</v2/x/tags/list?n=1>; rel="next"'))
-    assert list(RegistryClient(QUICK).list_tags(Reference(mini.domain, "x", ""))) == ["a", "a"]
-
-
 # -- layouts ---------------------------------------------------------------------------------------------------------
 
 
