@@ -21,7 +21,6 @@ from builder.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     Descriptor,
-    DiffID,
     Digest,
     LayerBlob,
     Manifest,
@@ -53,7 +52,7 @@ class CacheManifest:
         """Reads all but the explanations, from `root` on. Raises RegistryError, ImageError."""
         self._name = name
         self._fetch = fetch
-        self._explanations: list[Descriptor] = []
+        self._explanations: dict[Digest, Descriptor] = {}
         self._visited: set[Digest] = set()
         self.layers: Mapping[str, LayerBlob] = self._read(root, _MAX_DEPTH)
         """By key."""
@@ -61,7 +60,7 @@ class CacheManifest:
     def fetch_explanations(self) -> dict[str, Explanation]:
         """What the keys were made of, by key; without blobs that cannot be read."""
         found: dict[str, Explanation] = {}
-        for descriptor in self._explanations:
+        for descriptor in self._explanations.values():
             with contextlib.suppress(BuilderError):
                 found |= decode_explanations(self._document(descriptor))
         return found
@@ -90,7 +89,7 @@ class CacheManifest:
         layers: dict[Digest, LayerBlob] = {}
         for descriptor in descriptors:
             if descriptor.media_type == EXPLANATIONS:
-                self._explanations.append(descriptor)
+                self._explanations[descriptor.digest] = descriptor
             elif (layer := layer_of(descriptor)) is not None:
                 layer_compression(self._name, descriptor)
                 layers[descriptor.digest] = layer
@@ -106,13 +105,9 @@ class CacheManifest:
             return {}
         image = decode_config(config)
         times = [entry.created or "" for entry in image.history or () if not entry.empty_layer]
-        layers = {}
-        for descriptor, diff_id, created in zip(manifest.layers, image.rootfs.diff_ids or (), times, strict=False):
-            layer_compression(self._name, descriptor)
-            layers[parse_digest(descriptor.digest)] = LayerBlob(
-                diff_id=DiffID(parse_digest(diff_id)), descriptor=msgspec.structs.replace(
-                    descriptor, annotations={DIFF_ID: diff_id, CREATED: created}))
-        return decode_steps(msgspec.json.encode(inline), layers)
+        return decode_steps(msgspec.json.encode(inline), self._listed(
+            msgspec.structs.replace(descriptor, annotations={DIFF_ID: diff_id, CREATED: created})
+            for descriptor, diff_id, created in zip(manifest.layers, image.rootfs.diff_ids or (), times, strict=False)))
 
     def _document(self, descriptor: Descriptor) -> bytes:
         parse_digest(descriptor.digest)

@@ -64,12 +64,17 @@ def why_missed(kind: str, parts: Parts, name: str, known: Mapping[str, Explanati
                others: Collection[str] = ()) -> str:
     """How the step differs from the nearest one that a cache knows; "" if it knows none that is like it.
 
-    `others` are the names of the other steps of the build.
+    `others` are the names of the other steps of the build. A cache may say anything: where its parts have not the shape
+    of a key's, it explains nothing.
     """
-    earlier = nearest(kind, parts, name, (
-        Earlier(one.parts, lambda rows: rows if isinstance(rows, list) else None, one.name, one.created)
-        for one in known.values() if one.kind == kind), others)
-    return "" if earlier is None else explain(parts, earlier)
+    try:
+        earlier = nearest(kind, parts, name, (
+            Earlier(one.parts, lambda rows: rows if isinstance(rows, list) else None, one.name, one.created)
+            for one in known.values() if one.kind == kind), others)
+        why = "" if earlier is None else explain(parts, earlier)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return ""
+    return why.encode("utf-8", "replace").decode()  # JSON knows halves of characters
 
 
 def _bounded(parts: Parts) -> Parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import re
@@ -232,6 +233,34 @@ def test_a_damaged_cache_is_told_of_and_not_used(machines: Machines, harm: objec
     built = machines.build("two", "--cache-from", f"type=local,src={cache}")
     assert len(ran(built)) == 8
     assert re.search(r"^#\d+ ERROR: ", built.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize("part", [5, "x", [None], [["a"]], {"a": [1]}, [[["a", {}]]], ["\\ud800"], ["\x1b]0;x\x07"]])
+def test_explanations_of_a_hostile_cache_fail_no_build(machines: Machines, part: object) -> None:
+    """Whatever stands in them: the steps run, and their reasons do no more than say less."""
+    cache = machines.folder / "cache"
+    machines.image("one", "--cache-to", f"type=local,dest={cache}")
+    folder = cache / "blobs/sha256"
+
+    def changed(old: dict[str, object], data: bytes) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        (folder / digest).write_bytes(data)
+        return {**old, "digest": f"sha256:{digest}", "size": len(data)}
+
+    index = json.loads((cache / "index.json").read_text())
+    manifest = json.loads((folder / index["manifests"][0]["digest"].removeprefix("sha256:")).read_text())
+    blob = manifest["layers"][-1]
+    rows = json.loads(zstandard.decompress((folder / blob["digest"].removeprefix("sha256:")).read_bytes()))
+    for row in rows:
+        row["parts"] |= dict.fromkeys(row["parts"] if not isinstance(part, list) else ("cwd", "user", "argv"), part)
+    text = json.dumps(rows).replace("\\\\ud800", "\\ud800")
+    manifest["layers"][-1] = changed(blob, zstandard.compress(text.encode()))
+    index["manifests"][0] = changed(index["manifests"][0], json.dumps(manifest).encode())
+    (cache / "index.json").write_text(json.dumps(index))
+    other = STAGES.replace("/kernel/random/uuid", "/kernel/random/boot_id").replace("cat /m/a.c", "cat  /m/a.c")
+    built = machines.build("two", "--cache-from", f"type=local,src={cache}", dockerfile=other)
+    assert len(ran(built)) == 8, built.stderr
+    assert "\x1b]" not in built.stderr
 
 
 def test_a_url_counts_by_its_content(machines: Machines, site: tuple[str, Path]) -> None:
