@@ -58,8 +58,7 @@ class StoredDownload:
         self._name = f"context {hashlib.sha256(msgspec.json.encode(source)).hexdigest()}"
 
     def earlier(self) -> HttpFile | None:
-        known = self._store.recall(self._name)
-        file = msgspec.json.decode(known, type=HttpFile) if known else None
+        file = HttpFile.recalled(self._store.recall(self._name))
         return file if file is not None and self._store.has_blob(file.digest) else None
 
     def open(self, file: HttpFile) -> BinaryIO:

@@ -83,8 +83,8 @@ def parsed(store: Store, source: Source) -> Dockerfile:
     if known is not None:
         try:
             return msgspec.msgpack.decode(known, type=Dockerfile)
-        except msgspec.DecodeError:
-            pass  # of a version with other instructions: parse again
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # damaged: parse again
     from builder.language.parser import parse
 
     dockerfile = parse(source)

@@ -21,7 +21,7 @@ import msgspec
 from builder.errors import Cancelled, ContextError
 from builder.http.failures import BadAnswer, Broken
 from builder.http.retry import Retry
-from builder.oci import Digest
+from builder.oci import Digest, decode_json
 from builder.plan.url import split_url
 from builder.plan.vertices import SourceHttp
 
@@ -85,6 +85,14 @@ class HttpFile(msgspec.Struct, frozen=True, kw_only=True):
     def mtime(self) -> int:
         """Of the file, in seconds: Last-Modified, or the epoch."""
         return _seconds(self.last_modified) or 0
+
+    @classmethod
+    def recalled(cls, kept: bytes | None) -> HttpFile | None:
+        """What was kept of a download; None for nothing, and for what is damaged: the file is fetched again."""
+        try:
+            return None if kept is None else decode_json(kept, cls)
+        except msgspec.DecodeError:
+            return None
 
 
 class HttpAccess(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,8 +48,6 @@ class GitRef(msgspec.Struct, frozen=True, kw_only=True):
     """Fetch `checksum` without asking the remote what `ref` is."""
     local_like: bool = False
     """Written `github.com/...`: a build context may be meant, but ADD and COPY read it as a local path."""
-    unencrypted: bool = False
-    """Goes over `git://` or `http://`."""
 
 
 def parse_git_ref(text: str) -> GitRef | None:
@@ -76,7 +74,7 @@ def _from_url(text: str) -> GitRef | None:
         return _git_ref(GitRef(remote=f"https://{url.raw_path}", local_like=True), url.fragment, query)
     if url.scheme not in _PROTOCOLS or (url.scheme in {"http", "https"} and not url.path.endswith(".git")):
         return None
-    return _git_ref(GitRef(remote=url.address, unencrypted=url.scheme in {"http", "git"}), url.fragment, query)
+    return _git_ref(GitRef(remote=url.address), url.fragment, query)
 
 
 def _git_ref(bare: GitRef, fragment: str, query: _Query) -> GitRef:

@@ -54,8 +54,7 @@ class HttpExecutor:
         from builder.context.httpsource import HttpFile, Status, fetch_http
 
         store = self._resources.store
-        known = store.recall(self._memory)
-        earlier = msgspec.json.decode(known, type=HttpFile) if known else None
+        earlier = HttpFile.recalled(store.recall(self._memory))
         self._staged = store.stage_layer()
         file = fetch_http(self._op, self._staged.diff, self._access, earlier=earlier)
         self._is_fresh = file.status is Status.FRESH
