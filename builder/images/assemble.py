@@ -17,7 +17,7 @@ from builder.images.documents import config_bytes, index_bytes, manifest_bytes
 from builder.images.history import LayerOrigin, complete_history, created_at
 from builder.images.layerblobs import layer_blob, recompressed
 from builder.images.outputs import AnnotationTarget, ImageOptions
-from builder.oci import Compression, Descriptor, DiffID, Digest, History, ImageConfig, LayerBlob, MediaType, Platform
+from builder.oci import Compression, Descriptor, Digest, History, ImageConfig, LayerBlob, MediaType, Platform
 from builder.plan.vertices import ResolvedImage
 from builder.platforms import normalize
 from builder.store.layers import LayerId
@@ -127,14 +127,15 @@ class Assembler:
     def _manifest(self, source: ImageSource, platform: Platform | None) -> PlatformManifest:
         """`platform` says whose annotations it gets beside those for all."""
         oci = self._options.oci_mediatypes
-        layers = [*self._base(source), *self._new(source)]
+        layers = [msgspec.structs.replace(layer, descriptor=exported_descriptor(layer.descriptor, oci=oci))
+                  for layer in (*self._base(source), *self._new(source))]
         epoch = self._epoch(source)
         history = complete_history(source.history, self._origins(source), epoch=epoch,
                                    base=source.base.config.history or () if source.base else ())
-        descriptors = tuple(exported_descriptor(descriptor, oci=oci) for descriptor, _ in layers)
-        diff_ids = [diff_id for _, diff_id in layers]
-        config = config_bytes(source.config, diff_ids, () if self._options.omit_history else history,
-                              created_at(history), _inline_cache(source.steps, descriptors, diff_ids))
+        descriptors = tuple(layer.descriptor for layer in layers)
+        config = config_bytes(source.config, [layer.diff_id for layer in layers],
+                              () if self._options.omit_history else history, created_at(history),
+                              _inline_cache(source.steps, layers))
         config_descriptor = Descriptor(media_type=MediaType.OCI_CONFIG if oci else MediaType.DOCKER_CONFIG,
                                        digest=self._store.put_blob(config), size=len(config))
         annotations = {**source.annotations, **self._annotations(AnnotationTarget.MANIFEST, platform)}
@@ -145,27 +146,28 @@ class Assembler:
             annotations=self._annotations(AnnotationTarget.MANIFEST_DESCRIPTOR, platform))
         return PlatformManifest(descriptor=descriptor, config=config_descriptor, layers=descriptors, base=source.base)
 
-    def _base(self, source: ImageSource) -> list[tuple[Descriptor, DiffID]]:
+    def _base(self, source: ImageSource) -> list[LayerBlob]:
         base = source.base
         if base is None:
             return []
         wanted = self._options.compression
         found = []
         for position, diff_id in enumerate(base.config.rootfs.diff_ids or ()):
-            descriptor = base.layers[position]
-            if self._options.force_compression and _compression(descriptor) is not wanted:
-                self._base_layers.fetch_blob(base, descriptor)
-                descriptor = recompressed(self._store, descriptor, diff_id, wanted, self._options.compression_level)
-            found.append((descriptor, diff_id))
+            layer = LayerBlob(descriptor=base.layers[position], diff_id=diff_id)
+            if self._options.force_compression and _compression(layer.descriptor) is not wanted:
+                self._base_layers.fetch_blob(base, layer.descriptor)
+                layer = recompressed(self._store, layer, wanted, self._options.compression_level)
+            found.append(layer)
         return found
 
-    def _new(self, source: ImageSource) -> list[tuple[Descriptor, DiffID]]:
+    def _new(self, source: ImageSource) -> list[LayerBlob]:
         options = self._options
         clamp = self._epoch(source) if options.rewrite_timestamp else None
         packed = [layer_blob(self._store, layer, options.compression, level=options.compression_level,
                              clamp_mtime=clamp) for layer in source.layers]
         marks = {} if clamp is None else {_REWRITTEN: str(clamp)}
-        return [(msgspec.structs.replace(layer.descriptor, annotations=marks), layer.diff_id) for layer in packed]
+        return [msgspec.structs.replace(layer, descriptor=msgspec.structs.replace(layer.descriptor, annotations=marks))
+                for layer in packed]
 
     def _origins(self, source: ImageSource) -> list[LayerOrigin]:
         base = source.base
@@ -185,15 +187,13 @@ class Assembler:
                     platform is not None and normalize(a.platform) == normalize(platform))}
 
 
-def _inline_cache(steps: Mapping[str, int], layers: Sequence[Descriptor],
-                  diff_ids: Sequence[DiffID]) -> dict[str, msgspec.Raw]:
+def _inline_cache(steps: Mapping[str, int], layers: Sequence[LayerBlob]) -> dict[str, msgspec.Raw]:
     """The config's field that says which layer is which step's."""
     if not steps:
         return {}
     from builder.cache.cacheconfig import INLINE_KEY, encode_steps
 
-    known = {key: LayerBlob(descriptor=layers[position], diff_id=diff_ids[position]) for key, position in steps.items()}
-    return {INLINE_KEY: msgspec.Raw(encode_steps(known))}
+    return {INLINE_KEY: msgspec.Raw(encode_steps({key: layers[position] for key, position in steps.items()}))}
 
 
 def _compression(descriptor: Descriptor) -> Compression | None:

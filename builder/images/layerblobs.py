@@ -1,6 +1,6 @@
 """Layer blobs: each layer is packed once for each compression, and the blob is kept.
 
-The engine may call `layer_blob` in the background as soon as a step has ended; exporting then finds the blob ready.
+A build calls `layer_blob` in the background as soon as a step has ended; exporting then finds the blob ready.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from builder.oci import Compression, Descriptor, DiffID, LayerBlob
+from builder.oci import Compression, LayerBlob
 
 if TYPE_CHECKING:
     from builder.store import Store
@@ -16,18 +16,16 @@ if TYPE_CHECKING:
 
 
 def layer_blob(store: Store, layer: LayerId, compression: Compression, *, level: int | None = None,
-               clamp_mtime: int | None = None, again: bool = False,
-               cancelled: threading.Event | None = None) -> LayerBlob:
+               clamp_mtime: int | None = None, cancelled: threading.Event | None = None) -> LayerBlob:
     """The layer as a stored blob. Idempotent; concurrent calls for one layer pack it once.
 
-    `clamp_mtime` moves later times to it, which gives the layer another diff id. `again` packs even if there is a blob
-    (of another level). Raises StoreError, and Cancelled soon after the event is set.
+    `clamp_mtime` moves later times to it, which gives the layer another diff id. A blob of another `level` serves too.
+    Raises StoreError, and Cancelled soon after the event is set.
     """
-    found = None if again else _stored(store, layer, compression, clamp_mtime)
-    if found is not None:
+    if found := _stored(store, layer, compression, clamp_mtime):
         return found
     with store.lock(f"pack {layer} {compression}", cancelled):
-        found = None if again else _stored(store, layer, compression, clamp_mtime)
+        found = _stored(store, layer, compression, clamp_mtime)
         return found or _pack(store, layer, compression, level, clamp_mtime, cancelled or threading.Event())
 
 
@@ -55,20 +53,19 @@ def _pack(store: Store, layer: LayerId, compression: Compression, level: int | N
     return LayerBlob(descriptor=blob.descriptor, diff_id=blob.diff_id)
 
 
-def recompressed(store: Store, descriptor: Descriptor, diff_id: DiffID, compression: Compression,
-                 level: int | None = None) -> Descriptor:
+def recompressed(store: Store, stored: LayerBlob, compression: Compression, level: int | None) -> LayerBlob:
     """A stored blob's content in another compression. Raises ArchiveDamaged, StoreError."""
     from builder.layer.compress import compressor
     from builder.layer.decompress import decompressor
 
-    with store.lock(f"pack {diff_id} {compression}"):
-        if found := store.layer_blob(diff_id, compression):
-            return found
-        with store.open_blob(descriptor.digest) as source, store.stage_blob() as staged:
+    with store.lock(f"pack {stored.diff_id} {compression}"):
+        if found := store.layer_blob(stored.diff_id, compression):
+            return LayerBlob(descriptor=found, diff_id=stored.diff_id)
+        with store.open_blob(stored.descriptor.digest) as source, store.stage_blob() as staged:
             with open(staged.path, "wb") as file, compressor(file, compression, level) as writer:
-                for piece in decompressor(source, what=f"blob {descriptor.digest}"):
+                for piece in decompressor(source, what=f"blob {stored.descriptor.digest}"):
                     writer.write(piece)
                 blob = writer.finish()
             staged.commit(blob.digest, verified=True)
         store.add_layer_blob(blob.diff_id, compression, blob.descriptor)
-        return blob.descriptor
+        return LayerBlob(descriptor=blob.descriptor, diff_id=stored.diff_id)
