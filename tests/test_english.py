@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 INSTEAD = {
     r"mend(s|ing|ed(?! = |[\"`]))?": "fix, repair",
     r"who(so)?ever": "the reader, the caller, the owner ...",
-    r"(is|are|was|were) told": "is called with, is notified, report",
+    r"(is|are|was|were|to be) told(?! (apart|from))": "is called with, is notified, report",
     r"elsewhere": "remote, in another layer ...",
     r"proven": "verified",
     r"unseen": "unread",

@@ -238,7 +238,7 @@ class BuildTarget:
         resolver = BuildMetaResolver(
             Resolver(self._tools.store, self._tools.registries, note=self._note), options.named_contexts, inputs.rules,
             inputs.context, self.progress, pull=Pull(options.pull), offline=offline,
-            fetch=lambda place: remotes().object_tree(place), links=self._merged.link if self._merged else None)
+            fetch=lambda location: remotes().object_tree(location), links=self._merged.link if self._merged else None)
         return inputs, dockerfile, resolver
 
     def _remotes(self, stack: ExitStack) -> Remotes:

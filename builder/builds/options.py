@@ -29,7 +29,7 @@ def value_of(kind: type[T], given: T | str) -> T:
 class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One build; the fields carry the meaning of docker buildx' flags of the same names.
 
-    Where a field is a value or text, text is read by the value's `parse`.
+    Where a field is a value or text, text is what the flag has.
     """
 
     context: str = "."

@@ -45,7 +45,7 @@ class Packing:
         self._lock = threading.Lock()
 
     def watch(self, plan: Plan) -> Callable[[Outcome], None]:
-        """What is to be told of each vertex of the plan; those that ran and that the image will have are packed."""
+        """To be called with each vertex of the plan when it ends; those that ran and that the image has are packed."""
         # The last one is left to exporting, which comes as soon as it is there.
         below = set(parents(plan, plan.output)) if self._forms and plan.output is not None else set()
 

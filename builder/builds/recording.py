@@ -59,7 +59,7 @@ class Recording:
             gc(store)
 
     def steps(self, build: BuildId, plan: Plan, first: int, trees: Mapping[str, FileTree]) -> Callable[[Outcome], None]:
-        """What is to be told of each vertex of the plan; `first` and `trees` are as in `step_of`."""
+        """To be called with each vertex of the plan when it ends; `first` and `trees` are as in `step_of`."""
 
         def record(outcome: Outcome) -> None:
             self._has_run |= outcome.state != "cached"

@@ -91,4 +91,3 @@ def copy_between(source: BinaryIO, target: BinaryIO) -> None:
     except OSError:
         while chunk := source.read(_CHUNK):
             target.write(chunk)
-

@@ -273,5 +273,3 @@ def _replace(folder: Directory, name: str, data: bytes) -> None:
     with _new_file(folder, f"{name}.partial") as file:
         file.write(data)
     _rename(folder, f"{name}.partial", name)
-
-

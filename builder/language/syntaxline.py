@@ -64,11 +64,11 @@ def later_than_named(dockerfile: Dockerfile) -> Iterator[str]:
     if version is None or version["labs"]:
         return
     named = (int(version[1]), int(version[2]))
-    told: set[str] = set()
+    reported: set[str] = set()
     for statement in (each for stage in dockerfile.stages for each in stage.body):
         for what, since in _features(statement):
-            if since > named and what not in told:
-                told.add(what)
+            if since > named and what not in reported:
+                reported.add(what)
                 yield (f"{dockerfile.source.name}:{statement.span.line}: {what} came with docker/dockerfile:"
                        f"{since[0]}.{since[1]}, but the file names {named[0]}.{named[1]}")
 

@@ -84,7 +84,7 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContextTree(msgspec.Struct, frozen=True):
-    """A named context that is a local tree; the engine knows it by `name`."""
+    """A named context that is a local tree; the solver knows it by `name`."""
 
     name: str
 

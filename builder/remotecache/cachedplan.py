@@ -28,7 +28,7 @@ class CachedPlan(msgspec.Struct, kw_only=True):
     plan: Plan
     keys: Sequence[PortableKey | None]
     caches: Sequence[RemoteCache]
-    works: Mapping[int, OpExecutor]
+    executors: Mapping[int, OpExecutor]
     found: frozenset[int]
     skipped: frozenset[int]
     unfetched: Mapping[int, tuple[DiffID, ...]]

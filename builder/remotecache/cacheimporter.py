@@ -60,8 +60,8 @@ class CacheImporter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         for plan in self._plans:
-            for work in plan.works.values():
-                work.close()
+            for executor in plan.executors.values():
+                executor.close()
         if kind is None:
             self._contents.save()
 
@@ -73,8 +73,8 @@ class CacheImporter:
         so a base image need not be fetched to make an image on it. `nothing`: nor their layers, which are fetched only
         for steps that run.
         """
-        works = prepare_sources(plan, resources)
-        keys = portable_keys(plan, resources.contexts, self._contents, works)
+        executors = prepare_sources(plan, resources)
+        keys = portable_keys(plan, resources.contexts, self._contents, executors)
         found: dict[int, RemoteCache] = {}
         for cache in reversed(self.caches):  # those that are named first win
             found |= dict.fromkeys(found_vertices(plan, keys, cache.layers), cache)
@@ -87,7 +87,7 @@ class CacheImporter:
         steps = {index: (layer.diff_id,) for index, (_, layer) in needed.items() if nothing and index not in read}
         fetched = {index: one for index, one in needed.items() if index not in steps}
         cached = CachedPlan(
-            plan=plan, keys=keys, caches=self.caches, works=works, found=frozenset(needed), skipped=skipped,
+            plan=plan, keys=keys, caches=self.caches, executors=executors, found=frozenset(needed), skipped=skipped,
             unfetched=images | steps, unkeyed=unkeyed_vertices(plan, skipped, images, needed),
             download=self._downloads(fetched, read, resources, first))
         self._plans.append(cached)

@@ -100,8 +100,6 @@ def parse_caches(cache_from: Iterable[CacheImport | str], cache_to: Iterable[Cac
     return CacheOptions(tuple(dict.fromkeys(imports)), tuple(exports))
 
 
-
-
 def parse_import(text: str, environment: Mapping[str, str]) -> tuple[CacheImport, ...]:
     """One --cache-from value. Raises BadCacheOption."""
     refuse = functools.partial(BadCacheOption, "cache-from", text)
@@ -109,19 +107,19 @@ def parse_import(text: str, environment: Mapping[str, str]) -> tuple[CacheImport
     for attributes in _entries(text, refuse, environment, many=True):
         match kind := _type(attributes, refuse):
             case CacheType.REGISTRY:
-                place = CacheImport(type=kind, reference=_reference(attributes),
-                                    insecure=attributes.flag("registry.insecure", False))
+                source = CacheImport(type=kind, reference=_reference(attributes),
+                                     insecure=attributes.flag("registry.insecure", False))
             case CacheType.LOCAL:
                 src = attributes.take("src") or ""
                 if not src:
                     raise refuse("src not specified for local cache import", hint="add src=FOLDER")
-                place = CacheImport(type=kind, path=src, tag=attributes.take("tag") or "latest",
-                                    digest=_digest(attributes))
+                source = CacheImport(type=kind, path=src, tag=attributes.take("tag") or "latest",
+                                     digest=_digest(attributes))
             case _:
                 raise refuse(f"there is nothing to import of type `{kind}`",
                              hint="an image with an inline cache is imported with type=registry,ref=IMAGE")
         attributes.end(kind)
-        found.append(place)
+        found.append(source)
     return tuple(found)
 
 
@@ -131,37 +129,37 @@ def parse_export(text: str, environment: Mapping[str, str]) -> tuple[CacheExport
     found = []
     for attributes in _entries(text, refuse, environment, many=False):
         kind = _type(attributes, refuse)
-        place = CacheExport(type=kind)
+        export = CacheExport(type=kind)
         if kind is CacheType.REGISTRY:
-            place = CacheExport(type=kind, reference=_reference(attributes),
+            export = CacheExport(type=kind, reference=_reference(attributes),
                                 insecure=attributes.flag("registry.insecure", False))
         elif kind is CacheType.LOCAL:
-            place = CacheExport(type=kind, path=attributes.take("dest") or "", tag=attributes.take("tag") or "latest")
-            if not place.path:
+            export = CacheExport(type=kind, path=attributes.take("dest") or "", tag=attributes.take("tag") or "latest")
+            if not export.path:
                 raise refuse("dest not specified for local cache export", hint="add dest=FOLDER")
-        found.append(_in_form(place, attributes, inline=kind is CacheType.INLINE))
+        found.append(_in_form(export, attributes, inline=kind is CacheType.INLINE))
         attributes.end(kind)
     return tuple(found)
 
 
-def _in_form(place: CacheExport, attributes: Attributes, *, inline: bool) -> CacheExport:
+def _in_form(export: CacheExport, attributes: Attributes, *, inline: bool) -> CacheExport:
     mode = (attributes.take("mode") or "min").lower()
     if mode not in {"min", "max"}:
         raise attributes.refuse(f"mode is `{mode}`, neither min nor max")
     ignore_error = attributes.flag("ignore-error", True)
     if inline:
-        return msgspec.structs.replace(place, ignore_error=ignore_error)
+        return msgspec.structs.replace(export, ignore_error=ignore_error)
     oci = attributes.flag("oci-mediatypes", True)
     compression = attributes.compression()
     form = BlobForm(compression, attributes.level(compression))
-    place = msgspec.structs.replace(
-        place, all_steps=mode == "max", ignore_error=ignore_error, oci_mediatypes=oci, form=form,
+    export = msgspec.structs.replace(
+        export, all_steps=mode == "max", ignore_error=ignore_error, oci_mediatypes=oci, form=form,
         image_manifest=attributes.flag("image-manifest", oci),
         force_compression=attributes.flag("force-compression", False))
-    if not oci and (place.image_manifest or compression is Compression.ZSTD):
-        what = "image-manifest=true" if place.image_manifest else "compression zstd"
+    if not oci and (export.image_manifest or compression is Compression.ZSTD):
+        what = "image-manifest=true" if export.image_manifest else "compression zstd"
         raise attributes.refuse(f"{what} needs OCI media types")
-    return place
+    return export
 
 
 def _entries(text: str, refuse: functools.partial[BadCacheOption], environment: Mapping[str, str], *,

@@ -54,52 +54,53 @@ class PortableKey(msgspec.Struct, frozen=True):
 
 
 def portable_keys(plan: Plan, trees: Mapping[str, FileTree], contents: ContentDigests,
-                   sources: Mapping[int, OpExecutor]) -> list[PortableKey | None]:
-    """A step for each vertex; None for local files, and where no key can be told.
+                  sources: Mapping[int, OpExecutor]) -> list[PortableKey | None]:
+    """A key for each vertex; None for local files, and for what has no key that means the same on every machine.
 
-    `contents` gives SHA-256 digests. `sources` are the works of the vertices whose content decides: URLs and git trees.
+    `contents` gives SHA-256 digests. `sources` are the executors of the vertices whose content decides: URLs and git
+    trees.
     What is wrong with a vertex is left to solving it.
     """
-    steps: list[PortableKey | None] = []
+    keys: list[PortableKey | None] = []
     for index, vertex in enumerate(plan.vertices):
         local = {position: trees[below.name] for position, needed in enumerate(vertex.inputs)
                  if isinstance(below := plan.vertices[needed].op, SourceContext)}
-        inputs = [steps[needed] for needed in vertex.inputs]
+        inputs = [keys[needed] for needed in vertex.inputs]
         try:
-            steps.append(_step(vertex, inputs, local, contents, sources.get(index)))
+            keys.append(_portable_key(vertex, inputs, local, contents, sources.get(index)))
         except (BuilderError, OSError):
-            steps.append(None)
-    return steps
+            keys.append(None)
+    return keys
 
 
 def prepare_sources(plan: Plan, resources: Resources) -> dict[int, OpExecutor]:
-    """The works of URLs and git trees, asked now what they are. Those that cannot tell are left to solving."""
-    works: dict[int, OpExecutor] = {}
+    """The executors of URLs and git trees, asked now what they are. Those that cannot say are left to solving."""
+    executors: dict[int, OpExecutor] = {}
     for index, vertex in enumerate(plan.vertices):
         if isinstance(vertex.op, SourceHttp | SourceGit):
             try:
-                work = prepare(vertex.op, (), resources)
-                works[index] = _Prepared(work, work.parts())
+                executor = prepare(vertex.op, (), resources)
+                executors[index] = _Prepared(executor, executor.parts())
             except BuilderError:
                 continue
-    return works
+    return executors
 
 
 class _Prepared:
-    """A work whose parts were asked for already."""
+    """An executor whose parts were asked for already."""
 
-    def __init__(self, work: OpExecutor, parts: Parts) -> None:
+    def __init__(self, executor: OpExecutor, parts: Parts) -> None:
         self._parts = parts
-        self.lists = work.lists
-        self.fill = work.fill
-        self.close = work.close
+        self.lists = executor.lists
+        self.fill = executor.fill
+        self.close = executor.close
 
     def parts(self) -> Parts:
         return self._parts
 
 
-def _step(vertex: Vertex, inputs: Sequence[PortableKey | None], local: Mapping[int, FileTree],
-          contents: ContentDigests, source: OpExecutor | None) -> PortableKey | None:
+def _portable_key(vertex: Vertex, inputs: Sequence[PortableKey | None], local: Mapping[int, FileTree],
+                  contents: ContentDigests, source: OpExecutor | None) -> PortableKey | None:
     op = vertex.op
     if isinstance(op, SourceContext):
         return None

@@ -1,6 +1,6 @@
 """What a person may do about a step that failed: look at it from inside, and say how the build goes on.
 
-The engine asks while the step's container can still be entered: its files as the process left them, its mounts open.
+The solver asks while the step's container can still be entered: its files as the process left them, its mounts open.
 The answers come from a terminal or were given beforehand; the solver knows neither.
 """
 

@@ -29,8 +29,8 @@ class RemoteResults(Protocol):
         ...
 
     @property
-    def works(self) -> Mapping[int, OpExecutor]:
-        """Works of vertices that the look-up has prepared; the solver uses them."""
+    def executors(self) -> Mapping[int, OpExecutor]:
+        """Those of vertices that the look-up has prepared; the solver uses them."""
         ...
 
     def fetch(self, vertex: int) -> LayerId | None:

@@ -124,7 +124,7 @@ class VertexSolver:
         return self._snapshot(layer)
 
     def _solve_from(self, inputs: Sequence[Result]) -> LayerId:
-        executor = self._remote.works.get(self._index) if self._remote is not None else None
+        executor = self._remote.executors.get(self._index) if self._remote is not None else None
         executor = executor or prepare(self._vertex.op, inputs, self._resources, self._wanted_form())
         try:
             return self._layer(executor)

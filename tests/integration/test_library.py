@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -34,3 +35,10 @@ def test_examples(builder: Command) -> None:
     assert "b'2\\n'" in done.stdout
     assert (builder.context / "app.tar").exists()
     assert (builder.context / "files" / "version").read_text() == "1\n"
+
+
+def test_names_in_the_text_exist() -> None:
+    names = re.findall(r"`(builder(?:\.\w+)+)", PAGE.read_text())
+    assert len(names) >= 5
+    for name in names:
+        pkgutil.resolve_name(f"{name.rpartition('.')[0]}:{name.rpartition('.')[2]}")

@@ -107,4 +107,3 @@ class InlineExecutor:
 
     def close(self) -> None:
         pass
-
