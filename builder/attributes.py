@@ -10,6 +10,7 @@ from collections.abc import Callable
 from builder.errors import InvalidValue, UsageError
 from builder.golang.bool import parse_bool
 from builder.golang.csv import CsvError, csv_fields
+from builder.golang.numbers import parse_unsigned
 from builder.golang.suggest import did_you_mean
 from builder.oci import Compression
 
@@ -53,13 +54,19 @@ class Attributes:
     def level(self, compression: Compression) -> int | None:
         """`compression-level`; None for the default."""
         text = self.take("compression-level")
-        if text is None or (compression is Compression.UNCOMPRESSED and text.isdecimal()):
+        if text is None:
+            return None
+        try:
+            level = parse_unsigned(text, 10, 32)
+        except ValueError:
+            level = -1
+        if compression is Compression.UNCOMPRESSED and level >= 0:
             return None
         levels = _LEVELS[compression]
-        if not text.isdecimal() or int(text) not in levels:
+        if level not in levels:
             allowed = f"0 to {levels.stop - 1}" if levels else "none"
             raise self.refuse(f"compression-level `{text}` is not one of {compression}'s ({allowed})")
-        return int(text)
+        return level
 
     def end(self, kind: str) -> None:
         """Refuses what nobody took."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 import msgspec
 
+from builder.errors import UsageError
+
 if TYPE_CHECKING:
     from builder.builds.networking import HostEntry, NetworkMode
     from builder.builds.secrets import SecretSource, SshSource
@@ -111,6 +113,16 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Steps at the same time; 0 chooses."""
     stdin: BinaryIO | None = None
     """What `-` reads; None is the process' standard input."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for text in place of a tuple: each of its characters would be a value, `/` a folder."""
+        for name in _TUPLES:
+            if isinstance(given := getattr(self, name), str):
+                raise UsageError(f"`{name}` is text, not a tuple of values", hint=f"write `{name}=({given!r},)`")
+
+
+_TUPLES = tuple(name for name, default in zip(BuildOptions.__struct_fields__, BuildOptions.__struct_defaults__,
+                                               strict=True) if default == ())
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):

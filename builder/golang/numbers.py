@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+_LONGEST = 64
+
 
 def parse_unsigned(text: str, base: int, bits: int) -> int:
     """strconv.ParseUint with an explicit base up to 10: digits only. Raises ValueError."""
-    if not text or not all("0" <= c < chr(ord("0") + base) for c in text) or len(text) > 64:
+    if not text or not all("0" <= c < chr(ord("0") + base) for c in text):
         raise ValueError(f"not a number: `{text}`")
-    value = int(text, base)
-    if value >= 1 << bits:
+    if len(text) > _LONGEST or (value := int(text, base)) >= 1 << bits:
         raise ValueError(f"value out of range: `{text}`")
     return value
 

@@ -184,6 +184,9 @@ def test_sizes_are_taken_as_docker_takes_them(text: str, size: int) -> None:
      'invalid argument "nofile=x" for "--ulimit" flag: strconv.ParseInt: parsing "x": invalid syntax'),
     (["--ulimit", "nofile=1:"],
      'invalid argument "nofile=1:" for "--ulimit" flag: strconv.ParseInt: parsing "": invalid syntax'),
+    *((["--ulimit", f"nofile={number}"], f'invalid argument "nofile={number}" for "--ulimit" flag: '
+                                         f'strconv.ParseInt: parsing "{number}": value out of range')
+      for number in ("9" * 20, "9" * 5000)),
     (["--ulimit", "a=b"], 'invalid argument "a=b" for "--ulimit" flag: invalid ulimit type: a'),
     (["--ulimit", "nofile=2:1"], 'invalid argument "nofile=2:1" for "--ulimit" flag: '
                                  "ulimit soft limit must be less than or equal to hard limit: 2 > 1"),
