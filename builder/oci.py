@@ -49,6 +49,10 @@ class MediaType(enum.StrEnum):
     DOCKER_LAYER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd"
 
 
+REF_NAME = "org.opencontainers.image.ref.name"
+"""Annotation of an entry of a layout: its tag."""
+IMAGE_NAME = "io.containerd.image.name"
+"""Annotation of one: its name in full."""
 INDEX_TYPES = frozenset({MediaType.OCI_INDEX, MediaType.DOCKER_LIST})
 MANIFEST_TYPES = frozenset({MediaType.OCI_MANIFEST, MediaType.DOCKER_MANIFEST})
 

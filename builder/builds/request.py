@@ -18,7 +18,7 @@ from builder.builds.runsettings import run_settings
 from builder.errors import ContextError, UsageError
 from builder.golang.bool import parse_bool
 from builder.golang.numbers import parse_integer
-from builder.golang.times import rfc3339
+from builder.golang.times import FIRST_SECOND, LAST_SECOND, rfc3339
 from builder.images.outputs import (
     Annotation,
     AnnotationTarget,
@@ -110,10 +110,6 @@ def _entitlements(options: BuildOptions) -> frozenset[str]:
     return frozenset(options.allow) | ({"network.host"} if mode.network is Network.HOST else set())
 
 
-_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
-"""Of the years that image configs can name."""
-
-
 def source_date_epoch(options: BuildOptions) -> int | None:
     """SOURCE_DATE_EPOCH among the build args, in seconds. Raises UsageError."""
     text = options.build_args.get("SOURCE_DATE_EPOCH", "")
@@ -123,8 +119,8 @@ def source_date_epoch(options: BuildOptions) -> int | None:
         epoch = parse_integer(text, 64)
     except ValueError:
         raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}", hint="seconds since 1970, such as 1700000000") from None
-    if not _FIRST_SECOND <= epoch <= _LAST_SECOND:
-        hint = "it counts seconds, not milliseconds" if abs(epoch) // 1000 <= _LAST_SECOND else None
+    if not FIRST_SECOND <= epoch <= LAST_SECOND:
+        hint = "it counts seconds, not milliseconds" if abs(epoch) // 1000 <= LAST_SECOND else None
         raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}: its year is not between 1 and 9999", hint=hint)
     return epoch
 

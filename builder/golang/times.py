@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""Of the years that such a time can name, 1 to 9999."""
+
 
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch in UTC, microseconds without trailing zeros: `2023-07-25T23:43:16.5Z`."""

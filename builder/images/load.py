@@ -21,8 +21,10 @@ from builder.images.tarball import blob_name
 from builder.layer.decompress import ByteSource, decompressor
 from builder.layer.tarread import TarReader
 from builder.oci import (
+    IMAGE_NAME,
     INDEX_TYPES,
     MANIFEST_TYPES,
+    REF_NAME,
     Descriptor,
     Digest,
     MediaType,
@@ -35,7 +37,7 @@ from builder.oci import (
 )
 from builder.platforms import host_platform
 from builder.reference import Reference
-from builder.registry.ocilayout import CONTAINERD_NAME, REF_NAME, OciLayout
+from builder.registry.ocilayout import OciLayout
 
 if TYPE_CHECKING:
     from builder.store import Store
@@ -281,7 +283,7 @@ def _name(store: Store, images: tuple[LoadedImage, ...]) -> tuple[LoadedImage, .
 
 def _names_of(entry: Descriptor) -> tuple[str, ...]:
     """containerd's name, else a `ref.name` that is more than a tag."""
-    if name := entry.annotations.get(CONTAINERD_NAME):
+    if name := entry.annotations.get(IMAGE_NAME):
         return (name,)
     name = entry.annotations.get(REF_NAME, "")
     return (name,) if ":" in name or "/" in name else ()

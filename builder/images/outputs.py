@@ -15,6 +15,8 @@ import msgspec
 
 from builder.attributes import Attributes, fields_of, nearest
 from builder.errors import InvalidValue, UsageError
+from builder.golang.numbers import parse_integer
+from builder.golang.times import FIRST_SECOND, LAST_SECOND
 from builder.oci import Compression, Platform
 from builder.platforms import parse_platform
 
@@ -231,9 +233,12 @@ class _Attributes(Attributes):
         if not text:
             return None
         try:
-            return int(text)
+            epoch = parse_integer(text, 64)
         except ValueError:
             raise self.refuse(f"source-date-epoch `{text}` is not a number of seconds") from None
+        if not FIRST_SECOND <= epoch <= LAST_SECOND:
+            raise self.refuse(f"source-date-epoch `{text}`: its year is not between 1 and 9999")
+        return epoch
 
     def _annotations(self) -> tuple[Annotation, ...]:
         found = []

@@ -17,7 +17,7 @@ import msgspec
 
 from builder.errors import RegistryError, StoreError
 from builder.images.errors import NotAnImage, NotInStore
-from builder.images.manifest import find_platform, manifest_type, platforms_of
+from builder.images.manifest import Fetch, find_platform, manifest_type, platforms_of
 from builder.oci import Descriptor, Digest, Platform
 from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage
 from builder.reference import Reference
@@ -31,7 +31,6 @@ LOCAL_ORIGINS = frozenset({"built", "loaded", "imported", "tagged"})
 MAX_DOCUMENT = 4 << 20
 
 Note = Callable[[str], None]
-_Fetch = Callable[[Descriptor], bytes]
 
 
 class Pull(enum.StrEnum):
@@ -68,7 +67,7 @@ class Resolver:
         name, descriptor, _, fetch = self._rooted(reference, pull)
         return platforms_of(name, descriptor, lambda document: self._document(name, document, fetch))
 
-    def _rooted(self, reference: Reference, pull: Pull) -> tuple[str, Descriptor, ImageOrigin, _Fetch]:
+    def _rooted(self, reference: Reference, pull: Pull) -> tuple[str, Descriptor, ImageOrigin, Fetch]:
         """The full name, what it stands for, and where its documents come from."""
         reference = reference.with_default_tag()
         name = str(reference)

@@ -10,8 +10,8 @@ import msgspec
 from builder.images.errors import NotInStore
 from builder.images.manifest import find_platform
 from builder.images.pull import LayerSource, blob_fetcher
-from builder.images.tarball import IMAGE_NAME, REF_NAME, write_archive
-from builder.oci import INDEX_TYPES, Descriptor, Platform, decode_index
+from builder.images.tarball import write_archive
+from builder.oci import IMAGE_NAME, INDEX_TYPES, REF_NAME, Descriptor, Platform, decode_index
 from builder.platforms import host_platform
 from builder.reference import Reference
 

@@ -20,7 +20,16 @@ from builder.errors import ImageError
 from builder.images.documents import index_bytes
 from builder.images.outfile import copy_between
 from builder.layer import tarwrite
-from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, decode_manifest
+from builder.oci import (
+    IMAGE_NAME,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    REF_NAME,
+    Descriptor,
+    Digest,
+    decode_index,
+    decode_manifest,
+)
 from builder.reference import Reference
 from builder.rooted.named import open_folder
 from builder.rooted.removing import remove
@@ -29,8 +38,6 @@ from builder.rooted.root import LIST, Directory
 if TYPE_CHECKING:
     from builder.store import Store
 
-IMAGE_NAME = "io.containerd.image.name"
-REF_NAME = "org.opencontainers.image.ref.name"
 CREATED = "org.opencontainers.image.created"
 _BLOBS = ("blobs", "sha256")
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'

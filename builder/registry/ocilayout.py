@@ -11,12 +11,20 @@ from typing import BinaryIO
 import msgspec
 
 from builder.errors import ImageError
-from builder.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, decode_index, decode_json, parse_digest
+from builder.oci import (
+    IMAGE_NAME,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    REF_NAME,
+    Descriptor,
+    Digest,
+    decode_index,
+    decode_json,
+    parse_digest,
+)
 from builder.registry.verified import VerifiedStream
 from builder.rooted.root import Root
 
-REF_NAME = "org.opencontainers.image.ref.name"
-CONTAINERD_NAME = "io.containerd.image.name"
 _MAX_DOCUMENT = 4 << 20
 _MAX_INDEX = 64 << 20
 
@@ -148,6 +156,6 @@ class _Typed(msgspec.Struct):
 
 def _names(entry: Descriptor) -> tuple[str, ...]:
     """The names that an entry answers to: ref.name, which may be a whole reference, and containerd's."""
-    names = [entry.annotations[key] for key in (REF_NAME, CONTAINERD_NAME) if entry.annotations.get(key)]
+    names = [entry.annotations[key] for key in (REF_NAME, IMAGE_NAME) if entry.annotations.get(key)]
     tags = [name.rpartition(":")[2] for name in names if ":" in name]
     return tuple(dict.fromkeys(names + tags))

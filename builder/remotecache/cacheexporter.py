@@ -14,8 +14,8 @@ from builder.errors import BuilderError, ImageError
 from builder.golang.times import rfc3339
 from builder.images.layerblobs import layer_blob
 from builder.images.push import push_image
-from builder.images.tarball import REF_NAME, remove_unreachable, write_folder
-from builder.oci import Compression, Descriptor, LayerBlob
+from builder.images.tarball import remove_unreachable, write_folder
+from builder.oci import REF_NAME, Compression, Descriptor, LayerBlob
 from builder.registry.access import RegistryAccess
 from builder.remotecache.cachedplan import CachedPlan
 from builder.remotecache.cachemanifest import store_manifest

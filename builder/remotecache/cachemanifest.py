@@ -7,7 +7,7 @@ BuildKits wrote it. An inline cache is in the config of an image; an index above
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +16,7 @@ from builder.cache.cacheconfig import CREATED, DIFF_ID, INLINE_KEY, MEDIA_TYPE, 
 from builder.errors import BuilderError, ImageError
 from builder.images.assemble import exported_descriptor
 from builder.images.documents import index_bytes, manifest_bytes
-from builder.images.manifest import is_attestation, layer_compression, manifest_type
+from builder.images.manifest import Fetch, is_attestation, layer_compression, manifest_type
 from builder.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 _MAX_DOCUMENT = 64 << 20
 _MAX_DEPTH = 3
-
-Fetch = Callable[[Descriptor], bytes]
-"""Gives a document, its digest checked. Raises RegistryError, ImageError."""
 
 
 class CacheManifest:

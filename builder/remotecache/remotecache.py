@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import BuilderError
+from builder.images.manifest import Fetch
 from builder.images.pull import LayerSource
 from builder.oci import Descriptor, LayerBlob, decode_config
 from builder.plan.vertices import FromLayout, FromRegistry, ImageOrigin, ResolvedImage, SourceImage
 from builder.registry.access import RegistryAccess
-from builder.remotecache.cachemanifest import CacheManifest, Fetch
+from builder.remotecache.cachemanifest import CacheManifest
 from builder.remotecache.explanations import Explanation
 from builder.remotecache.locations import CacheImport
 from builder.solver.events import Transfer

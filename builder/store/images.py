@@ -8,8 +8,10 @@ import msgspec
 
 from builder.errors import ImageError
 from builder.oci import (
+    IMAGE_NAME,
     INDEX_TYPES,
     MANIFEST_TYPES,
+    REF_NAME,
     Descriptor,
     DiffID,
     Digest,
@@ -28,10 +30,6 @@ from builder.store.database import Row
 from builder.store.layout import write_file
 from builder.store.locks import named_lock
 from builder.store.state import reporting_full_disk
-
-_NAME = "io.containerd.image.name"
-_REF_NAME = "org.opencontainers.image.ref.name"
-
 
 LOCAL_ORIGINS = frozenset({"built", "loaded", "imported", "recovered"})
 
@@ -154,4 +152,4 @@ def _annotations(name: str) -> dict[str, str]:
         tag = Reference.parse(name).tag
     except ImageError:
         tag = ""
-    return {_NAME: name} | ({_REF_NAME: tag} if tag else {})
+    return {IMAGE_NAME: name} | ({REF_NAME: tag} if tag else {})
