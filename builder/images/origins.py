@@ -59,7 +59,7 @@ def neighbours(layers: Mapping[Digest, ResolvedImage], target: Reference) -> dic
 def pulled_layers(store: Store) -> dict[Digest, ResolvedImage]:
     """The layers of all stored images that came from registries, each with its image."""
     from builder.images.manifest import images_of
-    from builder.images.resolve import LOCAL_ORIGINS
+    from builder.store.images import LOCAL_ORIGINS
 
     found: dict[Digest, ResolvedImage] = {}
     for row in store.images():

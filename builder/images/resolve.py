@@ -22,12 +22,11 @@ from builder.oci import Descriptor, Digest, Platform
 from builder.plan.vertices import FromLayout, FromRegistry, FromStore, ImageOrigin, ResolvedImage
 from builder.reference import Reference
 from builder.registry.access import RegistryAccess
+from builder.store.images import LOCAL_ORIGINS
 
 if TYPE_CHECKING:
     from builder.store import Store
 
-LOCAL_ORIGINS = frozenset({"built", "loaded", "imported", "tagged"})
-"""Origins of stored images that no registry has a say in; any other origin is the reference it was pulled from."""
 MAX_DOCUMENT = 4 << 20
 
 Note = Callable[[str], None]

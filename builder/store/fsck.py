@@ -16,9 +16,10 @@ from collections.abc import Iterator
 import msgspec
 
 from builder.errors import ImageError
-from builder.oci import decode_index, encode
+from builder.oci import IMAGE_NAME, decode_index, encode
 from builder.store.database import Row, StoreDamaged, create
 from builder.store.gc import collect_leftovers, orphans
+from builder.store.images import RECOVERED
 from builder.store.layers import INFO_FILE, LayerId, LayerInfo
 from builder.store.store import Store
 
@@ -113,9 +114,9 @@ def _found_mounts(store: Store) -> Iterator[Row]:
 def _found_images(store: Store) -> Iterator[Row]:
     with contextlib.suppress(OSError, ImageError), open(store.path("index.json"), "rb") as file:
         for descriptor in decode_index(file.read()).manifests:
-            name = descriptor.annotations.get("io.containerd.image.name")
+            name = descriptor.annotations.get(IMAGE_NAME)
             if name:
-                yield name, encode(msgspec.structs.replace(descriptor, annotations={})), "recovered", time.time()
+                yield name, encode(msgspec.structs.replace(descriptor, annotations={})), RECOVERED, time.time()
 
 
 class _Check:

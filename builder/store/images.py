@@ -31,7 +31,10 @@ from builder.store.layout import write_file
 from builder.store.locks import named_lock
 from builder.store.state import reporting_full_disk
 
-LOCAL_ORIGINS = frozenset({"built", "loaded", "imported", "recovered"})
+LOCAL_ORIGINS = frozenset({"built", "loaded", "imported", "tagged"})
+"""Of images that no registry has a say in."""
+RECOVERED = "recovered"
+"""Origin of images that were found when the database was lost: it was in there."""
 
 
 class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,14 +42,14 @@ class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: Descriptor
     """Of a manifest or an index."""
     origin: str
-    """Where it came from: one of LOCAL_ORIGINS, else the reference it was pulled from."""
+    """Where it came from: one of LOCAL_ORIGINS, RECOVERED, else the reference it was pulled from."""
     created: float
     """When the name was given to this manifest, seconds since the epoch."""
 
     @property
     def is_local(self) -> bool:
-        """Whether it is nowhere else to be had: GC never takes anything from it."""
-        return self.origin in LOCAL_ORIGINS
+        """Whether it may be nowhere else to be had: GC never takes anything from it."""
+        return self.origin in LOCAL_ORIGINS or self.origin == RECOVERED
 
 
 class Reachable(msgspec.Struct):

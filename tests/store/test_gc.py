@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import UsageError
+from builder.images.catalog import Catalog
 from builder.oci import Compression, Descriptor, DiffID, MediaType, digest_of
 from builder.store import Store
 from builder.store.builds import BuildState
@@ -190,6 +191,18 @@ def test_pulled_images_are_cache(store: Store) -> None:
     assert len(store.images()) == 1
     prune(store, PrunePolicy(all=True))
     assert store.images() == du(store) == []
+    assert fsck(store) == []
+
+
+def test_another_name_of_an_image_keeps_it(store: Store) -> None:
+    """As `builder tag app:1 app:2; builder rmi app:1` leaves it."""
+    store.tag("docker.io/library/app:1", put_image(store, "tar"), origin="built")
+    catalog = Catalog(store)
+    catalog.tag("app:1", "app:2")
+    catalog.remove("app:1")
+    prune(store, PrunePolicy(all=True))
+    assert [image.name for image in store.images()] == ["docker.io/library/app:2"]
+    assert store.has_blob(digest_of(b"tar"))
     assert fsck(store) == []
 
 
