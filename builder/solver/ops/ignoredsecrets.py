@@ -20,6 +20,8 @@ _NAMES = frozenset({
     "id_dsa", "id_ecdsa", "id_ed25519", "id_rsa", "secrets.yaml", "secrets.yml", "service-account.json"})
 _ENDS = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", "/.aws/credentials", "/.docker/config.json",
          "/.kube/config")
+_MAYBE = (*_NAMES, *(end.removeprefix("/") for end in _ENDS))
+"""One look at a path settles it for nearly all of a large context."""
 _EXAMPLES = (".example", ".sample", ".template", ".dist")
 _MOST_NAMED = 5
 
@@ -45,6 +47,7 @@ def _looking_secret(taken: Taken) -> Iterator[tuple[LocalContext, list[str]]]:
         if isinstance(tree, LocalContext) and tree.root_owned:
             paths = [entry.path for match in matches
                      for entry in (match.entry, *(selected.entry for selected in match.contents))
+                     if entry.path.endswith(_MAYBE) or ".env." in entry.path
                      if _looks_secret(entry.path) and not entry.is_dir]
             if paths:
                 yield tree, paths
